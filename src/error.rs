@@ -1,4 +1,6 @@
-//! The library's error: a variant a module, each with fields that name the object.
+//! The verbs' error: a variant for each noun that can fail, each with fields that name the object.
+//!
+//! Nouns have errors of their own and don't know this one.
 //!
 //! Texts are lower-case fragments that never repeat their source. Headings, hints and exit codes belong to the
 //! binary (`cli/report.rs`).
@@ -9,15 +11,15 @@ use crate::blob::{BlobError, RegionError};
 use crate::fsio::FileError;
 use crate::image::Registry;
 use crate::pull::ResolveError;
-use crate::registry::RegistryError;
+use crate::source::SourceError;
 
 /// Whatever can go wrong.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A registry could not be reached, refused or answered nonsense.
+    /// Where an image comes from could not be reached, refused or answered nonsense.
     #[error(transparent)]
-    Registry(#[from] RegistryError),
+    Source(#[from] SourceError),
     /// What a reference leads to is no image that can be pulled.
     #[error(transparent)]
     Resolve(#[from] ResolveError),

@@ -11,6 +11,7 @@
 pub mod archive;
 pub mod blob;
 pub mod config;
+pub mod demo;
 pub mod error;
 pub mod event;
 pub mod fsio;

@@ -161,7 +161,7 @@ mod tests {
         assert_eq!((header.mtime().unwrap(), header.uid().unwrap(), header.gid().unwrap()), (0, 0, 0));
         assert_eq!(
             (header.mode().unwrap(), header.username(), header.groupname()),
-            (0o644, Ok(None), Ok(None))
+            (0o644, Ok(Some("")), Ok(Some("")))
         );
     }
 }

@@ -236,3 +236,6 @@ impl Draft {
         Ok(Plan { size_bytes: self.end_bytes + END_BYTES, entries: self.entries })
     }
 }
+
+#[cfg(test)]
+mod tests;

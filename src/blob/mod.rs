@@ -3,9 +3,7 @@
 //! Neighbours: [`crate::source`] opens the streams, [`crate::archive`] has the regions they are written to.
 
 mod region;
-mod small;
 mod verify;
 
 pub use region::{RegionError, RegionWriter};
-pub use small::fetch_small;
 pub use verify::{BlobError, VerifiedBlob, Verifier};

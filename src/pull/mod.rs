@@ -6,6 +6,7 @@
 mod fill;
 mod output;
 mod resolve;
+mod small;
 
 use std::path::PathBuf;
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Pull;
-use crate::blob::fetch_small;
+use super::small::fetch_small;
 use crate::error::Result;
 use crate::event::{Event, Warning};
 use crate::image::config::MAX_CONFIG_BYTES;

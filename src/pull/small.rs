@@ -3,13 +3,17 @@
 use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt;
 
-use super::Verifier;
+use crate::blob::Verifier;
 use crate::error::{Error, Result};
 use crate::image::{Descriptor, Repository};
 use crate::source::Source;
 
 /// Fetches and verifies a blob. The caller has checked that its size is bearable.
-pub async fn fetch_small(source: &dyn Source, repository: &Repository, blob: &Descriptor) -> Result<Bytes> {
+pub(super) async fn fetch_small(
+    source: &dyn Source,
+    repository: &Repository,
+    blob: &Descriptor,
+) -> Result<Bytes> {
     let refused = |error| Error::Blob { registry: repository.registry().clone(), source: error };
     let mut stream = source.open_blob(repository, blob, 0).await?;
     let mut verifier = Verifier::new(blob);
