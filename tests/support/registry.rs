@@ -85,6 +85,14 @@ impl TestRegistry {
     }
 }
 
+impl TestRegistry {
+    /// A manifest as it is stored.
+    pub fn manifest_bytes(&self, repository: &str, reference: &str) -> Bytes {
+        let (repository, reference) = (repository.parse().unwrap(), reference.parse().unwrap());
+        self.runtime.block_on(self.store.manifest(&repository, &reference)).unwrap().unwrap().bytes
+    }
+}
+
 async fn misbehave(State(script): State<Arc<Mutex<Script>>>, request: Request, next: Next) -> Response {
     let line = format!("{} {}", request.method(), request.uri().path());
     let fault = {
