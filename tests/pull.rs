@@ -110,7 +110,13 @@ fn a_dry_run_is_a_table_for_people() {
     let sandbox = Sandbox::new();
     let output = sandbox.output(&["pull", &image.reference, "--dry-run", "--platform", "linux/arm/v7"]);
     let table = String::from_utf8(output.stdout).unwrap();
-    for row in ["image       127", "platform    linux/arm/v7", "digest      sha256:", "size        ", "FAT32       fits"] {
+    for row in [
+        "image       127",
+        "platform    linux/arm/v7",
+        "digest      sha256:",
+        "size        ",
+        "FAT32       fits",
+    ] {
         assert!(table.contains(row), "{row} is not in\n{table}");
     }
 }
@@ -126,7 +132,8 @@ fn push_index(registry: &TestRegistry, platforms: &[&str]) -> (String, Digest) {
         assert_eq!(Digest::of(&bytes), image.manifest);
         let mut parts = platform.split('/');
         let mut entry = descriptor(MediaType::OciManifest.as_str(), &bytes);
-        entry["platform"] = json!({"os": parts.next(), "architecture": parts.next(), "variant": parts.next().unwrap_or("")});
+        entry["platform"] =
+            json!({"os": parts.next(), "architecture": parts.next(), "variant": parts.next().unwrap_or("")});
         manifests.push(entry);
     }
     let index = json!({"schemaVersion": 2, "mediaType": MediaType::OciIndex, "manifests": manifests});
@@ -167,7 +174,8 @@ fn an_image_for_another_platform_comes_with_a_warning() {
 #[test]
 fn several_images_give_a_file_each_and_a_folder_is_taken() {
     let registry = TestRegistry::start();
-    let images = ["a/b_c", "a_b/c", "other"].map(|name| push(&registry, name, "linux/amd64", &[name.as_bytes()]));
+    let images =
+        ["a/b_c", "a_b/c", "other"].map(|name| push(&registry, name, "linux/amd64", &[name.as_bytes()]));
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.out().join("dir")).unwrap();
     let mut arguments = vec!["pull", "-o", "dir/"];
@@ -222,7 +230,8 @@ fn interrupted_it_leaves_nothing_and_says_so() {
             assert!(started.elapsed() < Duration::from_secs(20));
             sleep(Duration::from_millis(5));
         }
-        let kill = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        let kill =
+            std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
         assert!(kill.success());
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(130), "{name}");
@@ -272,8 +281,12 @@ fn a_closed_stdout_is_quiet() {
     let registry = TestRegistry::start();
     let image = push(&registry, "n", "linux/amd64", &[b"layer"]);
     let sandbox = Sandbox::new();
-    let mut child =
-        sandbox.command(&["pull", &image.reference, "-q"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = sandbox
+        .command(&["pull", &image.reference, "-q"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
@@ -300,7 +313,10 @@ fn the_demo_pulls_from_its_own_registry() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{stderr}");
     let path = String::from_utf8(output.stdout).unwrap();
-    assert!(path.starts_with(sandbox.path().to_str().unwrap()) && fs::metadata(path.trim_end()).unwrap().is_file());
+    assert!(
+        path.starts_with(sandbox.path().to_str().unwrap())
+            && fs::metadata(path.trim_end()).unwrap().is_file()
+    );
     assert!(stderr.contains("manifest.json") && stderr.contains("sealift pull busybox:latest"), "{stderr}");
     let output = sandbox.output(&["demo", "-o", "demo.tar"]);
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "demo.tar\n");

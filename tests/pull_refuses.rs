@@ -48,7 +48,8 @@ fn what_is_not_there() {
     assert_snapshot!("no_such_repository", bench.pull("no/such", &[]));
     assert_snapshot!("no_such_platform", bench.pull("n:1", &["--platform", "linux/arm64"]));
     let missing = descriptor(support::image::OCI_LAYER, b"not there");
-    let config = json!({"os": "linux", "architecture": "amd64", "rootfs": {"diff_ids": [Digest::of(b"x")]}}).to_string();
+    let config = json!({"os": "linux", "architecture": "amd64", "rootfs": {"diff_ids": [Digest::of(b"x")]}})
+        .to_string();
     bench.registry.blob(config.clone());
     let mut manifest = manifest(&MediaType::OciConfig, config.as_bytes(), &[]);
     manifest["layers"] = json!([missing]);
@@ -63,7 +64,12 @@ fn platforms_of_an_index_are_listed() {
         entry["platform"] = json!({"os": os, "architecture": architecture, "variant": variant});
         entry
     };
-    let manifests = [entry("linux", "amd64", ""), entry("linux", "arm64", "v8"), entry("linux", "arm", "v7"), entry("unknown", "unknown", "")];
+    let manifests = [
+        entry("linux", "amd64", ""),
+        entry("linux", "arm64", "v8"),
+        entry("linux", "arm", "v7"),
+        entry("unknown", "unknown", ""),
+    ];
     let index = json!({"schemaVersion": 2, "manifests": manifests});
     bench.registry.manifest("n", "latest", &MediaType::OciIndex, index.to_string());
     assert_snapshot!("platform_not_in_index", bench.pull("n", &["--platform", "linux/riscv64"]));
@@ -77,7 +83,10 @@ fn what_is_no_image() {
     let bench = Bench::new();
     let chart = manifest(&MediaType::of("application/vnd.cncf.helm.config.v1+json"), b"{}", &[b"chart"]);
     assert_snapshot!("helm_chart", bench.pull_manifest(chart.to_string()));
-    assert_snapshot!("schema_1", bench.pull_manifest(r#"{"schemaVersion":1,"name":"n","tag":"latest","fsLayers":[]}"#));
+    assert_snapshot!(
+        "schema_1",
+        bench.pull_manifest(r#"{"schemaVersion":1,"name":"n","tag":"latest","fsLayers":[]}"#)
+    );
 }
 
 #[test]
@@ -116,7 +125,10 @@ fn access_denied() {
     assert!(!shown.contains("hunter2"));
     assert_snapshot!("unauthorized_with_credentials", shown);
     bench.registry.heal();
-    bench.registry.fault("/v2/", Fault::Answer(403, vec![], r#"{"errors":[{"code":"DENIED","message":"not yours"}]}"#.into()));
+    bench.registry.fault(
+        "/v2/",
+        Fault::Answer(403, vec![], r#"{"errors":[{"code":"DENIED","message":"not yours"}]}"#.into()),
+    );
     assert_snapshot!("forbidden", bench.pull("n", &[]));
 }
 
@@ -158,7 +170,10 @@ fn sizes_that_no_image_has() {
     assert!(shown.starts_with("exit code: 7"), "{shown}");
     assert!(shown.contains("free") && shown.contains("hint: free 1024.00 PiB"), "{shown}");
     let layer = image.layers[0].to_string();
-    assert!(!bench.registry.requests().iter().any(|request| request.contains(&layer)), "told before the first layer byte");
+    assert!(
+        !bench.registry.requests().iter().any(|request| request.contains(&layer)),
+        "told before the first layer byte"
+    );
     let huge = vec![b' '; 100 << 20];
     assert_snapshot!("manifest_of_100_mb", bench.pull_manifest(huge));
 }
@@ -193,7 +208,8 @@ fn outputs_that_cannot_be_written() {
     assert_snapshot!("no_folder_of_output_file", bench.pull("n", &["-o", "no/such.tar"]));
     #[cfg(target_os = "linux")]
     assert_snapshot!("read_only_folder", bench.pull("n", &["-o", "/sys/x.tar"]));
-    let name = format!("127.0.0.1_{}_n_latest_amd64.tar", bench.registry.address().split_once(':').unwrap().1);
+    let name =
+        format!("127.0.0.1_{}_n_latest_amd64.tar", bench.registry.address().split_once(':').unwrap().1);
     std::fs::create_dir(bench.sandbox.out().join(&name)).unwrap();
     let shown = bench.sandbox.run(&["pull", &format!("{}/n", bench.registry.address())]);
     assert_snapshot!("output_is_a_folder", shown);
@@ -210,7 +226,10 @@ fn what_is_typed_wrong() {
         ("bad_platform", vec!["pull", "x", "--platform", "amd64"]),
         ("several_images_one_file", vec!["pull", "x", "y", "-o", "z.tar"]),
         ("password_without_user", vec!["pull", "x", "--password-stdin"]),
-        ("user_of_two_registries", vec!["pull", "-u", "me", "a.example/x", "b.example/x", "--password-stdin"]),
+        (
+            "user_of_two_registries",
+            vec!["pull", "-u", "me", "a.example/x", "b.example/x", "--password-stdin"],
+        ),
         ("user_without_password", vec!["pull", "-u", "me", "x"]),
         ("no_image", vec!["pull"]),
         ("unknown_option", vec!["pull", "x", "--platfrom", "linux/amd64"]),
