@@ -10,7 +10,6 @@ use futures::stream;
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
 
-use crate::error::Error;
 use crate::image::{Descriptor, Repository};
 use crate::secret::SafeUrl;
 use crate::source::BlobStream;
@@ -41,7 +40,7 @@ pub(super) async fn open(
     }
     let answer = client.fetch(&object, &path, &headers).await?;
     check(&object, &answer, blob.size_bytes, from_bytes)?;
-    Ok(body(object, answer, wanted_bytes))
+    Ok(Body { object, answer, wanted_bytes, received_bytes: 0 }.into_stream())
 }
 
 /// Digits make a header value; this one is never used.
@@ -107,48 +106,52 @@ fn parse_range(value: &str) -> Option<(u64, u64, Option<u64>)> {
     if is_bytes { Some((first.trim().parse().ok()?, last.parse().ok()?, total)) } else { None }
 }
 
-/// The body as a stream of exactly `wanted_bytes`, without copies.
-fn body(object: Object, answer: Answer, wanted_bytes: u64) -> BlobStream {
-    let Answer { response, url, proxied, .. } = answer;
-    let mut received_bytes: u64 = 0;
-    let interrupted =
-        |object: &Object, url: &SafeUrl, received_bytes, failure, cause| RegistryError::Interrupted {
-            object: Box::new(object.clone()),
-            url: Box::new(url.clone()),
-            received_bytes,
+/// A body on its way: gives exactly `wanted_bytes`, without copies.
+struct Body {
+    object: Object,
+    answer: Answer,
+    wanted_bytes: u64,
+    received_bytes: u64,
+}
+
+impl Body {
+    /// The stream ends with its first error.
+    fn into_stream(self) -> BlobStream {
+        let next = |mut body: Self| async {
+            let chunk = body.next().await?;
+            Ok(chunk.map(|chunk| (chunk, body)))
+        };
+        stream::try_unfold(self, next).boxed()
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, RegistryError> {
+        match self.answer.response.chunk().await {
+            Ok(Some(chunk)) => {
+                self.received_bytes += chunk.len() as u64;
+                if self.received_bytes > self.wanted_bytes {
+                    let (wanted, received) = (self.wanted_bytes, self.received_bytes);
+                    return Err(wrong_length(&self.object, &self.answer.url, wanted, received));
+                }
+                Ok(Some(chunk))
+            }
+            Ok(None) if self.received_bytes < self.wanted_bytes => {
+                let cause = Cause::new(format!("{} bytes were to come", self.wanted_bytes));
+                Err(self.interrupted(Failure::ClosedEarly, cause))
+            }
+            Ok(None) => Ok(None),
+            Err(error) => Err(self.interrupted(classify(&error, self.answer.proxied), error.into())),
+        }
+    }
+
+    fn interrupted(&self, failure: Failure, cause: Cause) -> RegistryError {
+        RegistryError::Interrupted {
+            object: Box::new(self.object.clone()),
+            url: Box::new(self.answer.url.clone()),
+            received_bytes: self.received_bytes,
             failure,
             cause,
-        };
-    // `None` marks the end, where the count is checked once more.
-    let chunks = response.bytes_stream().map(Some).chain(stream::once(async { None }));
-    let mut ended = false;
-    chunks
-        .filter_map(move |chunk| {
-            let item = match chunk {
-                _ if ended => None,
-                Some(Ok(chunk)) => {
-                    received_bytes += chunk.len() as u64;
-                    if received_bytes <= wanted_bytes {
-                        Some(Ok(chunk))
-                    } else {
-                        ended = true;
-                        Some(Err(wrong_length(&object, &url, wanted_bytes, received_bytes)))
-                    }
-                }
-                Some(Err(error)) => {
-                    ended = true;
-                    let failure = classify(&error, proxied);
-                    Some(Err(interrupted(&object, &url, received_bytes, failure, Cause::from(error))))
-                }
-                None if received_bytes < wanted_bytes => {
-                    let cause = Cause::new(format!("the body ended, {wanted_bytes} bytes were to come"));
-                    Some(Err(interrupted(&object, &url, received_bytes, Failure::ClosedEarly, cause)))
-                }
-                None => None,
-            };
-            futures::future::ready(item.map(|item: Result<Bytes, RegistryError>| item.map_err(Error::from)))
-        })
-        .boxed()
+        }
+    }
 }
 
 fn wrong_length(object: &Object, url: &SafeUrl, expected_bytes: u64, got_bytes: u64) -> RegistryError {
