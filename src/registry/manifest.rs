@@ -54,8 +54,12 @@ pub(super) async fn fetch(
     })
 }
 
+/// One header with all of them: old registries look at the first only.
 fn accept() -> HeaderMap {
-    MediaType::ACCEPT_MANIFESTS.iter().map(|name| (ACCEPT, HeaderValue::from_static(name))).collect()
+    HeaderValue::try_from(MediaType::ACCEPT_MANIFESTS.join(", "))
+        .into_iter()
+        .map(|all| (ACCEPT, all))
+        .collect()
 }
 
 fn media_type(headers: &HeaderMap) -> MediaType {

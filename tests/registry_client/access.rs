@@ -245,9 +245,9 @@ async fn denials_say_whether_credentials_were_missing_or_wrong() {
 #[tokio::test]
 async fn a_denial_after_a_token_says_that_it_may_not_exist() {
     // Docker Hub, for what does not exist: a token that allows nothing, and 401 again.
-    let server = Scripted::plain(|request| match request.target.starts_with("/token") {
-        true => Reply::ok(r#"{"token":"useless"}"#),
-        false => challenge(request),
+    let server = Scripted::plain(|request| match request.target.as_str() {
+        token if token.starts_with("/token") => Reply::ok(r#"{"token":"useless"}"#),
+        _ => challenge(request),
     })
     .await;
     let error = fetch_tag(&client(), &repository(server.address)).await.unwrap_err();

@@ -27,7 +27,9 @@ async fn every_media_type_of_manifests_is_asked_for() {
     let server = Scripted::plain(|_| Reply::ok(MANIFEST)).await;
     fetch_tag(&client(), &repository(server.address)).await.unwrap();
     let accept = server.requests()[0].header("accept").unwrap().to_owned();
-    assert!(accept.contains("image.index"), "{accept}");
+    for kind in MediaType::ACCEPT_MANIFESTS {
+        assert!(accept.contains(kind), "{accept}");
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,12 @@
 //! The registry client against a scripted server: what it sends, what it refuses, what its errors say and hide.
-#![allow(missing_docs, unreachable_pub, clippy::format_push_string, reason = "a test")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::format_push_string,
+    reason = "a test"
+)]
 
 #[path = "../support/scripted.rs"]
 mod scripted;
