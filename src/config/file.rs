@@ -107,8 +107,7 @@ impl Config {
     pub fn load(origin: &Origin) -> Result<Self, ConfigError> {
         let (path, text) = match origin {
             Origin::Shipped => return Self::overlay(Path::new("config.json"), "{}"),
-            Origin::Named(path) => (path, read(path)),
-            Origin::User(path) => (path, read(path)),
+            Origin::Named(path) | Origin::User(path) => (path, read(path)),
         };
         match text {
             Ok(text) => Self::overlay(path, &text),
