@@ -99,7 +99,7 @@ impl TestRegistry {
     /// A manifest as it is stored.
     pub(crate) fn manifest_bytes(&self, repository: &str, reference: &str) -> Bytes {
         let (repository, reference) = (repository.parse().unwrap(), reference.parse().unwrap());
-        self.runtime.block_on(self.store.manifest(&repository, &reference)).unwrap().unwrap().bytes
+        self.runtime.block_on(self.store.storage().manifest(&repository, &reference)).unwrap().unwrap().bytes
     }
 }
 
