@@ -1,0 +1,44 @@
+//! Content descriptors (OCI image-spec "Content Descriptors"): what a manifest says of a blob before it is fetched.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Digest, MediaType, Platform};
+
+/// A reference to a blob or manifest by type, digest and size. A size that is negative, no whole number or over
+/// 2⁶³ − 1 does not parse.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    /// What the bytes are.
+    pub media_type: MediaType,
+    /// The digest of the bytes.
+    pub digest: Digest,
+    /// How many bytes there are.
+    #[serde(rename = "size", deserialize_with = "size_bytes")]
+    pub size_bytes: u64,
+    /// In an index: what the manifest is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    /// In an index: set on artifacts by their kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
+    /// Free text, by key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_as_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+fn size_bytes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let size = i64::deserialize(deserializer)?;
+    u64::try_from(size).map_err(|_| serde::de::Error::custom(format_args!("size {size} is negative")))
+}
+
+/// Go writes an empty map as `null`.
+pub(super) fn null_as_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}

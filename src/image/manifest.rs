@@ -1,0 +1,200 @@
+//! Manifests and indexes (OCI image-spec "Image Manifest", "Image Index"; Docker "Image Manifest V2, Schema 2").
+//!
+//! Threats: these bytes come from whoever runs the registry. Digests and sizes parse strictly, a document that could
+//! be read as two kinds is refused (CVE-2021-41190), unknown kinds are refused by name. What was parsed is never
+//! written back: the [`Document`] keeps the bytes.
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::descriptor::null_as_empty;
+use super::{Descriptor, Digest, MediaType};
+
+/// The largest manifest or index that is read, as registries limit them: 4 MiB.
+pub const MAX_MANIFEST_BYTES: u64 = 4 << 20;
+/// The most entries of an index, and layers of a manifest, that are believed.
+const MAX_ENTRIES: usize = 10_000;
+
+/// A manifest's or index's bytes with the digest they hash to; the two cannot be told apart.
+#[derive(Clone, Debug)]
+pub struct Document {
+    media_type: MediaType,
+    digest: Digest,
+    bytes: Bytes,
+}
+
+impl Document {
+    /// Hashes `bytes`; `media_type` is what the source called them.
+    pub fn of(bytes: Bytes, media_type: MediaType) -> Self {
+        Self { media_type, digest: Digest::of(&bytes), bytes }
+    }
+
+    /// The bytes, as the source sent them.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The SHA-256 digest of the bytes.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// A descriptor of this document under the media type its content turned out to have.
+    pub fn descriptor(&self, media_type: MediaType) -> Descriptor {
+        Descriptor {
+            media_type,
+            digest: self.digest.clone(),
+            size_bytes: self.bytes.len() as u64,
+            platform: None,
+            artifact_type: None,
+            annotations: std::collections::BTreeMap::default(),
+        }
+    }
+
+    /// Reads the document as what it says it is, or else as what the source called it.
+    pub fn parse(&self) -> Result<Parsed, ManifestError> {
+        let probe: Probe = serde_json::from_slice(&self.bytes).map_err(ManifestError::NotJson)?;
+        if probe.schema_version == Some(1) {
+            return Err(ManifestError::Schema1);
+        }
+        if probe.manifests.is_some() && (probe.layers.is_some() || probe.config.is_some()) {
+            return Err(ManifestError::Ambiguous);
+        }
+        let media_type = match probe.media_type {
+            Some(stated) => stated,
+            None if self.media_type.is_index() || self.media_type.is_manifest() => self.media_type.clone(),
+            None if probe.manifests.is_some() => MediaType::OciIndex,
+            None if probe.layers.is_some() => MediaType::OciManifest,
+            None => self.media_type.clone(),
+        };
+        let parsed = match &media_type {
+            kind if kind.is_index() => Parsed::Index(Index { media_type, ..self.read()? }),
+            kind if kind.is_manifest() => Parsed::Manifest(Manifest { media_type, ..self.read()? }),
+            MediaType::DockerSchema1 => return Err(ManifestError::Schema1),
+            _ => return Err(ManifestError::UnknownKind(media_type)),
+        };
+        let entries = match &parsed {
+            Parsed::Index(index) => index.manifests.len(),
+            Parsed::Manifest(manifest) => manifest.layers.len(),
+        };
+        if entries > MAX_ENTRIES { Err(ManifestError::TooManyEntries(entries)) } else { Ok(parsed) }
+    }
+
+    fn read<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ManifestError> {
+        serde_json::from_slice(&self.bytes).map_err(ManifestError::NotValid)
+    }
+}
+
+/// A document, read.
+#[derive(Clone, Debug)]
+pub enum Parsed {
+    /// An OCI index or Docker manifest list.
+    Index(Index),
+    /// An image manifest.
+    Manifest(Manifest),
+}
+
+/// An OCI index or Docker manifest list: manifests by platform.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Index {
+    /// Which of the two kinds it is.
+    #[serde(skip, default = "unknown")]
+    pub media_type: MediaType,
+    /// The manifests and indexes it names, attestations and artifacts included.
+    #[serde(deserialize_with = "null_as_empty")]
+    pub manifests: Vec<Descriptor>,
+}
+
+/// An image manifest: a config and layers, lowest first.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    /// Which of the two kinds it is.
+    #[serde(skip, default = "unknown")]
+    pub media_type: MediaType,
+    /// The config blob.
+    pub config: Descriptor,
+    /// The layers, lowest first.
+    #[serde(default, deserialize_with = "null_as_empty")]
+    pub layers: Vec<Descriptor>,
+}
+
+fn unknown() -> MediaType {
+    MediaType::Other("".into())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Probe {
+    schema_version: Option<u64>,
+    media_type: Option<MediaType>,
+    manifests: Option<serde::de::IgnoredAny>,
+    layers: Option<serde::de::IgnoredAny>,
+    config: Option<serde::de::IgnoredAny>,
+}
+
+/// Why a document is no manifest or index.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// Not JSON at all, or not an object.
+    #[error("it is not a JSON manifest")]
+    NotJson(#[source] serde_json::Error),
+    /// JSON, but a field has no valid value.
+    #[error("it is not a valid manifest")]
+    NotValid(#[source] serde_json::Error),
+    /// Docker's schema 1.
+    #[error("it is in Docker's schema 1, which Docker itself gave up in 2019")]
+    Schema1,
+    /// Both an index and a manifest.
+    #[error("it is an index and a manifest at once, which no client may trust")]
+    Ambiguous,
+    /// A media type that isn't an image's.
+    #[error("its media type is `{0}`, which is neither an image manifest nor an index")]
+    UnknownKind(MediaType),
+    /// Far more entries than any image has.
+    #[error("it has {0} entries; at most {MAX_ENTRIES} are believed")]
+    TooManyEntries(usize),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str, content_type: &str) -> Result<Parsed, ManifestError> {
+        Document::of(Bytes::copy_from_slice(json.as_bytes()), MediaType::of(content_type)).parse()
+    }
+
+    #[test]
+    fn what_a_document_says_of_itself_goes_before_the_header() {
+        let index =
+            r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+        assert!(matches!(parse(index, "text/plain"), Ok(Parsed::Index(_))));
+        assert!(matches!(parse(r#"{"schemaVersion":2,"manifests":[]}"#, ""), Ok(Parsed::Index(_))));
+    }
+
+    #[test]
+    fn what_is_no_image_is_refused_by_name() {
+        let refused = |json: &str| parse(json, "application/json").unwrap_err().to_string();
+        assert!(refused(r#"{"schemaVersion":1}"#).contains("schema 1"));
+        assert!(refused(r#"{"manifests":[],"layers":[]}"#).contains("at once"));
+        assert!(refused(r#"{"mediaType":"application/vnd.x+json"}"#).contains("vnd.x"));
+        assert!(refused("<html>").contains("not a JSON"));
+    }
+
+    #[test]
+    fn sizes_and_digests_parse_strictly() {
+        let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let with = |digest: &str, size: &str| {
+            let config = format!(r#"{{"mediaType":"x","digest":"{digest}","size":{size}}}"#);
+            parse(&format!(r#"{{"schemaVersion":2,"config":{config},"layers":[]}}"#), "")
+        };
+        assert!(with(&format!("sha256:{hex}"), "3").is_ok());
+        for (digest, size) in
+            [("sha256:../../x", "3"), (&format!("sha256:{hex}"), "-1"), (&format!("sha256:{hex}"), "1e3")]
+        {
+            let error = with(digest, size).unwrap_err();
+            assert!(matches!(error, ManifestError::NotValid(_)), "{digest} {size}: {error}");
+        }
+    }
+}

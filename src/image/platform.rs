@@ -1,0 +1,193 @@
+//! Platforms: `os/arch[/variant]`, normalised and matched as Docker and containerd do.
+//!
+//! A variant falls back to the lower ones of its own architecture (arm/v7 runs v6 and v5; amd64/v3 runs v2).
+//! Another architecture is never taken for the one asked for, although containerd would run 386 on amd64: a wrong
+//! image is told here, not behind the air gap.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// What an image is built for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Platform {
+    /// The operating system, as Go names it (`linux`).
+    pub os: String,
+    /// The architecture, as Go names it (`amd64`).
+    pub architecture: String,
+    /// The architecture's variant (`v7`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    /// The version of Windows the image is for.
+    #[serde(default, rename = "os.version", skip_serializing_if = "Option::is_none")]
+    pub os_version: Option<String>,
+}
+
+/// Why a string is no platform.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no platform")]
+pub struct PlatformError(pub String);
+
+impl Platform {
+    /// What is pulled when nothing is asked for.
+    pub fn linux_amd64() -> Self {
+        Self::linux("amd64")
+    }
+
+    /// `linux/<architecture>`, for `--arch`; the architecture may carry a variant or another name (`arm/v7`,
+    /// `x86_64`), or an os (`linux/amd64`).
+    pub fn of_architecture(text: &str) -> Result<Self, PlatformError> {
+        match text.parse::<Self>() {
+            Ok(platform) if is_known_os(&platform.os) => Ok(platform),
+            _ => format!("linux/{text}").parse().map_err(|_| PlatformError(text.to_owned())),
+        }
+    }
+
+    fn linux(architecture: &str) -> Self {
+        Self { os: "linux".into(), architecture: architecture.into(), variant: None, os_version: None }
+    }
+
+    /// The same platform under its usual names: `x86_64` is `amd64`, `arm64/v8` is `arm64`, `arm` is `arm/v7`.
+    #[must_use]
+    pub fn normalised(&self) -> Self {
+        let architecture = self.architecture.to_ascii_lowercase();
+        let variant =
+            self.variant.as_deref().map(str::to_ascii_lowercase).filter(|variant| !variant.is_empty());
+        let (architecture, variant) = match (architecture.as_str(), variant.as_deref()) {
+            ("x86_64" | "x86-64" | "amd64", None | Some("v1")) => ("amd64", None),
+            ("x86_64" | "x86-64", _) => ("amd64", variant),
+            ("i386" | "i486" | "i586" | "i686", _) => ("386", None),
+            ("aarch64" | "arm64", None | Some("8" | "v8")) => ("arm64", None),
+            ("aarch64", _) => ("arm64", variant),
+            ("armhf", _) | ("arm", None | Some("7")) => ("arm", Some("v7".to_owned())),
+            ("armel", _) => ("arm", Some("v6".to_owned())),
+            ("arm", Some(number @ ("5" | "6" | "8"))) => ("arm", Some(format!("v{number}"))),
+            (other, _) => (other, variant.clone()),
+        };
+        let os = match self.os.to_ascii_lowercase() {
+            os if os == "macos" => "darwin".to_owned(),
+            os => os,
+        };
+        Self { os, architecture: architecture.to_owned(), variant, os_version: self.os_version.clone() }
+    }
+
+    /// How well an image for `offered` serves a machine of this platform: 0 is exact, higher is an older
+    /// variant, `None` is not at all.
+    pub fn distance_to(&self, offered: &Self) -> Option<u32> {
+        let (wanted, offered) = (self.normalised(), offered.normalised());
+        if wanted.os != offered.os || wanted.architecture != offered.architecture {
+            return None;
+        }
+        if wanted.variant == offered.variant {
+            return Some(0);
+        }
+        let distance = wanted.variant_level()?.checked_sub(offered.variant_level()?)?;
+        (distance > 0).then_some(distance)
+    }
+
+    /// The variant as a number that grows with what the machine can do; none for variants that have no order.
+    fn variant_level(&self) -> Option<u32> {
+        let default = match self.architecture.as_str() {
+            "amd64" => "v1",
+            "arm64" => "v8",
+            _ => "",
+        };
+        let digits = self.variant.as_deref().unwrap_or(default).strip_prefix('v')?;
+        let (major, minor) = digits.split_once('.').unwrap_or((digits, "0"));
+        Some(major.parse::<u32>().ok()?.checked_mul(100)? + minor.parse::<u32>().ok()?.min(99))
+    }
+}
+
+fn is_known_os(os: &str) -> bool {
+    matches!(
+        os,
+        "linux"
+            | "windows"
+            | "darwin"
+            | "freebsd"
+            | "netbsd"
+            | "openbsd"
+            | "dragonfly"
+            | "solaris"
+            | "illumos"
+            | "aix"
+            | "android"
+            | "plan9"
+            | "wasip1"
+            | "js"
+    )
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.os, self.architecture)?;
+        match &self.variant {
+            Some(variant) => write!(formatter, "/{variant}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl FromStr for Platform {
+    type Err = PlatformError;
+
+    /// Reads `os/arch[/variant]`.
+    fn from_str(text: &str) -> Result<Self, PlatformError> {
+        let is_word = |word: &str| {
+            !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+        };
+        let parts: Vec<&str> = text.split('/').collect();
+        let (2..=3, true) = (parts.len(), parts.iter().all(|part| is_word(part))) else {
+            return Err(PlatformError(text.to_owned()));
+        };
+        let variant = parts.get(2).map(|&variant| variant.to_owned());
+        Ok(Self { os: parts[0].into(), architecture: parts[1].into(), variant, os_version: None }
+            .normalised())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn distance(wanted: &str, offered: &str) -> Option<u32> {
+        wanted.parse::<Platform>().unwrap().distance_to(&offered.parse().unwrap())
+    }
+
+    #[test]
+    fn variants_fall_back_downwards_only() {
+        assert!(distance("linux/arm/v7", "linux/arm/v6").is_some());
+        assert!(distance("linux/arm/v7", "linux/arm/v6") < distance("linux/arm/v7", "linux/arm/v5"));
+        assert_eq!(distance("linux/arm/v6", "linux/arm/v7"), None);
+        assert_eq!(distance("linux/arm64", "linux/arm64/v8"), Some(0));
+        assert_eq!(distance("linux/arm", "linux/arm/v7"), Some(0));
+        assert!(distance("linux/amd64/v3", "linux/amd64").is_some());
+        assert_eq!(distance("linux/amd64", "linux/amd64/v3"), None);
+    }
+
+    #[test]
+    fn other_architectures_and_systems_never_match() {
+        for (wanted, offered) in
+            [("linux/amd64", "linux/386"), ("linux/arm64", "linux/arm/v7"), ("linux/amd64", "windows/amd64")]
+        {
+            assert_eq!(distance(wanted, offered), None, "{wanted} {offered}");
+        }
+    }
+
+    #[test]
+    fn an_architecture_alone_is_for_linux() {
+        for (text, platform) in [
+            ("amd64", "linux/amd64"),
+            ("x86_64", "linux/amd64"),
+            ("arm/v6", "linux/arm/v6"),
+            ("linux/amd64", "linux/amd64"),
+            ("windows/amd64", "windows/amd64"),
+        ] {
+            assert_eq!(Platform::of_architecture(text).unwrap().to_string(), platform);
+        }
+        for bad in ["", "/", "a b", "linux/arm/v7/x"] {
+            assert!(Platform::of_architecture(bad).is_err(), "{bad}");
+        }
+    }
+}

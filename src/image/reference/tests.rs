@@ -1,0 +1,116 @@
+use super::*;
+use proptest::prelude::*;
+
+const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+#[test]
+fn familiar_names_are_completed() {
+    let by_digest = format!("name@sha256:{HEX}");
+    let both = format!("name:tag@sha256:{HEX}");
+    for (text, full) in [
+        ("busybox", "docker.io/library/busybox:latest".to_owned()),
+        ("busybox:1.36", "docker.io/library/busybox:1.36".to_owned()),
+        ("bitnami/redis", "docker.io/bitnami/redis:latest".to_owned()),
+        ("index.docker.io/library/busybox", "docker.io/library/busybox:latest".to_owned()),
+        ("quay.io/org/name:tag", "quay.io/org/name:tag".to_owned()),
+        ("host:5000/x", "host:5000/x:latest".to_owned()),
+        ("localhost/x", "localhost/x:latest".to_owned()),
+        ("[::1]:5000/x", "[::1]:5000/x:latest".to_owned()),
+        ("docker://alpine", "docker.io/library/alpine:latest".to_owned()),
+        ("a__b/c--d.e_f:V1.-_", "docker.io/a__b/c--d.e_f:V1.-_".to_owned()),
+        (&by_digest, format!("docker.io/library/name@sha256:{HEX}")),
+        (&both, format!("docker.io/library/name:tag@sha256:{HEX}")),
+    ] {
+        let reference: Reference = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(reference.to_string(), full);
+        assert_eq!(full.parse::<Reference>().as_ref(), Ok(&reference));
+    }
+}
+
+#[test]
+fn familiar_names_are_what_docker_shows() {
+    for (text, shown) in [
+        ("busybox", "busybox:latest"),
+        ("bitnami/redis:7", "bitnami/redis:7"),
+        ("quay.io/org/name", "quay.io/org/name:latest"),
+        ("docker.io/library/a/b:1", "library/a/b:1"),
+    ] {
+        assert_eq!(text.parse::<Reference>().unwrap().familiar_tagged_name().unwrap(), shown);
+    }
+}
+
+#[test]
+fn a_refusal_points_at_the_character() {
+    let long_tag = format!("a:{}", "t".repeat(129));
+    for (text, position) in [
+        ("", 0),
+        ("Busybox", 0),
+        ("busyBox:latest", 4),
+        ("busy box", 4),
+        ("https://quay.io/x", 5),
+        ("a//b", 2),
+        ("a/", 2),
+        ("a/-b", 2),
+        ("a.-b", 1),
+        ("a_", 1),
+        ("a___b", 1),
+        ("a:", 2),
+        ("a:.b", 2),
+        ("a:b/c", 2),
+        ("a:b c", 3),
+        ("host:99999/x", 5),
+        ("host:+80/x", 5),
+        ("ho_st:5000/x", 2),
+        ("[::1/x", 0),
+        ("[::g]:5000/x", 1),
+        ("[::1]x/y", 5),
+        ("a@sha256:12", 2),
+        ("a@sha256:../../x", 2),
+        ("docker://A", 9),
+        ("naïve", 2),
+        (HEX, 0),
+        (&long_tag, 130),
+    ] {
+        let error = text.parse::<Reference>().expect_err(text);
+        assert_eq!(error.position, position, "{error}");
+    }
+}
+
+#[test]
+fn registries_know_their_api_and_loopback() {
+    let registry = |text: &str| text.parse::<Reference>().unwrap().registry().clone();
+    assert_eq!(registry("busybox").api_authority(), "registry-1.docker.io");
+    assert_eq!(registry("[::1]:5000/x").host(), "::1");
+    for loopback in ["localhost/x", "localhost:5000/x", "127.0.0.1:5000/x", "127.1.2.3:1/x", "[::1]/x"] {
+        assert!(registry(loopback).is_loopback(), "{loopback}");
+    }
+    for other in ["busybox", "localhost.example/x", "10.0.0.1:5000/x", "[2001:db8::1]:80/x"] {
+        assert!(!registry(other).is_loopback(), "{other}");
+    }
+}
+
+proptest! {
+    /// Whatever is typed gives a reference or a position inside it, never a panic.
+    #[test]
+    fn any_text_parses_or_points(text in ".{0,300}") {
+        match text.parse::<Reference>() {
+            Ok(reference) => prop_assert_eq!(reference.to_string().parse::<Reference>(), Ok(reference)),
+            Err(error) => {
+                prop_assert!(error.position <= text.len());
+                prop_assert!(text.is_char_boundary(error.position));
+            }
+        }
+    }
+
+    /// Where the widely used parser understands a lower-case name, it and sealift read the same parts.
+    #[test]
+    fn agrees_with_the_oci_client_parser(
+        text in "([a-z0-9]{1,8}\\.[a-z]{2,3}(:[1-9][0-9]{0,3})?/)?[a-z0-9]{1,6}([._-][a-z0-9]{1,6})?(/[a-z0-9]{1,6}){0,2}(:[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,9})?"
+    ) {
+        let ours: Reference = text.parse().unwrap();
+        let theirs: oci_distribution::Reference = text.parse().unwrap();
+        prop_assert_eq!(ours.registry().as_str(), theirs.registry());
+        prop_assert_eq!(ours.repository().path(), theirs.repository());
+        prop_assert_eq!(ours.tag(), theirs.tag());
+    }
+}

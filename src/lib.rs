@@ -1,0 +1,18 @@
+//! sealift: container images across the air gap.
+//!
+//! ```text
+//! reference ──resolve──▶ image ──plan──▶ every entry, its offset and size ──fill──▶ blobs land at their offsets,
+//! many at once ──commit──▶ fsync, rename
+//! ```
+//!
+//! Nouns: [`image`] (the field's words), [`registry`] (the wire), [`blob`] (verified bytes), [`archive`] (the file).
+//! Verbs: [`pull`]. [`source`] is where a verb gets images from. Nouns know nothing of verbs.
+
+pub mod config;
+pub mod error;
+pub mod image;
+pub mod registry;
+pub mod secret;
+pub mod source;
+
+pub use error::{Error, Result};

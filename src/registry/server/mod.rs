@@ -1,0 +1,1 @@
+//! A small `/v2/` registry on loopback.

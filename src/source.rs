@@ -1,0 +1,42 @@
+//! Where images come from: resolve a reference, open a blob.
+//!
+//! A registry is a source; archives, containerd stores and grabbed pushes are to be others. What a source hands out
+//! is **not** believed: manifests are [`Document`]s, which carry the digest their bytes hash to, and blob streams are
+//! verified by whoever reads them.
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+
+use crate::error::Result;
+use crate::image::{Descriptor, Digest, Document, Repository};
+
+/// What a manifest is asked for by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selector {
+    /// A tag.
+    Tag(String),
+    /// The digest of the manifest's bytes.
+    Digest(Digest),
+}
+
+/// The bytes of a blob as they come in, in chunks of any size.
+pub type BlobStream = BoxStream<'static, Result<Bytes>>;
+
+/// Somewhere images can be had from.
+pub trait Source: Send + Sync {
+    /// Fetches a manifest or index. By digest the bytes hash to that digest, or it is an error.
+    fn fetch_manifest<'a>(
+        &'a self,
+        repository: &'a Repository,
+        selector: &'a Selector,
+    ) -> BoxFuture<'a, Result<Document>>;
+
+    /// Opens a blob at `from_bytes`. The stream's bytes are unverified.
+    fn open_blob<'a>(
+        &'a self,
+        repository: &'a Repository,
+        blob: &'a Descriptor,
+        from_bytes: u64,
+    ) -> BoxFuture<'a, Result<BlobStream>>;
+}
