@@ -26,7 +26,8 @@ echo "== daemons: $((SECONDS - start)) s"
 
 cd "$TREE"
 export CARGO_NET_OFFLINE=true SEALIFT_E2E=$STATE/parts.env
-[[ -z $LONG ]] || export SEALIFT_E2E_LONG=1
+# Slow tests are marked as ignored.
+[[ -z $LONG ]] || set -- --include-ignored "$@"
 if [[ -n ${SESSION_COMMAND:-} ]]; then
     # For looking around by hand: SESSION_COMMAND=bash tests/run
     bash -c "$SESSION_COMMAND"
