@@ -1,5 +1,6 @@
 //! Each image's archive in each loader of both sets.
 
+use crate::archive::is_universal;
 use crate::containerd::Containerd;
 use crate::docker::Docker;
 use crate::images::Image;
@@ -39,6 +40,11 @@ macro_rules! loads {
         mod $module {
             use super::*;
             use crate::images::$image;
+
+            $(#[$attribute])* #[test]
+            fn makes_an_archive_with_the_documented_entries() {
+                is_universal(&$image);
+            }
 
             $(#[$attribute])* #[test]
             fn loads_into_docker_20() {

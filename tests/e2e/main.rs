@@ -13,6 +13,7 @@
     reason = "tests read their own environment and write their own files"
 )]
 
+mod archive;
 mod command;
 mod containerd;
 mod docker;
@@ -21,6 +22,7 @@ mod layer;
 mod loader;
 mod loads;
 mod podman;
+mod pull;
 mod registry;
 mod sealift;
 mod session;

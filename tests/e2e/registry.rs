@@ -47,7 +47,11 @@ static CLIENT: LazyLock<Client> =
 
 /// The digest of bytes, as the field writes it.
 pub(crate) fn digest_of(bytes: &[u8]) -> String {
-    let hash = Sha256::digest(bytes);
+    written(&Sha256::digest(bytes))
+}
+
+/// A SHA-256 as the field writes it.
+pub(crate) fn written(hash: &[u8]) -> String {
     let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
 }
