@@ -103,11 +103,7 @@ pub(crate) fn is_universal(image: &Image) {
     let found: Vec<_> =
         entries.iter().map(|entry| (entry.path.clone(), entry.kind, entry.link.clone())).collect();
     assert_eq!(found, expected_entries(&resolved));
-    assert_eq!(
-        fs::metadata(image.archive()).unwrap().len() % 512,
-        0,
-        "a tar is made of whole blocks"
-    );
+    assert_eq!(fs::metadata(image.archive()).unwrap().len() % 512, 0, "a tar is made of whole blocks");
 
     let entry = |path: &str| entries.iter().find(|entry| entry.path == path).expect("an entry of that path");
     let content = |path: &str| entry(path).start.as_slice();

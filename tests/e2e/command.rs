@@ -5,11 +5,8 @@ use std::process::{Command, Output, Stdio};
 
 /// What the command printed on standard output; a failing command is a failing test, with all it said.
 pub(crate) fn output_of(command: &mut Command) -> String {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    checked(command, output)
+    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    String::from_utf8(checked(command, output)).unwrap()
 }
 
 /// The same, for a command that reads `input`.
@@ -22,22 +19,16 @@ pub(crate) fn output_of_with_input(command: &mut Command, input: &[u8]) -> Vec<u
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));
     child.stdin.take().unwrap().write_all(input).unwrap();
     let output = child.wait_with_output().unwrap();
+    checked(command, output)
+}
+
+fn checked(command: &Command, output: Output) -> Vec<u8> {
     assert!(
         output.status.success(),
-        "{command:?}: {}\n{}",
+        "{command:?}: {}\nstdout: {}\nstderr: {}",
         output.status,
+        String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
     output.stdout
-}
-
-fn checked(command: &Command, output: Output) -> String {
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\nstdout: {stdout}\nstderr: {}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
 }

@@ -96,4 +96,8 @@ loads!(image_of_sixty_layers, SIXTY_LAYERS);
 loads!(image_with_repeated_and_empty_layers, REPEATED_LAYERS);
 loads!(image_without_layers, NO_LAYERS);
 loads!(image_with_an_unusually_written_config, CONFIG_BYTES);
-loads!(#[ignore = "slow: tests/run --long"] image_with_a_layer_of_2_gib, BIG_LAYER);
+loads!(
+    #[ignore = "slow: tests/run --long"]
+    image_with_a_layer_of_2_gib,
+    BIG_LAYER
+);

@@ -2,21 +2,15 @@
 //!
 //! `tests/run` starts those parts and says in the file named by `SEALIFT_E2E` where they are. A part that is missing is a
 //! failure, never a skip.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests read their own environment and write their own files"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "tests read their own environment and write their own files")]
 
 mod archive;
+mod as_typed;
 mod command;
 mod containerd;
 mod docker;
+mod hub;
 mod images;
 mod layer;
 mod loader;
@@ -27,3 +21,4 @@ mod registry;
 mod sealift;
 mod session;
 mod skopeo;
+mod token_server;

@@ -137,7 +137,8 @@ fn a_missing_platform_is_told_with_those_that_are_there() {
 #[test]
 fn a_tag_that_is_not_there_is_not_found() {
     let folder = session().work_folder("missing-tag");
-    for name in [format!("{}:none", repository_name(&SIXTY_LAYERS)), format!("{}/no/such", session().registry)]
+    for name in
+        [format!("{}:none", repository_name(&SIXTY_LAYERS)), format!("{}/no/such", session().registry)]
     {
         SIXTY_LAYERS.resolved();
         let output = sealift(&["pull", &name]).current_dir(&folder).output().unwrap();

@@ -42,8 +42,7 @@ impl Resolved {
 }
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
-static CLIENT: LazyLock<Client> =
-    LazyLock::new(|| Client::builder().no_proxy().build().unwrap());
+static CLIENT: LazyLock<Client> = LazyLock::new(|| Client::builder().no_proxy().build().unwrap());
 
 /// The digest of bytes, as the field writes it.
 pub(crate) fn digest_of(bytes: &[u8]) -> String {
@@ -135,9 +134,9 @@ pub(crate) fn resolve(repository: &str, reference: &str) -> Resolved {
     let Some(manifests) = top.json["manifests"].as_array() else {
         return Resolved { index: None, manifest: top };
     };
-    let chosen = manifests.iter().find(|entry| {
-        entry["platform"]["os"] == "linux" && entry["platform"]["architecture"] == "amd64"
-    });
+    let chosen = manifests
+        .iter()
+        .find(|entry| entry["platform"]["os"] == "linux" && entry["platform"]["architecture"] == "amd64");
     let digest = chosen.expect("linux/amd64 in the index")["digest"].as_str().unwrap();
     let manifest = manifest(repository, digest);
     Resolved { index: Some(top), manifest }

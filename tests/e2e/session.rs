@@ -25,8 +25,8 @@ pub(crate) struct Session {
 /// The session all tests share.
 pub(crate) fn session() -> &'static Session {
     static SESSION: LazyLock<Session> = LazyLock::new(|| {
-        let parts = env::var("SEALIFT_E2E")
-            .expect("SEALIFT_E2E is not set: these tests are started by tests/run");
+        let parts =
+            env::var("SEALIFT_E2E").expect("SEALIFT_E2E is not set: these tests are started by tests/run");
         Session::read(Path::new(&parts))
     });
     &SESSION

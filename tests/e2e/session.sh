@@ -31,6 +31,12 @@ export CARGO_NET_OFFLINE=true SEALIFT_E2E=$STATE/parts.env
 if [[ -n ${SESSION_COMMAND:-} ]]; then
     # For looking around by hand: SESSION_COMMAND=bash tests/run
     bash -c "$SESSION_COMMAND"
-else
-    cargo test --features e2e --no-fail-fast -- "$@"
+    exit
 fi
+
+# Each test target closes with a count of its own; the last line is their sum.
+result=0
+cargo test --features e2e --no-fail-fast -- "$@" 2>&1 | tee "$STATE/tests.log" || result=$?
+awk '/^test result: / { passed += $4; failed += $6; ignored += $8 }
+    END { printf "total: %d passed, %d failed, %d skipped\n", passed, failed, ignored }' "$STATE/tests.log"
+exit "$result"

@@ -33,7 +33,8 @@ pub(super) fn push() -> Image {
         descriptor(base.media_type, &push_blob(repository, &base.blob), base.blob.len()),
         descriptor(OCI_LAYER, &digest, size_bytes),
     ];
-    let config = to_vec(&config("amd64", &[base, big], &["/bin/busybox", "stat", "-c", "%s", "/big"])).unwrap();
+    let config =
+        to_vec(&config("amd64", &[base, big], &["/bin/busybox", "stat", "-c", "%s", "/big"])).unwrap();
     let config_digest = push_blob(repository, &config);
     let manifest = oci_manifest(&descriptor(OCI_CONFIG, &config_digest, config.len()), &layers);
     push_manifest(repository, TAG, OCI_MANIFEST, &manifest);

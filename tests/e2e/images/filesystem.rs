@@ -93,6 +93,12 @@ fn commit(from: &str, name: &str, script: &str) {
     let root = output_of(&mut buildah(&["mount", container]));
     let script = format!("set -eu; umask 022; {script}");
     output_of(Command::new("bash").args(["-c", &script]).current_dir(root.trim()));
-    output_of(&mut buildah(&["config", "--user=1000:1000", "--cmd=/bin/check", "--env=PATH=/bin", container]));
+    output_of(&mut buildah(&[
+        "config",
+        "--user=1000:1000",
+        "--cmd=/bin/check",
+        "--env=PATH=/bin",
+        container,
+    ]));
     output_of(&mut buildah(&["commit", "--format=oci", "--rm", "--quiet", container, name]));
 }

@@ -67,3 +67,17 @@ pub(super) fn push_config_bytes() -> Image {
     push(repository, Some(TAG), config.as_bytes(), &layers);
     Image::new(repository, "Grüße <&> 世界\n")
 }
+
+/// A few layers in any repository under any tag; what its container prints.
+pub(crate) fn push_small(repository: &str, tag: &str) -> String {
+    let says = format!("{repository}:{tag}");
+    let layers = [
+        LayerBuilder::busybox(repository).gzip(),
+        LayerBuilder::new().file("one", 0o644, b"1").gzip(),
+        LayerBuilder::new().file("two", 0o644, b"2").gzip(),
+        LayerBuilder::new().file("says", 0o644, says.as_bytes()).gzip(),
+    ];
+    let config = config("amd64", &layers, &["/bin/cat", "/says"]);
+    push(repository, Some(tag), &to_vec(&config).unwrap(), &layers);
+    says
+}

@@ -10,6 +10,8 @@ mod platforms;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, OnceLock};
 
+pub(crate) use layers::push_small;
+
 use crate::registry::{Resolved, resolve};
 use crate::sealift::pull;
 use crate::session::session;
