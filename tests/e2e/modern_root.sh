@@ -13,6 +13,7 @@ make_modern_root() {
     root=$(modern_root_folder)
     [[ ! -d $root ]] || return 0
     # The mirror is the one this machine's own apt uses.
+    # shellcheck disable=SC2016 # apt expands this
     site=$(apt-get indextargets --format '$(SITE)' 'Origin: Debian' 'Codename: bookworm' 'Created-By: Packages' | head -n 1)
     building=$root.building
     # A root that was being built when a run ended is not believed.
