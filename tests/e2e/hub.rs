@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::thread::sleep;
 use std::time::Duration;
@@ -21,6 +21,7 @@ pub(crate) struct Hub {
     pub(crate) ca: PathBuf,
     pub(crate) tokens: TokenServer,
     hosts: PathBuf,
+    _running: [Child; 2],
 }
 
 pub(crate) static HUB: LazyLock<Hub> = LazyLock::new(Hub::start);
@@ -41,18 +42,19 @@ impl Hub {
         let tokens = TokenServer::start(&folder.join("token.pem"), folder.join("token.key"));
 
         fs::write(folder.join("registry.yml"), registry_config(&folder)).unwrap();
-        start(&folder, "registry", Command::new("docker-registry").args(["serve", "registry.yml"]));
+        let registry =
+            start(&folder, "registry", Command::new("docker-registry").args(["serve", "registry.yml"]));
         await_port(REGISTRY);
 
         fs::write(folder.join("nginx.conf"), nginx_config(&folder, &tokens)).unwrap();
         let mut nginx = Command::new("/usr/sbin/nginx");
         nginx.arg("-p").arg(&folder).arg("-c").arg(folder.join("nginx.conf"));
-        start(&folder, "nginx", &mut nginx);
+        let nginx = start(&folder, "nginx", &mut nginx);
         await_port(TLS);
 
         let hosts = folder.join("hosts");
         fs::write(&hosts, "127.0.0.1 localhost\n127.0.0.2 registry-1.docker.io auth.docker.io\n").unwrap();
-        Self { ca: folder.join("ca.pem"), tokens, hosts }
+        Self { ca: folder.join("ca.pem"), tokens, hosts, _running: [registry, nginx] }
     }
 
     /// A command in a mount namespace of its own, where the hub's names are on loopback.
@@ -123,11 +125,11 @@ access_log off;
     )
 }
 
-fn start(folder: &Path, name: &str, command: &mut Command) {
+fn start(folder: &Path, name: &str, command: &mut Command) -> Child {
     let log = fs::File::options().create(true).append(true).open(folder.join(name).with_extension("log"));
     let log = log.unwrap();
     command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-    command.current_dir(folder).spawn().unwrap();
+    command.current_dir(folder).spawn().unwrap()
 }
 
 fn await_port(address: &str) {

@@ -14,7 +14,7 @@ fn loads(loader: &dyn Loader, image: &Image) {
     let name = image.name();
     let resolved = image.resolved();
     loader.load(image.archive());
-    assert_eq!(loader.names(&name), [name.clone()]);
+    assert_eq!(loader.names(&name), std::slice::from_ref(&name));
     assert_eq!(loader.config_digest(&name), resolved.config_digest());
     if let Some(digest) = loader.name_digest(&name) {
         assert_eq!(digest, resolved.digest());

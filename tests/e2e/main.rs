@@ -19,6 +19,7 @@ mod podman;
 mod pull;
 mod registry;
 mod sealift;
+mod server;
 mod session;
 mod skopeo;
 mod token_server;

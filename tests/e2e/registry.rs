@@ -44,6 +44,11 @@ impl Resolved {
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 static CLIENT: LazyLock<Client> = LazyLock::new(|| Client::builder().no_proxy().build().unwrap());
 
+/// Runs a future on the tests' runtime.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    RUNTIME.block_on(future)
+}
+
 /// The digest of bytes, as the field writes it.
 pub(crate) fn digest_of(bytes: &[u8]) -> String {
     written(&Sha256::digest(bytes))
@@ -51,8 +56,7 @@ pub(crate) fn digest_of(bytes: &[u8]) -> String {
 
 /// A SHA-256 as the field writes it.
 pub(crate) fn written(hash: &[u8]) -> String {
-    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    hash.iter().fold("sha256:".to_owned(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
 fn address(repository: &str, rest: &str) -> String {
@@ -62,10 +66,10 @@ fn address(repository: &str, rest: &str) -> String {
 async fn succeeded(response: Result<Response, reqwest::Error>) -> Response {
     let response = response.unwrap();
     let (status, url) = (response.status(), response.url().clone());
-    if !status.is_success() {
-        panic!("{url}: {status}: {}", response.text().await.unwrap());
+    if status.is_success() {
+        return response;
     }
-    response
+    panic!("{url}: {status}: {}", response.text().await.unwrap())
 }
 
 async fn upload(repository: &str, digest: &str, body: Body) {

@@ -102,7 +102,8 @@ fn skopeo(set: Set) {
         copy(&there, &again);
         let raw = output_of(&mut skopeo.skopeo(&["inspect", "--raw", "--tls-verify=false", &again]));
         assert_eq!(digest_of(raw.as_bytes()), PLATFORMS.resolved().digest());
-        let tags = output_of(&mut skopeo.skopeo(&["list-tags", "--tls-verify=false", &again[..again.len() - 3]]));
+        let tags =
+            output_of(&mut skopeo.skopeo(&["list-tags", "--tls-verify=false", &again[..again.len() - 3]]));
         assert!(tags.contains("v2"), "{tags}");
         block_on(server.shutdown());
     }

@@ -73,9 +73,8 @@ async fn token(State(signer): State<Arc<Signer>>, RawQuery(query): RawQuery, hea
     if !query.contains(&("service".into(), SERVICE.into())) {
         return (StatusCode::BAD_REQUEST, "no such service").into_response();
     }
-    let user = match user(&headers) {
-        Ok(user) => user,
-        Err(()) => return (StatusCode::UNAUTHORIZED, "incorrect username or password").into_response(),
+    let Some(user) = user(&headers) else {
+        return (StatusCode::UNAUTHORIZED, "incorrect username or password").into_response();
     };
     let scopes = query.iter().filter(|(name, _)| name == "scope").map(|(_, scope)| scope);
     let access: Vec<Value> = scopes
@@ -89,13 +88,13 @@ async fn token(State(signer): State<Arc<Signer>>, RawQuery(query): RawQuery, hea
         .into_response()
 }
 
-/// The user that asks, empty for nobody; wrong credentials are an error.
-fn user(headers: &HeaderMap) -> Result<&'static str, ()> {
+/// The user that asks, empty for nobody; nothing for wrong credentials.
+fn user(headers: &HeaderMap) -> Option<&'static str> {
     let Some(authorization) = headers.get(header::AUTHORIZATION) else {
-        return Ok("");
+        return Some("");
     };
     let right = format!("Basic {}", STANDARD.encode(format!("{USER}:{PASSWORD}")));
-    if authorization.as_bytes() == right.as_bytes() { Ok(USER) } else { Err(()) }
+    (authorization.as_bytes() == right.as_bytes()).then_some(USER)
 }
 
 /// What of a scope `repository:NAME:ACTIONS` the user gets: pulling, or nothing.

@@ -8,7 +8,7 @@ use crate::command::output_of;
 use crate::session::session;
 
 /// The first layer, made in a mounted root.
-const BASE: &str = r#"
+const BASE: &str = r"
 mkdir -p bin data opaque turns/into-a-file etc tmp
 cp /bin/busybox bin/busybox
 for applet in sh cat ls stat test grep; do ln -s busybox bin/$applet; done
@@ -39,7 +39,7 @@ long=$(printf '%0200d' 0)
 cat $long/$long/file $(printf '%0255d' 1)
 END
 chmod 755 bin/check
-"#;
+";
 
 /// The second layer.
 const CHANGES: &str = r"
