@@ -125,14 +125,16 @@ access_log off;
     )
 }
 
-fn start(folder: &Path, name: &str, command: &mut Command) -> Child {
+/// Starts a server whose output goes to a log in its folder.
+pub(crate) fn start(folder: &Path, name: &str, command: &mut Command) -> Child {
     let log = fs::File::options().create(true).append(true).open(folder.join(name).with_extension("log"));
     let log = log.unwrap();
     command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
     command.current_dir(folder).spawn().unwrap()
 }
 
-fn await_port(address: &str) {
+/// Waits until something listens there.
+pub(crate) fn await_port(address: &str) {
     for _ in 0..100 {
         if TcpStream::connect(address).is_ok() {
             return;

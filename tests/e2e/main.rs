@@ -7,11 +7,13 @@
 
 mod archive;
 mod as_typed;
+mod basic_access;
 mod command;
 mod containerd;
 mod docker;
 mod hub;
 mod images;
+mod interrupted;
 mod layer;
 mod loader;
 mod loads;

@@ -9,7 +9,9 @@ use serde_json::Value;
 use crate::command::output_of;
 use crate::containerd::Containerd;
 use crate::docker::Docker;
-use crate::images::{BIG_LAYER, DEBIAN, Image, NO_LAYERS, PLATFORMS, REPEATED_LAYERS, SIXTY_LAYERS, TAG};
+use crate::images::{
+    BIG_LAYER, DEBIAN, Image, NO_LAYERS, PLATFORMS, REPEATED_LAYERS, SIXTY_LAYERS, TAG, push_platforms,
+};
 use crate::loader::Loader;
 use crate::registry::manifest;
 use crate::sealift::{pull, sealift};
@@ -71,6 +73,16 @@ fn a_digest_alone_loads_into_docker_20_by_its_id() {
     pull(&format!("{}@{}", repository_name(image), image.resolved().digest()), &archive);
     let said = output_of(Docker(Set::Old).docker(&["load", "--input"]).arg(&archive));
     assert!(said.contains(image.resolved().config_digest()), "{said}");
+}
+
+#[test]
+fn a_pin_by_the_digest_of_the_index_runs_on_docker_28() {
+    let image = push_platforms("e2e/pinned");
+    let docker = Docker(Set::Modern);
+    docker.load(image.archive());
+    let pin = format!("{}@{}", repository_name(&image), image.resolved().digest());
+    assert_eq!(docker.run(&pin, &[]), image.prints);
+    docker.remove(&image.name());
 }
 
 #[test]

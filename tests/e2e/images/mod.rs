@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, OnceLock};
 
 pub(crate) use layers::push_small;
+pub(crate) use platforms::push_platforms;
 
 use crate::registry::{Resolved, resolve};
 use crate::sealift::pull;
@@ -61,7 +62,7 @@ impl Image {
 
 pub(crate) static DEBIAN: LazyLock<Image> = LazyLock::new(debian::push);
 pub(crate) static FILESYSTEM: LazyLock<Image> = LazyLock::new(filesystem::push);
-pub(crate) static PLATFORMS: LazyLock<Image> = LazyLock::new(platforms::push);
+pub(crate) static PLATFORMS: LazyLock<Image> = LazyLock::new(|| push_platforms("e2e/platforms"));
 pub(crate) static SIXTY_LAYERS: LazyLock<Image> = LazyLock::new(layers::push_sixty);
 pub(crate) static REPEATED_LAYERS: LazyLock<Image> = LazyLock::new(layers::push_repeated);
 pub(crate) static NO_LAYERS: LazyLock<Image> = LazyLock::new(layers::push_none);
