@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use sealift::image::{Reference, Registry};
-use sealift::registry::{Client, ClientOptions, Credential, ProxyRules};
+use sealift::registry::{
+    Client, ClientOptions, Credential, Credentials, ProxyRules, RegistryError, Timeouts,
+};
 use sealift::secret::Secret;
 
 use super::Context;
@@ -35,14 +37,21 @@ impl ConnectionArguments {
     /// A client for the registries of `references`.
     pub(super) fn client(self, references: &[Reference], context: &Context) -> Result<Client, Failure> {
         let credential = self.credential(context)?;
-        let credential =
-            credential.map(|credential| Ok((sole_registry(references)?, credential))).transpose()?;
-        let mut options = ClientOptions::new(&context.environment)?;
-        options.credential = credential;
-        options.proxies = ProxyRules::from_environment(&context.environment)?;
-        options.ca_files = [context.config.ca.clone(), self.ca].concat();
-        options.insecure_hosts = [context.config.insecure.clone(), self.insecure].concat();
-        Ok(Client::new(options)?)
+        let credential = credential
+            .map(|credential| Ok::<_, Failure>((sole_registry(references)?, credential)))
+            .transpose()?;
+        let mut credentials = Credentials::of_docker(&context.environment);
+        if let Some((registry, credential)) = credential {
+            credentials = credentials.with(registry, credential);
+        }
+        let insecure = context.config.insecure.iter().chain(&self.insecure);
+        Ok(Client::new(ClientOptions {
+            credentials,
+            proxies: ProxyRules::from_environment(&context.environment)?,
+            ca_files: [context.config.ca.clone(), self.ca].concat(),
+            insecure_hosts: insecure.map(|host| host.parse()).collect::<Result<_, RegistryError>>()?,
+            timeouts: Timeouts::default(),
+        })?)
     }
 
     fn credential(&self, context: &Context) -> Result<Option<Credential>, Failure> {
@@ -59,7 +68,7 @@ impl ConnectionArguments {
             let password = context.environment.text("SEALIFT_PASSWORD").map(Secret::new);
             password.ok_or(Failure::Usage("-u USER goes with --password-stdin or $SEALIFT_PASSWORD"))?
         };
-        Ok(Some(Credential::Basic { username, password }))
+        Ok(Some(Credential::Password { username, password }))
     }
 }
 

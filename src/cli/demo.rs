@@ -32,7 +32,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     ui::talk(&format!("$ sealift pull {reference}"));
 
     // The demo asks nobody else: no proxy, no credentials.
-    let client = Client::new(ClientOptions::new(&Default::default())?)?;
+    let client = Client::new(ClientOptions::default())?;
     let reporter = Mode::Auto.reporter();
     let pull = Pull { source: &client, reporter: &*reporter, connections: context.config.connections };
     for planned in pull.plan(&[reference], None, &output).await? {

@@ -33,7 +33,7 @@ pub(super) async fn publish(store: &Store, repository: &str, tag: &str) -> Resul
         ));
     }
     let index = json!({"schemaVersion": 2, "mediaType": MediaType::OciIndex, "manifests": manifests});
-    store.put_manifest(repository, tag, &MediaType::OciIndex, index.to_string().into()).await?;
+    store.put_manifest(repository, tag, MediaType::OciIndex, index.to_string()).await?;
     Ok(())
 }
 
@@ -111,7 +111,7 @@ async fn manifest(
     });
     let bytes = Bytes::from(manifest.to_string());
     let (digest, size_bytes) = (Digest::of(&bytes), bytes.len());
-    store.put_manifest(repository, &digest.to_string(), &MediaType::OciManifest, bytes).await?;
+    store.put_manifest(repository, &digest.to_string(), MediaType::OciManifest, bytes).await?;
     Ok(Stored { media_type: "application/vnd.oci.image.manifest.v1+json", digest, size_bytes })
 }
 

@@ -6,7 +6,6 @@ mod image;
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use crate::image::Reference;
 use crate::registry::server::{self, Server, Store};
 
 /// The registry's name for the image.

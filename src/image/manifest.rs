@@ -29,12 +29,18 @@ impl Document {
         Self { media_type, digest: Digest::of(&bytes), bytes }
     }
 
+    /// Hashes `bytes` by the algorithm of `expected`: a document of that digest, or else the digest they have.
+    pub fn verified(bytes: Bytes, media_type: MediaType, expected: &Digest) -> Result<Self, Digest> {
+        let digest = Digest::by(expected.algorithm(), &bytes);
+        if digest == *expected { Ok(Self { media_type, digest, bytes }) } else { Err(digest) }
+    }
+
     /// The bytes, as the source sent them.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// The SHA-256 digest of the bytes.
+    /// The digest of the bytes: SHA-256, unless it was verified against another.
     pub fn digest(&self) -> &Digest {
         &self.digest
     }

@@ -1,5 +1,340 @@
 //! What can go wrong between sealift and a registry.
+//!
+//! Each variant names its object and carries what a heading, a hint and an exit code need; texts are lower-case
+//! fragments that never repeat their source. What a registry said of its own accord is a [`Said`], escaped and cut
+//! short. No variant can show a secret: URLs are [`SafeUrl`]s, causes are [`Cause`]s.
+
+use std::path::PathBuf;
+
+use crate::image::{Digest, Registry};
+use crate::secret::SafeUrl;
+
+use super::credential_helper::HelperProblem;
+use super::docker_config::CredentialFileProblem;
+use super::failure::{Cause, Failure};
+use super::object::{Missing, Object};
+use super::redirect::RedirectProblem;
+use super::said::{Denial, RetryAfter, Said};
+use super::tls::CaProblem;
+
+/// What an error is about, for exit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Bytes are not what their name promises.
+    Integrity,
+    /// Something asked for does not exist.
+    NotFound,
+    /// Credentials are missing, wrong or unreadable.
+    Access,
+    /// The line, or what stands at its end.
+    Network,
+    /// What sealift was told: a CA file, a proxy, a host name.
+    Setup,
+}
 
 /// A registry could not be reached, refused, or answered what it must not.
 #[derive(Debug, thiserror::Error)]
-pub enum RegistryError {}
+pub enum RegistryError {
+    // -- not found --
+    /// The registry knows nothing by that name (404).
+    #[error("{} does not exist", missing_object(*.missing, .object))]
+    NotFound {
+        /// What was asked for.
+        object: Box<Object>,
+        /// Which part of it is missing.
+        missing: Missing,
+        /// What the registry said.
+        #[source]
+        said: Option<Said>,
+    },
+
+    // -- access --
+    /// The registry refused access (401, 403).
+    #[error("{}: {denial}", .object)]
+    AccessDenied {
+        /// What was asked for.
+        object: Box<Object>,
+        /// Why, as far as it can be told.
+        denial: Denial,
+        /// True where registries give this answer for what does not exist, too: Docker Hub and Quay (401), GHCR
+        /// (403) do not tell a private repository from none.
+        may_not_exist: bool,
+        /// What the registry said.
+        #[source]
+        said: Option<Said>,
+    },
+    /// The token server refused (401, 403).
+    #[error("the token server {realm} of `{registry}` gave no token: {denial}")]
+    TokenRefused {
+        /// The registry the token was for.
+        registry: Registry,
+        /// The token server.
+        realm: Box<SafeUrl>,
+        /// Why.
+        denial: Denial,
+        /// As in [`AccessDenied`](Self::AccessDenied).
+        may_not_exist: bool,
+        /// What the token server said.
+        #[source]
+        said: Option<Said>,
+    },
+    /// The registry wants a way of authentication that sealift does not speak.
+    #[error("`{registry}` asks for authentication by {offered}, not by `Bearer` or `Basic`")]
+    UnknownChallenge {
+        /// The registry.
+        registry: Registry,
+        /// What it offered.
+        offered: String,
+    },
+    /// An HTTPS registry names a token server on plain HTTP.
+    #[error("`{registry}` names a token server on plain HTTP, {realm}: nothing was sent there")]
+    PlainHttpRealm {
+        /// The registry.
+        registry: Registry,
+        /// The token server it names.
+        realm: Box<SafeUrl>,
+    },
+    /// Docker's config.json can't be read. Its content is never shown.
+    #[error("the credentials file {} can't be used", .path.display())]
+    CredentialFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        problem: CredentialFileProblem,
+    },
+    /// A credential helper failed.
+    #[error("the credential helper `docker-credential-{helper}` gave nothing for `{registry}`")]
+    CredentialHelper {
+        /// Its name, after `docker-credential-`.
+        helper: String,
+        /// The registry it was asked for.
+        registry: Registry,
+        /// What happened.
+        #[source]
+        problem: HelperProblem,
+    },
+
+    // -- network --
+    /// No answer could be had.
+    #[error("{url}: {failure}{}", via_proxy(.proxy.as_ref()))]
+    Unreachable {
+        /// What was asked.
+        url: Box<SafeUrl>,
+        /// The proxy on the way.
+        proxy: Option<Box<SafeUrl>>,
+        /// How it failed.
+        failure: Failure,
+        /// The details.
+        #[source]
+        cause: Cause,
+    },
+    /// The connection broke while the body came in.
+    #[error("{object} stopped after {received_bytes} bytes from {url}: {failure}")]
+    Interrupted {
+        /// What was being fetched.
+        object: Box<Object>,
+        /// From where.
+        url: Box<SafeUrl>,
+        /// How many bytes of this answer had come.
+        received_bytes: u64,
+        /// How it failed.
+        failure: Failure,
+        /// The details.
+        #[source]
+        cause: Cause,
+    },
+    /// Too many requests (429).
+    #[error("{url}: too many requests{}", .retry_after.as_ref().map(|wait| format!(" (retry after {wait})")).unwrap_or_default())]
+    RateLimited {
+        /// What was asked.
+        url: Box<SafeUrl>,
+        /// When to come again.
+        retry_after: Option<RetryAfter>,
+        /// What the registry said.
+        #[source]
+        said: Option<Said>,
+    },
+    /// The server failed (5xx).
+    #[error("{url}: the server failed with status {status}")]
+    ServerError {
+        /// What was asked.
+        url: Box<SafeUrl>,
+        /// The status.
+        status: u16,
+        /// When to come again.
+        retry_after: Option<RetryAfter>,
+        /// What the registry said.
+        #[source]
+        said: Option<Said>,
+    },
+
+    // -- nonsense --
+    /// A web page came instead of a registry's answer.
+    #[error("{url} answered with a web page (status {status}); is this a registry?")]
+    WebPage {
+        /// What was asked.
+        url: Box<SafeUrl>,
+        /// The status.
+        status: u16,
+    },
+    /// A status that has no meaning here.
+    #[error("{url}: unexpected status {status}")]
+    UnexpectedStatus {
+        /// What was asked; after redirects, the last of them.
+        url: Box<SafeUrl>,
+        /// The status.
+        status: u16,
+        /// What the server said.
+        #[source]
+        said: Option<Said>,
+    },
+    /// A redirect that is not followed.
+    #[error("a redirect of {url} is not followed: {problem}")]
+    BadRedirect {
+        /// Who redirected.
+        url: Box<SafeUrl>,
+        /// Why not.
+        problem: RedirectProblem,
+    },
+    /// Redirects without end.
+    #[error("{url} redirects without end ({hops} times)")]
+    RedirectLoop {
+        /// What was asked first.
+        url: Box<SafeUrl>,
+        /// How many redirects were followed.
+        hops: usize,
+    },
+    /// A header with a value that it can't have.
+    #[error("{url}: the header `{header}` has no valid value: `{value}`")]
+    BadHeader {
+        /// What was asked.
+        url: Box<SafeUrl>,
+        /// The header.
+        header: &'static str,
+        /// Its value, escaped and cut short.
+        value: String,
+    },
+    /// The server sent a blob from its start where a later part was asked for.
+    #[error("{url} ignores `Range`: {object} can't be had from byte {from_bytes}")]
+    RangeIgnored {
+        /// What was asked for.
+        object: Box<Object>,
+        /// Where.
+        url: Box<SafeUrl>,
+        /// From which byte.
+        from_bytes: u64,
+    },
+    /// The token server's answer holds no token.
+    #[error("the token server {realm} of `{registry}` answered without a token")]
+    NoToken {
+        /// The registry the token was for.
+        registry: Registry,
+        /// The token server.
+        realm: Box<SafeUrl>,
+    },
+
+    // -- integrity --
+    /// A manifest's bytes do not hash to what they should.
+    #[error("{object} failed verification: expected {expected}, got {got} from {url}")]
+    DigestMismatch {
+        /// What was asked for.
+        object: Box<Object>,
+        /// From where it came.
+        url: Box<SafeUrl>,
+        /// The digest asked for, or that of the `Docker-Content-Digest` header.
+        expected: Box<Digest>,
+        /// The digest of the bytes.
+        got: Box<Digest>,
+    },
+    /// A blob is longer or shorter than its descriptor says.
+    #[error("{object} has the wrong length at {url}: {expected_bytes} bytes were promised, {got_bytes} come")]
+    WrongLength {
+        /// What was asked for.
+        object: Box<Object>,
+        /// From where.
+        url: Box<SafeUrl>,
+        /// What the descriptor says.
+        expected_bytes: u64,
+        /// What the server says, or has sent when it went over.
+        got_bytes: u64,
+    },
+    /// A manifest over the limit.
+    #[error("{object} is too large for a manifest: more than {limit_bytes} bytes")]
+    ManifestTooLarge {
+        /// What was asked for.
+        object: Box<Object>,
+        /// The limit.
+        limit_bytes: u64,
+    },
+
+    // -- setup --
+    /// A `--ca` file can't be used.
+    #[error("the CA file {} can't be used", .path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        problem: CaProblem,
+    },
+    /// A proxy variable that is no proxy URL. Its value may hold a password and is not shown.
+    #[error("{variable} is no proxy URL (http, https, socks5 and socks5h are understood)")]
+    BadProxy {
+        /// The environment variable.
+        variable: &'static str,
+    },
+    /// An insecure host that is no `HOST[:PORT]`.
+    #[error("`{text}` is no host name (`HOST` or `HOST:PORT`)")]
+    BadInsecureHost {
+        /// As it was given, escaped.
+        text: String,
+    },
+    /// The HTTP client could not be made.
+    #[error("the HTTP client can't be set up")]
+    ClientSetup(#[source] Cause),
+}
+
+impl RegistryError {
+    /// What the error is about.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::NotFound { .. } => Kind::NotFound,
+            Self::AccessDenied { .. }
+            | Self::TokenRefused { .. }
+            | Self::UnknownChallenge { .. }
+            | Self::PlainHttpRealm { .. }
+            | Self::CredentialFile { .. }
+            | Self::CredentialHelper { .. } => Kind::Access,
+            Self::Unreachable { .. }
+            | Self::Interrupted { .. }
+            | Self::RateLimited { .. }
+            | Self::ServerError { .. }
+            | Self::WebPage { .. }
+            | Self::UnexpectedStatus { .. }
+            | Self::BadRedirect { .. }
+            | Self::RedirectLoop { .. }
+            | Self::BadHeader { .. }
+            | Self::RangeIgnored { .. }
+            | Self::NoToken { .. } => Kind::Network,
+            Self::DigestMismatch { .. } | Self::WrongLength { .. } | Self::ManifestTooLarge { .. } => {
+                Kind::Integrity
+            }
+            Self::CaFile { .. }
+            | Self::BadProxy { .. }
+            | Self::BadInsecureHost { .. }
+            | Self::ClientSetup(_) => Kind::Setup,
+        }
+    }
+}
+
+fn missing_object(missing: Missing, object: &Object) -> String {
+    match missing {
+        Missing::Repository => format!("the repository `{}`", object.repository()),
+        Missing::Manifest | Missing::Blob => object.to_string(),
+    }
+}
+
+fn via_proxy(proxy: Option<&Box<SafeUrl>>) -> String {
+    proxy.map(|proxy| format!(" (through the proxy {proxy})")).unwrap_or_default()
+}

@@ -1,6 +1,41 @@
 //! The wire: a client of the OCI distribution-spec and Docker's Registry HTTP API V2, and a small server of the same.
+//!
+//! [`Client`] is a [`Source`](crate::source::Source). It believes nothing it is sent beyond what the types of
+//! [`crate::image`] accept, sends credentials only where they belong, and writes nothing to disk.
 
+mod auth;
+mod blob;
+mod challenge;
+mod client;
+mod credential_helper;
+mod credentials;
+mod docker_config;
 mod error;
+mod failure;
+mod insecure;
+mod manifest;
+mod no_proxy;
+mod object;
+mod options;
+mod proxy;
+mod redirect;
+mod refusal;
+mod said;
 pub mod server;
+mod tls;
+mod token;
+mod transport;
 
-pub use error::RegistryError;
+pub use client::Client;
+pub use credential_helper::HelperProblem;
+pub use credentials::{Credential, Credentials};
+pub use docker_config::CredentialFileProblem;
+pub use error::{Kind, RegistryError};
+pub use failure::{Cause, Failure};
+pub use insecure::InsecureHost;
+pub use object::{Missing, Object};
+pub use options::{ClientOptions, Timeouts};
+pub use proxy::ProxyRules;
+pub use redirect::RedirectProblem;
+pub use said::{Denial, RetryAfter, Said};
+pub use tls::CaProblem;

@@ -23,7 +23,8 @@ pub fn push(registry: &TestRegistry, name: &str, platform: &str, layers: &[&[u8]
     let mut parts = platform.split('/');
     let (os, architecture, variant) = (parts.next().unwrap(), parts.next().unwrap(), parts.next());
     let diff_ids: Vec<Digest> = layers.iter().map(|layer| Digest::of(layer)).collect();
-    let mut config = json!({"os": os, "architecture": architecture, "rootfs": {"type": "layers", "diff_ids": diff_ids}});
+    let mut config =
+        json!({"os": os, "architecture": architecture, "rootfs": {"type": "layers", "diff_ids": diff_ids}});
     if let Some(variant) = variant {
         config["variant"] = variant.into();
     }

@@ -49,11 +49,13 @@ pub struct TestRegistry {
 
 impl TestRegistry {
     pub fn start() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let store = Store::memory();
         let script = Arc::<Mutex<Script>>::default();
         let faulty = router(store.clone()).layer(from_fn_with_state(script.clone(), misbehave));
-        let server = runtime.block_on(Server::start(faulty, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))).unwrap();
+        let server =
+            runtime.block_on(Server::start(faulty, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))).unwrap();
         Self { store, script, server, runtime }
     }
 
@@ -80,8 +82,24 @@ impl TestRegistry {
         self.runtime.block_on(self.store.put_blob(bytes)).unwrap()
     }
 
-    pub fn manifest(&self, repository: &str, reference: &str, media_type: &MediaType, json: impl Into<Bytes>) -> Digest {
-        self.runtime.block_on(self.store.put_manifest(repository, reference, media_type.clone(), json)).unwrap()
+    pub fn manifest(
+        &self,
+        repository: &str,
+        reference: &str,
+        media_type: &MediaType,
+        json: impl Into<Bytes>,
+    ) -> Digest {
+        self.runtime
+            .block_on(self.store.put_manifest(repository, reference, media_type.clone(), json))
+            .unwrap()
+    }
+}
+
+impl TestRegistry {
+    /// A manifest as it is stored.
+    pub fn manifest_bytes(&self, repository: &str, reference: &str) -> Bytes {
+        let (repository, reference) = (repository.parse().unwrap(), reference.parse().unwrap());
+        self.runtime.block_on(self.store.manifest(&repository, &reference)).unwrap().unwrap().bytes
     }
 }
 

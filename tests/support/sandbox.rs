@@ -82,7 +82,8 @@ impl Sandbox {
     /// The names in the folder commands run in.
     pub fn files(&self) -> Vec<String> {
         let entries = fs::read_dir(self.out()).unwrap();
-        let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }

@@ -5,7 +5,7 @@ use sealift::config::ConfigError;
 use sealift::fsio::FileError;
 use sealift::image::reference::{ReferenceError, ReferenceProblem};
 use sealift::pull::ResolveError;
-use sealift::registry::{Denial, RegistryError, Unreachable};
+use sealift::registry::{Denial, Failure as Unreachable, RegistryError};
 use sealift::source::SourceError;
 
 use super::Failure;

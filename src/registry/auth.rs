@@ -1,0 +1,160 @@
+//! Access to one registry: its scheme, its credentials, a token for each repository.
+//!
+//! Tokens are shared: whoever needs one that is missing or ending asks for it while the others wait, so that many
+//! blobs cost one token call. Credentials are looked up once, when first asked for, and go to the registry itself
+//! (Basic) or its token server (Bearer). Nothing here opens a blob; [`super::client`] does, and replays once after
+//! [`Access::renew`].
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use reqwest::header::HeaderValue;
+use tokio::sync::{Mutex as AsyncMutex, OnceCell};
+use url::Url;
+
+use crate::image::{Registry, Repository};
+
+use super::challenge::Challenge;
+use super::credentials::{Credential, Credentials};
+use super::error::RegistryError;
+use super::token;
+use super::transport::Transport;
+
+/// What is known of one registry.
+pub(super) struct Access {
+    registry: Registry,
+    base: OnceCell<Url>,
+    credential: OnceCell<Option<Credential>>,
+    grants: Mutex<HashMap<Box<str>, Arc<AsyncMutex<Grant>>>>,
+}
+
+/// What a repository is asked with.
+#[derive(Default)]
+struct Grant {
+    challenge: Option<Challenge>,
+    header: Option<HeaderValue>,
+    renew_at: Option<Instant>,
+    /// Counts the headers, so that two requests refused with the same one renew it once.
+    generation: u64,
+}
+
+/// The `Authorization` header of one request.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Permit {
+    pub(super) header: Option<HeaderValue>,
+    generation: u64,
+}
+
+impl Permit {
+    /// True if a token was sent: the registry knows what it refuses.
+    pub(super) fn is_token(&self) -> bool {
+        self.header.as_ref().is_some_and(|header| header.as_bytes().starts_with(b"Bearer "))
+    }
+}
+
+impl Access {
+    /// Nothing known yet.
+    pub(super) fn new(registry: Registry) -> Self {
+        Self {
+            registry,
+            base: OnceCell::new(),
+            credential: OnceCell::new(),
+            grants: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// The registry.
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The registry's `/v2/`, found once by `find`; a failure is not kept.
+    pub(super) async fn base<F>(&self, find: impl FnOnce() -> F) -> Result<&Url, RegistryError>
+    where
+        F: Future<Output = Result<Url, RegistryError>>,
+    {
+        self.base.get_or_try_init(find).await
+    }
+
+    /// True if credentials were looked for and found.
+    pub(super) fn has_credential(&self) -> bool {
+        matches!(self.credential.get(), Some(Some(_)))
+    }
+
+    /// What to ask `repository` with now: nothing before the first challenge, a fresh token after the last one ended.
+    pub(super) async fn permit(
+        &self,
+        transport: &Transport,
+        credentials: &Credentials,
+        repository: &Repository,
+    ) -> Result<Permit, RegistryError> {
+        let grant = self.grant(repository);
+        let mut grant = grant.lock().await;
+        if grant.renew_at.is_some_and(|renew_at| renew_at <= Instant::now()) {
+            self.refresh(&mut grant, transport, credentials, repository).await?;
+        }
+        Ok(grant.permit())
+    }
+
+    /// What to ask with after `challenge` (status 401) came for a request with `refused`; none if there is nothing
+    /// better to send.
+    pub(super) async fn renew(
+        &self,
+        transport: &Transport,
+        credentials: &Credentials,
+        repository: &Repository,
+        challenge: Challenge,
+        refused: &Permit,
+    ) -> Result<Option<Permit>, RegistryError> {
+        let grant = self.grant(repository);
+        let mut grant = grant.lock().await;
+        if grant.generation == refused.generation {
+            let same_again = challenge == Challenge::Basic && refused.header.is_some() && !refused.is_token();
+            grant.challenge = Some(challenge);
+            if same_again || !self.refresh(&mut grant, transport, credentials, repository).await? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(grant.permit()))
+    }
+
+    /// Answers the grant's challenge; false if that takes credentials and there are none.
+    async fn refresh(
+        &self,
+        grant: &mut Grant,
+        transport: &Transport,
+        credentials: &Credentials,
+        repository: &Repository,
+    ) -> Result<bool, RegistryError> {
+        let credential = self.credential.get_or_try_init(|| credentials.of(&self.registry)).await?.as_ref();
+        let (header, renew_at) = match (&grant.challenge, credential) {
+            (Some(Challenge::Bearer(bearer)), credential) => {
+                let scope = format!("repository:{}:pull", repository.path());
+                let is_https = self.base.get().is_none_or(|base| base.scheme() == "https");
+                let token =
+                    token::fetch(transport, &self.registry, is_https, bearer, &scope, credential).await?;
+                (token.header, Some(token.renew_at))
+            }
+            (Some(Challenge::Basic), Some(Credential::Password { username, password })) => {
+                (token::basic_header(username, password), None)
+            }
+            (Some(Challenge::Basic) | None, _) => return Ok(false),
+        };
+        grant.header = Some(header);
+        grant.renew_at = renew_at;
+        grant.generation += 1;
+        Ok(true)
+    }
+
+    fn grant(&self, repository: &Repository) -> Arc<AsyncMutex<Grant>> {
+        let mut grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(grants.entry(repository.path().into()).or_default())
+    }
+}
+
+impl Grant {
+    fn permit(&self) -> Permit {
+        Permit { header: self.header.clone(), generation: self.generation }
+    }
+}

@@ -1,0 +1,153 @@
+//! The client: manifests and blobs of any registry, as a [`Source`].
+//!
+//! One request is: the registry's scheme (decided once), what it is asked with ([`super::auth`]), the wire
+//! ([`super::transport`]), one replay after a 401, and a status that is an answer or an error. Tries again, other
+//! mirrors and certificates by host join here; nothing here loops over failures.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
+use url::Url;
+
+use crate::image::{Descriptor, Document, Registry, Repository};
+use crate::source::{BlobStream, Selector, Source, SourceError};
+
+use super::auth::{Access, Permit};
+use super::challenge;
+use super::credentials::Credentials;
+use super::error::RegistryError;
+use super::failure::{Cause, Failure};
+use super::object::Object;
+use super::options::ClientOptions;
+use super::refusal::{self, Asked};
+use super::transport::{Answer, Transport};
+use super::{blob, manifest};
+
+/// A client of registries. Cheap to clone; clones share connections and tokens.
+#[derive(Clone)]
+pub struct Client(Arc<Shared>);
+
+struct Shared {
+    transport: Transport,
+    credentials: Credentials,
+    registries: Mutex<HashMap<Registry, Arc<Access>>>,
+}
+
+impl Client {
+    /// Makes a client: reads the CA roots, opens no connection and looks up no credentials.
+    pub fn new(options: ClientOptions) -> Result<Self, RegistryError> {
+        Ok(Self(Arc::new(Shared {
+            transport: Transport::new(&options)?,
+            credentials: options.credentials,
+            registries: Mutex::default(),
+        })))
+    }
+
+    /// Gets `path` (below `/v2/`) for `object`; an answer has a 2xx status.
+    pub(super) async fn fetch(
+        &self,
+        object: &Object,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<Answer, RegistryError> {
+        let Shared { transport, credentials, .. } = &*self.0;
+        let repository = object.repository();
+        let access = self.access(repository.registry());
+        let base = access.base(|| find_base(transport, repository.registry())).await?;
+        let url = base.join(path).map_err(|_| invalid(base))?;
+
+        let mut permit = access.permit(transport, credentials, repository).await?;
+        let mut answer = transport.get(&url, headers, permit.header.as_ref()).await?;
+        if answer.response.status() == StatusCode::UNAUTHORIZED
+            && !answer.from_elsewhere
+            && let Some(challenge) = challenge::of(answer.response.headers()).map_err(|offered| {
+                RegistryError::UnknownChallenge { registry: access.registry().clone(), offered }
+            })?
+            && let Some(renewed) =
+                access.renew(transport, credentials, repository, challenge, &permit).await?
+        {
+            permit = renewed;
+            answer = transport.get(&url, headers, permit.header.as_ref()).await?;
+        }
+        if answer.response.status().is_success() {
+            return Ok(answer);
+        }
+        let asked = asked(&access, &permit);
+        Err(refusal::of(answer, object, asked).await)
+    }
+
+    fn access(&self, registry: &Registry) -> Arc<Access> {
+        let mut registries = self.0.registries.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(access) = registries.get(registry) {
+            return Arc::clone(access);
+        }
+        let access = Arc::new(Access::new(registry.clone()));
+        registries.insert(registry.clone(), Arc::clone(&access));
+        access
+    }
+}
+
+impl Source for Client {
+    fn fetch_manifest<'a>(
+        &'a self,
+        repository: &'a Repository,
+        selector: &'a Selector,
+    ) -> BoxFuture<'a, Result<Document, SourceError>> {
+        async move { Ok(manifest::fetch(self, repository, selector).await?) }.boxed()
+    }
+
+    fn open_blob<'a>(
+        &'a self,
+        repository: &'a Repository,
+        blob: &'a Descriptor,
+        from_bytes: u64,
+    ) -> BoxFuture<'a, Result<BlobStream, SourceError>> {
+        async move { Ok(blob::open(self, repository, blob, from_bytes).await?) }.boxed()
+    }
+}
+
+/// Where the registry's API is: HTTPS, but for loopback and insecure hosts that turn out to speak plain HTTP.
+async fn find_base(transport: &Transport, registry: &Registry) -> Result<Url, RegistryError> {
+    let base = |scheme: &str| Url::parse(&format!("{scheme}://{}/v2/", registry.api_authority()));
+    let https = base("https").map_err(|_| unreadable(registry))?;
+    let http = base("http").map_err(|_| unreadable(registry))?;
+    if !transport.may_be_plain(&https) && !transport.may_be_plain(&http) {
+        return Ok(https);
+    }
+    match transport.get(&https, &HeaderMap::new(), None).await {
+        Err(RegistryError::Unreachable { failure, .. }) if might_be_plain(failure, &https, &http) => Ok(http),
+        Err(RegistryError::Unreachable { failure: Failure::Certificate, .. }) | Ok(_) => Ok(https),
+        Err(RegistryError::Unreachable { url, proxy, failure, cause }) => {
+            Err(RegistryError::Unreachable { url, proxy, failure, cause })
+        }
+        // It answered, if badly: that is for the real request to say.
+        Err(_) => Ok(https),
+    }
+}
+
+/// True for failures that a server of plain HTTP causes. Without a port, HTTP has another one, so a refused
+/// connection says nothing about it; proxies, too, often allow CONNECT to port 443 only.
+fn might_be_plain(failure: Failure, https: &Url, http: &Url) -> bool {
+    let other_port = https.port_or_known_default() != http.port_or_known_default();
+    match failure {
+        Failure::PlainHttp | Failure::Tls | Failure::ClosedEarly | Failure::Proxy => true,
+        Failure::Connect | Failure::TimedOut => other_port,
+        Failure::Dns | Failure::Certificate | Failure::NotHttp => false,
+    }
+}
+
+fn asked(access: &Access, permit: &Permit) -> Asked {
+    Asked { with_credential: access.has_credential(), with_token: permit.is_token() }
+}
+
+fn unreadable(registry: &Registry) -> RegistryError {
+    RegistryError::ClientSetup(Cause::new(format!("`{registry}` makes no URL")))
+}
+
+fn invalid(base: &Url) -> RegistryError {
+    RegistryError::ClientSetup(Cause::new(format!("{base} makes no URL")))
+}

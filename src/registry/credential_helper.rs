@@ -1,0 +1,147 @@
+//! Credential helpers: `docker-credential-<name> get`, the registry on stdin, JSON on stdout (docker-credential-helpers).
+//!
+//! Threats: a helper's stdout holds a secret and is never shown, not even when it fails; what it says on stderr is.
+//! The registry's name goes through stdin, never into arguments. Names were checked when the file was read
+//! ([`super::docker_config`]). One that hangs is killed.
+
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::Command;
+
+use crate::config::Environment;
+use crate::image::Registry;
+use crate::secret::Secret;
+
+use super::credentials::Credential;
+use super::docker_config::key_of;
+use super::error::RegistryError;
+use super::said::shown;
+
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+const MAX_OUTPUT_BYTES: u64 = 1 << 20;
+/// What helpers print where they know nothing of a registry (`errCredentialsNotFound`); the exit status is 1.
+const NOT_FOUND: &str = "credentials not found in native keychain";
+/// The user name that goes with an identity token.
+const TOKEN_USER: &str = "<token>";
+
+/// What can go wrong with a helper.
+#[derive(Debug, thiserror::Error)]
+pub enum HelperProblem {
+    /// There is no such program on the PATH.
+    #[error("it was not found on the PATH")]
+    NotFound,
+    /// It could not be started or spoken to.
+    #[error("it could not be run")]
+    NotRun(#[source] std::io::Error),
+    /// It took too long and was killed.
+    #[error("it did not answer within {} s", .limit.as_secs())]
+    TimedOut {
+        /// The limit.
+        limit: Duration,
+    },
+    /// It ended with an error.
+    #[error("it failed{}{said}", if .said.is_empty() { "" } else { ": " })]
+    Failed {
+        /// The first line of its stderr.
+        said: String,
+    },
+    /// It printed no credentials.
+    #[error("it printed no valid credentials")]
+    BadAnswer,
+}
+
+/// Asks a helper for the credentials of `registry`; none if it knows of none.
+pub(super) async fn ask(
+    helper: &str,
+    registry: &Registry,
+    environment: &Environment,
+) -> Result<Option<Credential>, RegistryError> {
+    run(helper, key_of(registry), environment, TIME_LIMIT).await.map_err(|problem| {
+        RegistryError::CredentialHelper { helper: shown(helper), registry: registry.clone(), problem }
+    })
+}
+
+async fn run(
+    helper: &str,
+    server: &str,
+    environment: &Environment,
+    limit: Duration,
+) -> Result<Option<Credential>, HelperProblem> {
+    let program = find(helper, environment).ok_or(HelperProblem::NotFound)?;
+    let mut command = Command::new(program);
+    command.arg("get").env_clear().envs(environment.variables());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let output = tokio::time::timeout(limit, talk(command, server))
+        .await
+        .map_err(|_| HelperProblem::TimedOut { limit })?
+        .map_err(HelperProblem::NotRun)?;
+    if !output.status.success() {
+        let says_not_found = |text: &[u8]| String::from_utf8_lossy(text).contains(NOT_FOUND);
+        if says_not_found(&output.stdout) || says_not_found(&output.stderr) {
+            return Ok(None);
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(HelperProblem::Failed { said: shown(said.trim().lines().next().unwrap_or_default()) });
+    }
+    read_answer(&output.stdout)
+}
+
+/// Writes the server's name and reads what comes, both ends at once so that none waits for the other.
+async fn talk(mut command: Command, server: &str) -> std::io::Result<Output> {
+    let mut child = command.spawn()?;
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let write = async {
+        if let Some(mut stdin) = stdin {
+            // A helper may end without reading; its exit status tells more than a broken pipe.
+            let _ = stdin.write_all(server.as_bytes()).await;
+        }
+    };
+    let read = |pipe: Option<_>| async {
+        let mut bytes = Vec::new();
+        if let Some(pipe) = pipe {
+            let pipe: std::pin::Pin<Box<dyn tokio::io::AsyncRead + Send>> = pipe;
+            pipe.take(MAX_OUTPUT_BYTES).read_to_end(&mut bytes).await?;
+        }
+        std::io::Result::Ok(bytes)
+    };
+    let (_, stdout, stderr) = tokio::join!(
+        write,
+        read(stdout.map(|pipe| Box::pin(pipe) as _)),
+        read(stderr.map(|pipe| Box::pin(pipe) as _))
+    );
+    Ok(Output { stdout: stdout?, stderr: stderr?, status: child.wait().await? })
+}
+
+/// The helper's file, looked for on the PATH of `environment`. Relative PATH entries are left out: a program in the
+/// current directory is nobody's helper.
+fn find(helper: &str, environment: &Environment) -> Option<PathBuf> {
+    let path = environment.path("PATH")?;
+    let name = format!("docker-credential-{helper}{}", std::env::consts::EXE_SUFFIX);
+    std::env::split_paths(&path)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(&name))
+        .find(|file| file.is_file())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Answer {
+    username: String,
+    secret: String,
+}
+
+fn read_answer(stdout: &[u8]) -> Result<Option<Credential>, HelperProblem> {
+    let Answer { username, secret } = serde_json::from_slice(stdout).map_err(|_| HelperProblem::BadAnswer)?;
+    if secret.is_empty() {
+        return Ok(None);
+    }
+    let secret = Secret::new(secret);
+    Ok(Some(match username.as_str() {
+        TOKEN_USER => Credential::IdentityToken(secret),
+        _ => Credential::Password { username, password: secret },
+    }))
+}

@@ -1,0 +1,189 @@
+//! Docker's config.json, as far as it is about credentials (docker/cli `config/configfile`, `config/credentials`).
+//!
+//! Threats: the file holds secrets, so neither its content nor serde's quotes of it reach an error. The helpers it
+//! names are run, so a name with a path in it is refused.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use serde::Deserialize;
+
+use crate::image::Registry;
+use crate::secret::Secret;
+
+use super::credentials::Credential;
+use super::error::RegistryError;
+use super::said::shown;
+
+const MAX_FILE_BYTES: u64 = 4 << 20;
+/// Docker Hub's key: the address of a registry that ended in 2015.
+pub(super) const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
+const DOCKER_HUB_HOSTS: [&str; 3] = ["index.docker.io", "docker.io", "registry-1.docker.io"];
+/// Standard base64, with padding or without.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// A config.json that was read.
+pub(super) struct DockerConfig {
+    path: PathBuf,
+    file: File,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct File {
+    #[serde(default)]
+    auths: Option<HashMap<String, Option<Entry>>>,
+    #[serde(default)]
+    cred_helpers: Option<HashMap<String, String>>,
+    #[serde(default)]
+    creds_store: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    auth: Option<String>,
+    username: Option<String>,
+    password: Option<String>,
+    identitytoken: Option<String>,
+}
+
+/// What is wrong with docker's config.json.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialFileProblem {
+    /// It can't be read.
+    #[error("it can't be read")]
+    Unreadable(#[source] std::io::Error),
+    /// It is far larger than any such file.
+    #[error("it is larger than {limit_bytes} bytes")]
+    TooLarge {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// It is not the JSON it should be.
+    #[error("it is not valid at line {line}, column {column}")]
+    NotValid {
+        /// The line.
+        line: usize,
+        /// The column.
+        column: usize,
+    },
+    /// An entry's `auth` is not base64 of `user:password`.
+    #[error("its entry for `{registry}` is not base64 of `user:password`")]
+    NotBasic {
+        /// The key of the entry.
+        registry: String,
+    },
+    /// A credential helper's name with characters that no helper's has.
+    #[error("it names a credential helper that can't be one")]
+    HelperName,
+}
+
+impl DockerConfig {
+    /// Reads the file; none if there is no such file.
+    pub(super) async fn read(path: &Path) -> Result<Option<Self>, RegistryError> {
+        let fail = |problem| RegistryError::CredentialFile { path: path.to_owned(), problem };
+        let bytes = match read_bounded(path).await {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Err(fail(CredentialFileProblem::TooLarge { limit_bytes: MAX_FILE_BYTES })),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(fail(CredentialFileProblem::Unreadable(error))),
+        };
+        let file: File = serde_json::from_slice(&bytes).map_err(|error| {
+            fail(CredentialFileProblem::NotValid { line: error.line(), column: error.column() })
+        })?;
+        let mut names = file.cred_helpers.iter().flat_map(HashMap::values).chain(&file.creds_store);
+        if names.any(|name| !name.is_empty() && !is_helper_name(name)) {
+            return Err(fail(CredentialFileProblem::HelperName));
+        }
+        Ok(Some(Self { path: path.to_owned(), file }))
+    }
+
+    /// The helpers to ask for `registry`, the registry's own first.
+    pub(super) fn helpers(&self, registry: &Registry) -> impl Iterator<Item = &str> {
+        let own = self.file.cred_helpers.as_ref().and_then(|helpers| lookup(helpers, registry));
+        let own = own.map(|(_, helper)| helper);
+        own.into_iter().chain(&self.file.creds_store).map(String::as_str).filter(|name| !name.is_empty())
+    }
+
+    /// The credentials that stand in the file itself.
+    pub(super) fn stored(&self, registry: &Registry) -> Result<Option<Credential>, RegistryError> {
+        let Some((key, Some(entry))) = self.file.auths.as_ref().and_then(|auths| lookup(auths, registry))
+        else {
+            return Ok(None);
+        };
+        let filled = |field: &Option<String>| field.clone().filter(|text| !text.is_empty());
+        if let Some(token) = filled(&entry.identitytoken) {
+            return Ok(Some(Credential::IdentityToken(Secret::new(token))));
+        }
+        if let Some(auth) = filled(&entry.auth) {
+            return match decode_basic(&auth) {
+                Some((username, _)) if username.is_empty() => Ok(None),
+                Some((username, password)) => Ok(Some(Credential::Password { username, password })),
+                None => Err(RegistryError::CredentialFile {
+                    path: self.path.clone(),
+                    problem: CredentialFileProblem::NotBasic { registry: shown(key) },
+                }),
+            };
+        }
+        let pair = filled(&entry.username).zip(filled(&entry.password));
+        Ok(pair
+            .map(|(username, password)| Credential::Password { username, password: Secret::new(password) }))
+    }
+}
+
+/// The name a registry has as a key and towards helpers.
+pub(super) fn key_of(registry: &Registry) -> &str {
+    if registry.is_docker_hub() { DOCKER_HUB_KEY } else { registry.as_str() }
+}
+
+/// The entry of `registry`: under its own key, or one that names the same host in another way.
+fn lookup<'a, T>(entries: &'a HashMap<String, T>, registry: &Registry) -> Option<(&'a str, &'a T)> {
+    let exact = entries.get_key_value(key_of(registry));
+    let found = exact.or_else(|| {
+        let same_host = |key: &str| {
+            let host = host_of(key);
+            host == registry.as_str() || (registry.is_docker_hub() && DOCKER_HUB_HOSTS.contains(&host))
+        };
+        // The first in order, so that the same file gives the same answer every time.
+        entries.iter().filter(|(key, _)| same_host(key)).min_by_key(|(key, _)| key.as_str())
+    })?;
+    Some((found.0.as_str(), found.1))
+}
+
+/// docker/cli's `ConvertToHostname`: the key without scheme and path.
+fn host_of(key: &str) -> &str {
+    let bare = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
+    bare.split('/').next().unwrap_or(bare)
+}
+
+/// The part after `docker-credential-`: no path, no option.
+fn is_helper_name(name: &str) -> bool {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    !name.starts_with(['-', '.']) && name.len() <= 100 && name.bytes().all(is_word)
+}
+
+fn decode_basic(auth: &str) -> Option<(String, Secret)> {
+    let decoded = String::from_utf8(BASE64.decode(auth.trim()).ok()?).ok()?;
+    let (username, password) = decoded.split_once(':')?;
+    Some((username.to_owned(), Secret::new(password.trim_matches('\0'))))
+}
+
+async fn read_bounded(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    use tokio::io::AsyncReadExt as _;
+
+    let mut bytes = Vec::new();
+    tokio::fs::File::open(path).await?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).await?;
+    Ok(if bytes.len() as u64 > MAX_FILE_BYTES { None } else { Some(bytes) })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! How connections fail: reqwest's errors, told apart and freed of URLs.
+//!
+//! reqwest's own texts repeat the URL with its query and wrap the reason four deep; only the kind and the innermost
+//! text go on.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+/// How a connection failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The host name has no address.
+    Dns,
+    /// No connection: refused, unreachable.
+    Connect,
+    /// The server's certificate was not accepted.
+    Certificate,
+    /// The server speaks plain HTTP where HTTPS was expected.
+    PlainHttp,
+    /// The TLS handshake failed for another reason.
+    Tls,
+    /// Nothing came for too long.
+    TimedOut,
+    /// The connection ended before the answer did.
+    ClosedEarly,
+    /// The proxy could not be reached, or refused.
+    Proxy,
+    /// What came is not HTTP.
+    NotHttp,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Dns => "the host name was not found",
+            Self::Connect => "the connection failed",
+            Self::Certificate => "the server's certificate was not accepted",
+            Self::PlainHttp => "the server speaks plain HTTP, not HTTPS",
+            Self::Tls => "the TLS handshake failed",
+            Self::TimedOut => "nothing came for too long",
+            Self::ClosedEarly => "the connection was closed early",
+            Self::Proxy => "the proxy failed",
+            Self::NotHttp => "the answer is not HTTP",
+        })
+    }
+}
+
+/// The innermost reason of a failure, as text: it can hold no URL, so no secret.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Cause(String);
+
+impl Cause {
+    /// A reason of our own.
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<reqwest::Error> for Cause {
+    fn from(error: reqwest::Error) -> Self {
+        let error = error.without_url();
+        let mut innermost: &dyn Error = &error;
+        while let Some(inner) = innermost.source() {
+            innermost = inner;
+        }
+        Self(innermost.to_string())
+    }
+}
+
+/// Tells how a request or body failed. `proxied` says whether a proxy was on the way.
+pub(super) fn classify(error: &reqwest::Error, proxied: bool) -> Failure {
+    if let Some(tls) = find::<rustls::Error>(error) {
+        return match tls {
+            rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
+                Failure::Certificate
+            }
+            // What a plain HTTP server answers to a TLS hello is no TLS record.
+            rustls::Error::InvalidMessage(
+                rustls::InvalidMessage::InvalidContentType | rustls::InvalidMessage::UnknownProtocolVersion,
+            ) => Failure::PlainHttp,
+            _ => Failure::Tls,
+        };
+    }
+    if error.is_timeout() {
+        return Failure::TimedOut;
+    }
+    if error.is_connect() {
+        return match find::<io::Error>(error).map(io::Error::kind) {
+            // A handshake cut off: some plain HTTP servers hang up on a TLS hello.
+            Some(io::ErrorKind::UnexpectedEof) => Failure::Tls,
+            _ if proxied => Failure::Proxy,
+            _ if error.is_dns() => Failure::Dns,
+            _ => Failure::Connect,
+        };
+    }
+    if is_parse(error) { Failure::NotHttp } else { Failure::ClosedEarly }
+}
+
+/// True when hyper could not read the answer's head. hyper 1.12's error is only reachable as text without depending
+/// on hyper: all of these end in `parsed`.
+fn is_parse(error: &reqwest::Error) -> bool {
+    let mut next = error.source();
+    while let Some(error) = next {
+        if error.to_string().ends_with(" parsed") {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// The first error of type `E` in the chain; `io::Error`s are looked into, since they hide what they wrap.
+fn find<E: Error + 'static>(error: &reqwest::Error) -> Option<&E> {
+    let mut next: Option<&(dyn Error + 'static)> = error.source();
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
+        }
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}

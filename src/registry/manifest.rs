@@ -1,0 +1,101 @@
+//! Manifests (distribution-spec "Pulling manifests").
+//!
+//! Threats: the body is foreign and may be endless, another document than was asked for, or no manifest at all. It is
+//! read up to a limit (the stated length first), hashed against the digest asked for or the one the registry states,
+//! and kept as the bytes it is. What it means is [`crate::image::manifest`]'s business.
+
+use bytes::Bytes;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+
+use crate::image::manifest::MAX_MANIFEST_BYTES;
+use crate::image::{Digest, Document, MediaType, Repository};
+use crate::secret::SafeUrl;
+use crate::source::Selector;
+
+use super::client::Client;
+use super::error::RegistryError;
+use super::failure::{Cause, classify};
+use super::object::Object;
+use super::said::{is_html, looks_like_html, shown};
+use super::transport::Answer;
+
+const CONTENT_DIGEST: &str = "Docker-Content-Digest";
+
+/// Fetches a manifest or index.
+pub(super) async fn fetch(
+    client: &Client,
+    repository: &Repository,
+    selector: &Selector,
+) -> Result<Document, RegistryError> {
+    let object = Object::Manifest { repository: repository.clone(), selector: selector.clone() };
+    let path = match selector {
+        Selector::Tag(tag) => format!("{}/manifests/{tag}", repository.path()),
+        Selector::Digest(digest) => format!("{}/manifests/{digest}", repository.path()),
+    };
+    let answer = client.fetch(&object, &path, &accept()).await?;
+    let (url, status) = (answer.url.clone(), answer.response.status().as_u16());
+    let media_type = media_type(answer.response.headers());
+    let declared_html = is_html(answer.response.headers());
+    let expected = match selector {
+        Selector::Digest(digest) => Some(digest.clone()),
+        Selector::Tag(_) if declared_html => None,
+        Selector::Tag(_) => stated_digest(&url, answer.response.headers())?,
+    };
+    let bytes = read(&object, answer).await?;
+    if declared_html || looks_like_html(&bytes) {
+        return Err(RegistryError::WebPage { url: Box::new(url), status });
+    }
+    let Some(expected) = expected else { return Ok(Document::of(bytes, media_type)) };
+    Document::verified(bytes, media_type, &expected).map_err(|got| RegistryError::DigestMismatch {
+        object: Box::new(object),
+        url: Box::new(url),
+        expected: Box::new(expected),
+        got: Box::new(got),
+    })
+}
+
+fn accept() -> HeaderMap {
+    MediaType::ACCEPT_MANIFESTS.iter().map(|name| (ACCEPT, HeaderValue::from_static(name))).collect()
+}
+
+fn media_type(headers: &HeaderMap) -> MediaType {
+    MediaType::of(headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default())
+}
+
+/// The digest the registry states for what a tag names; it may leave it out, but not state nonsense.
+fn stated_digest(url: &SafeUrl, headers: &HeaderMap) -> Result<Option<Digest>, RegistryError> {
+    let Some(value) = headers.get(CONTENT_DIGEST) else { return Ok(None) };
+    let text = String::from_utf8_lossy(value.as_bytes());
+    text.trim().parse().map(Some).map_err(|_| RegistryError::BadHeader {
+        url: Box::new(url.clone()),
+        header: CONTENT_DIGEST,
+        value: shown(&text),
+    })
+}
+
+/// The whole body, if it is within the limit; a longer one is dropped with its connection.
+async fn read(object: &Object, answer: Answer) -> Result<Bytes, RegistryError> {
+    let Answer { mut response, url, proxied, .. } = answer;
+    let too_large = || RegistryError::ManifestTooLarge {
+        object: Box::new(object.clone()),
+        limit_bytes: MAX_MANIFEST_BYTES,
+    };
+    if response.content_length().is_some_and(|length| length > MAX_MANIFEST_BYTES) {
+        return Err(too_large());
+    }
+    let mut body = Vec::new();
+    loop {
+        let chunk = response.chunk().await.map_err(|error| RegistryError::Interrupted {
+            object: Box::new(object.clone()),
+            url: Box::new(url.clone()),
+            received_bytes: body.len() as u64,
+            failure: classify(&error, proxied),
+            cause: Cause::from(error),
+        })?;
+        let Some(chunk) = chunk else { return Ok(body.into()) };
+        if (body.len() + chunk.len()) as u64 > MAX_MANIFEST_BYTES {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+}

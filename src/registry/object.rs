@@ -1,0 +1,59 @@
+//! What is asked of a registry, as errors name it.
+
+use std::fmt;
+
+use crate::image::{Digest, Repository};
+use crate::source::Selector;
+
+/// What was asked of a registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// A manifest or index.
+    Manifest {
+        /// Where it should be.
+        repository: Repository,
+        /// What it was asked for by.
+        selector: Selector,
+    },
+    /// A config or layer.
+    Blob {
+        /// Where it should be.
+        repository: Repository,
+        /// Its digest.
+        digest: Digest,
+    },
+}
+
+impl Object {
+    /// The repository it was looked for in.
+    pub fn repository(&self) -> &Repository {
+        match self {
+            Self::Manifest { repository, .. } | Self::Blob { repository, .. } => repository,
+        }
+    }
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Manifest { repository, selector: Selector::Tag(tag) } => {
+                write!(formatter, "`{repository}:{tag}`")
+            }
+            Self::Manifest { repository, selector: Selector::Digest(digest) } => {
+                write!(formatter, "`{repository}@{digest}`")
+            }
+            Self::Blob { repository, digest } => write!(formatter, "blob {digest} of `{repository}`"),
+        }
+    }
+}
+
+/// Which part of a name does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// The whole repository.
+    Repository,
+    /// The tag, or the manifest of that digest.
+    Manifest,
+    /// A blob that a manifest names.
+    Blob,
+}

@@ -1,0 +1,39 @@
+//! What a client is told: credentials, proxies, whom to trust, how long to wait.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::credentials::Credentials;
+use super::insecure::InsecureHost;
+use super::proxy::ProxyRules;
+
+/// The settings of a [`Client`](super::Client). The default has no credentials and no proxies, and trusts the
+/// system's CA roots.
+#[derive(Clone, Debug, Default)]
+pub struct ClientOptions {
+    /// Where credentials come from.
+    pub credentials: Credentials,
+    /// Which hosts are reached through which proxy.
+    pub proxies: ProxyRules,
+    /// PEM files with further CA certificates to trust.
+    pub ca_files: Vec<PathBuf>,
+    /// Hosts whose certificates are not verified and that may speak plain HTTP.
+    pub insecure_hosts: Vec<InsecureHost>,
+    /// How long to wait.
+    pub timeouts: Timeouts,
+}
+
+/// How long to wait. There is no limit on a whole transfer.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// For a connection.
+    pub connect: Duration,
+    /// For an answer, and between two chunks of its body.
+    pub read: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(30), read: Duration::from_secs(60) }
+    }
+}

@@ -1,0 +1,61 @@
+//! Statuses that are no answer: which error they are (distribution-spec "Error Codes", and what registries really do).
+
+use reqwest::StatusCode;
+
+use super::error::RegistryError;
+use super::object::{Missing, Object};
+use super::said::{Denial, RetryAfter, Said};
+use super::transport::Answer;
+
+/// What a refused request was sent with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// There are credentials for the registry, and they were used.
+    pub(super) with_credential: bool,
+    /// A token was sent.
+    pub(super) with_token: bool,
+}
+
+/// The error an answer with a status other than 2xx is.
+pub(super) async fn of(answer: Answer, object: &Object, asked: Asked) -> RegistryError {
+    let status = answer.response.status();
+    let url = Box::new(answer.url);
+    let retry_after = RetryAfter::of(answer.response.headers());
+    let said = Said::read(answer.response).await;
+    let object = Box::new(object.clone());
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => RegistryError::RateLimited { url, retry_after, said },
+        status if status.is_server_error() => {
+            RegistryError::ServerError { url, status: status.as_u16(), retry_after, said }
+        }
+        // A blob store's refusal (an expired link, often) says nothing about access to the registry.
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if !answer.from_elsewhere => {
+            let denial = denial(status, asked);
+            let may_not_exist = asked.with_token || status == StatusCode::FORBIDDEN;
+            RegistryError::AccessDenied { object, denial, may_not_exist, said }
+        }
+        _ if said == Some(Said::WebPage) => RegistryError::WebPage { url, status: status.as_u16() },
+        StatusCode::NOT_FOUND => {
+            RegistryError::NotFound { missing: missing(&object, said.as_ref()), object, said }
+        }
+        _ => RegistryError::UnexpectedStatus { url, status: status.as_u16(), said },
+    }
+}
+
+fn denial(status: StatusCode, asked: Asked) -> Denial {
+    match asked {
+        Asked { with_credential: false, .. } => Denial::NoCredentials,
+        // A token server took the credentials, so they are right.
+        Asked { with_token: true, .. } => Denial::Forbidden,
+        Asked { .. } if status == StatusCode::FORBIDDEN => Denial::Forbidden,
+        Asked { .. } => Denial::CredentialsRefused,
+    }
+}
+
+fn missing(object: &Object, said: Option<&Said>) -> Missing {
+    match object {
+        _ if said.is_some_and(|said| said.has_code("NAME_UNKNOWN")) => Missing::Repository,
+        Object::Manifest { .. } => Missing::Manifest,
+        Object::Blob { .. } => Missing::Blob,
+    }
+}

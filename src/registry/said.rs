@@ -1,0 +1,201 @@
+//! What a registry said of its own accord: error bodies (distribution-spec "Error Codes"), `Retry-After`.
+//!
+//! Threats: these texts come from whoever runs the server and end on a terminal. They are read up to a limit, control
+//! characters are escaped, long ones cut short; a web page is recognised and never shown.
+
+use std::fmt;
+
+use oci_distribution::errors::OciEnvelope;
+use reqwest::Response;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+
+/// The most of an error body that is read.
+const MAX_ERROR_BYTES: u64 = 64 << 10;
+/// The most characters of a foreign text that are shown.
+const MAX_SHOWN: usize = 300;
+
+/// Why access was denied, as far as it can be told from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// No credentials were found for the registry: logging in could help.
+    NoCredentials,
+    /// There were credentials, and they are wrong.
+    CredentialsRefused,
+    /// The credentials are right, but do not reach this far.
+    Forbidden,
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::NoCredentials => "anonymous access was refused",
+            Self::CredentialsRefused => "the credentials were refused",
+            Self::Forbidden => "the credentials do not allow it",
+        })
+    }
+}
+
+/// How long a registry asks to be left alone (`Retry-After`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// This many seconds.
+    Seconds(u64),
+    /// Until an HTTP date, as it stood there.
+    Date(String),
+}
+
+impl fmt::Display for RetryAfter {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Seconds(seconds) => write!(formatter, "{seconds} s"),
+            Self::Date(date) => write!(formatter, "until {date}"),
+        }
+    }
+}
+
+impl RetryAfter {
+    /// Reads the header, if it is there.
+    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+        let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+        Some(text.parse().map_or_else(|_| Self::Date(shown(text)), Self::Seconds))
+    }
+}
+
+/// What a server said to explain an error status.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Said {
+    /// An error in the specification's form; the code is empty where a server has its own form.
+    #[error("the server said: {}{}{message}", .code, if .code.is_empty() || .message.is_empty() { "" } else { ": " })]
+    Error {
+        /// The code, e.g. `MANIFEST_UNKNOWN`.
+        code: String,
+        /// The message.
+        message: String,
+    },
+    /// A web page, not a registry's error.
+    #[error("the answer was a web page, not a registry's error")]
+    WebPage,
+}
+
+impl Said {
+    /// True if this is a registry's error with that code.
+    pub(super) fn has_code(&self, wanted: &str) -> bool {
+        matches!(self, Self::Error { code, .. } if code == wanted)
+    }
+
+    /// Reads an error answer's body; none where it says nothing.
+    pub(super) async fn read(response: Response) -> Option<Self> {
+        let declared_html = is_html(response.headers());
+        let body = read_at_most(response, MAX_ERROR_BYTES).await.ok().flatten()?;
+        if declared_html || looks_like_html(&body) { Some(Self::WebPage) } else { Self::of_body(&body) }
+    }
+
+    fn of_body(body: &[u8]) -> Option<Self> {
+        if let Ok(OciEnvelope { errors }) = serde_json::from_slice(body)
+            && let Some(first) = errors.into_iter().next()
+        {
+            let code = serde_json::to_value(&first.code).ok()?;
+            let code = shown(code.as_str().unwrap_or_default());
+            return Some(Self::Error { code, message: shown(&first.message) });
+        }
+        let message = match serde_json::from_slice::<serde_json::Value>(body) {
+            Ok(json) => ["error_description", "details", "message", "error"]
+                .iter()
+                .find_map(|key| json.get(key)?.as_str().map(shown))?,
+            Err(_) => shown(std::str::from_utf8(body).ok()?.trim()),
+        };
+        if message.is_empty() { None } else { Some(Self::Error { code: String::new(), message }) }
+    }
+}
+
+/// The body of an answer, or `None` if it is longer than `limit_bytes`: no more than that is ever held.
+pub(super) async fn read_at_most(
+    mut response: Response,
+    limit_bytes: u64,
+) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    if response.content_length().is_some_and(|length| length > limit_bytes) {
+        return Ok(None);
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if (body.len() + chunk.len()) as u64 > limit_bytes {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body))
+}
+
+/// True if the headers call the body HTML.
+pub(super) fn is_html(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("text/html") || kind.eq_ignore_ascii_case("application/xhtml+xml")
+}
+
+/// True if the body starts as web pages do, whatever the headers say.
+pub(super) fn looks_like_html(body: &[u8]) -> bool {
+    let start = body.trim_ascii_start();
+    ["<!doctype html", "<html", "<head", "<body"]
+        .iter()
+        .any(|tag| start.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag.as_bytes())))
+}
+
+/// Foreign text as it may stand in a message: control characters escaped, cut short.
+pub(super) fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for character in text.chars().take(MAX_SHOWN) {
+        // Right-to-left marks and the like are format characters, which `escape_debug` escapes too.
+        if matches!(character, '\'' | '"' | '\\') {
+            shown.push(character);
+        } else {
+            shown.extend(character.escape_debug());
+        }
+    }
+    if text.chars().nth(MAX_SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_bodies_are_read_in_every_form_registries_have() {
+        let said = |body: &str| Said::of_body(body.as_bytes()).map(|said| said.to_string());
+        for (body, expected) in [
+            (
+                r#"{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}"#,
+                Some("the server said: DENIED: requested access to the resource is denied"),
+            ),
+            (r#"{"errors":[{"code":"MANIFEST_UNKNOWN"}]}"#, Some("the server said: MANIFEST_UNKNOWN")),
+            (r#"{"errors":[{"code":"ODD","message":"x"}]}"#, Some("the server said: ODD: x")),
+            (
+                r#"{"details":"incorrect username or password"}"#,
+                Some("the server said: incorrect username or password"),
+            ),
+            ("try later\n", Some("the server said: try later")),
+            ("{}", None),
+            ("", None),
+        ] {
+            assert_eq!(said(body).as_deref(), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn foreign_text_can_not_steer_a_terminal() {
+        let text = format!("\u{1b}[2J\u{202e}it's \"{}", "x".repeat(400));
+        let safe = shown(&text);
+        assert!(safe.starts_with("\\u{1b}[2J\\u{202e}it's \"xxx"), "{safe}");
+        assert!(safe.ends_with('…') && safe.chars().count() < 340);
+    }
+
+    #[test]
+    fn web_pages_are_recognised_without_a_content_type() {
+        assert!(looks_like_html(b"\n  <!DOCTYPE HTML><html>"));
+        assert!(looks_like_html(b"<html lang=en>"));
+        assert!(!looks_like_html(b"{\"errors\":[]}") && !looks_like_html(b"<"));
+    }
+}
