@@ -27,7 +27,7 @@ install_packages() {
         chmod 755 "$policy"
         made=yes
     fi
-    # "if the lists are too old or missing, an update and one more try" would hide real errors of a first try: update always.
+    # An old list names packages that the mirror no longer has, so it is always brought up to date first.
     { apt-get update -qq &&
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } \
         </dev/null >"$STATE/apt.log" 2>&1 || result=$?
