@@ -33,7 +33,7 @@ pub enum Content {
     /// A small file, known when planning.
     Literal(Bytes),
     /// A blob to be fetched.
-    Blob(PlannedBlob),
+    Blob(Box<PlannedBlob>),
 }
 
 impl Entry {

@@ -99,7 +99,7 @@ impl Plan {
         for layer in layers {
             plan.layer(layer)?;
         }
-        plan.finish()
+        Ok(plan.finish())
     }
 
     /// The exact size of the archive.
@@ -115,7 +115,7 @@ impl Plan {
     /// The blobs to fetch, in the archive's order.
     pub fn blobs(&self) -> impl Iterator<Item = &PlannedBlob> {
         self.entries.iter().filter_map(|entry| match &entry.content {
-            Content::Blob(blob) => Some(blob),
+            Content::Blob(blob) => Some(&**blob),
             Content::Nothing | Content::Literal(_) => None,
         })
     }
@@ -202,7 +202,7 @@ impl Draft {
             offset_bytes: self.end_bytes + header.len() as u64,
             descriptor: layer.descriptor,
         };
-        self.push(path.clone(), header, Content::Blob(blob))?;
+        self.push(path.clone(), header, Content::Blob(blob.into()))?;
         self.blob_link(&digest, &path)
     }
 
@@ -232,8 +232,8 @@ impl Draft {
         Ok(())
     }
 
-    fn finish(self) -> Result<Plan, PlanError> {
-        Ok(Plan { size_bytes: self.end_bytes + END_BYTES, entries: self.entries })
+    fn finish(self) -> Plan {
+        Plan { size_bytes: self.end_bytes + END_BYTES, entries: self.entries }
     }
 }
 

@@ -21,9 +21,6 @@ use crate::source::Source;
 pub use output::Output;
 pub use resolve::{Offered, ResolveError};
 
-/// How many connections are used when nothing else is asked for.
-pub const DEFAULT_CONNECTIONS: usize = 8;
-
 /// What all steps of a pull work with.
 #[derive(Clone, Copy)]
 pub struct Pull<'a> {

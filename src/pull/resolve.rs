@@ -66,7 +66,7 @@ pub enum ResolveError {
         /// What was asked for.
         reference: Box<Reference>,
         /// The platform that was asked for.
-        wanted: Platform,
+        wanted: Box<Platform>,
         /// What there is.
         #[source]
         offered: Offered,
@@ -205,7 +205,7 @@ impl Pull<'_> {
         let reference = Box::new(image.reference.clone());
         if platform.is_some() {
             let offered = Offered { by_index: false, platforms: vec![found] };
-            return Err(ResolveError::NoSuchPlatform { reference, wanted, offered });
+            return Err(ResolveError::NoSuchPlatform { reference, wanted: wanted.into(), offered });
         }
         self.reporter.report(Event::Warning(&Warning::OtherPlatform { reference, found }));
         Ok(())
@@ -251,7 +251,7 @@ fn choose<'a>(
             }
         }
         let offered = Offered { by_index: true, platforms };
-        ResolveError::NoSuchPlatform { reference: reference.clone().into(), wanted, offered }
+        ResolveError::NoSuchPlatform { reference: reference.clone().into(), wanted: wanted.into(), offered }
     })
 }
 

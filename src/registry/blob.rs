@@ -1,8 +1,8 @@
 //! Blobs (distribution-spec "Pulling blobs"; RFC 9110 section 14 for ranges).
 //!
-//! Threats: the body is foreign: it may be shorter or longer than promised, or another part than was asked for.
-//! Lengths are checked before a byte is handed out and again as they come, so a stream gives exactly the bytes that
-//! the descriptor promises or ends with an error. Their content is unverified: whoever writes them hashes them.
+//! Threats: the body is foreign: it may be shorter or longer than promised, or another part than was asked for. What
+//! the headers say of it is checked before a byte is handed out. What comes then is unverified, its length too: whoever
+//! writes it counts and hashes it ([`crate::blob::Verifier`]).
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -12,7 +12,7 @@ use reqwest::header::{CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
 
 use crate::image::{Descriptor, Repository};
 use crate::secret::SafeUrl;
-use crate::source::{BlobStream, SourceError};
+use crate::source::BlobStream;
 
 use super::client::Client;
 use super::error::RegistryError;
@@ -40,7 +40,7 @@ pub(super) async fn open(
     }
     let answer = client.fetch(&object, &path, &headers).await?;
     check(&object, &answer, blob.size_bytes, from_bytes)?;
-    Ok(body(object, answer, wanted_bytes))
+    Ok(Body { object, answer, received_bytes: 0 }.into_stream())
 }
 
 /// Digits make a header value; this one is never used.
@@ -106,50 +106,40 @@ fn parse_range(value: &str) -> Option<(u64, u64, Option<u64>)> {
     if is_bytes { Some((first.trim().parse().ok()?, last.parse().ok()?, total)) } else { None }
 }
 
-/// The body as a stream of exactly `wanted_bytes`, without copies.
-fn body(object: Object, answer: Answer, wanted_bytes: u64) -> BlobStream {
-    let Answer { response, url, proxied, .. } = answer;
-    let mut received_bytes: u64 = 0;
-    let interrupted =
-        |object: &Object, url: &SafeUrl, received_bytes, failure, cause| RegistryError::Interrupted {
-            object: Box::new(object.clone()),
-            url: Box::new(url.clone()),
-            received_bytes,
+/// A body on its way, without copies. How long it may be is for whoever verifies it.
+struct Body {
+    object: Object,
+    answer: Answer,
+    received_bytes: u64,
+}
+
+impl Body {
+    /// The stream ends with its first error.
+    fn into_stream(self) -> BlobStream {
+        let next = |mut body: Self| async {
+            let chunk = body.next().await?;
+            Ok(chunk.map(|chunk| (chunk, body)))
+        };
+        stream::try_unfold(self, next).boxed()
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, RegistryError> {
+        let chunk = self.answer.response.chunk().await;
+        let chunk =
+            chunk.map_err(|error| self.interrupted(classify(&error, self.answer.proxied), error.into()))?;
+        self.received_bytes += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        Ok(chunk)
+    }
+
+    fn interrupted(&self, failure: Failure, cause: Cause) -> RegistryError {
+        RegistryError::Interrupted {
+            object: Box::new(self.object.clone()),
+            url: Box::new(self.answer.url.clone()),
+            received_bytes: self.received_bytes,
             failure,
             cause,
-        };
-    // `None` marks the end, where the count is checked once more.
-    let chunks = response.bytes_stream().map(Some).chain(stream::once(async { None }));
-    let mut ended = false;
-    chunks
-        .filter_map(move |chunk| {
-            let item = match chunk {
-                _ if ended => None,
-                Some(Ok(chunk)) => {
-                    received_bytes += chunk.len() as u64;
-                    if received_bytes <= wanted_bytes {
-                        Some(Ok(chunk))
-                    } else {
-                        ended = true;
-                        Some(Err(wrong_length(&object, &url, wanted_bytes, received_bytes)))
-                    }
-                }
-                Some(Err(error)) => {
-                    ended = true;
-                    let failure = classify(&error, proxied);
-                    Some(Err(interrupted(&object, &url, received_bytes, failure, Cause::from(error))))
-                }
-                None if received_bytes < wanted_bytes => {
-                    let cause = Cause::new(format!("the body ended, {wanted_bytes} bytes were to come"));
-                    Some(Err(interrupted(&object, &url, received_bytes, Failure::ClosedEarly, cause)))
-                }
-                None => None,
-            };
-            futures::future::ready(
-                item.map(|item: Result<Bytes, RegistryError>| item.map_err(SourceError::from)),
-            )
-        })
-        .boxed()
+        }
+    }
 }
 
 fn wrong_length(object: &Object, url: &SafeUrl, expected_bytes: u64, got_bytes: u64) -> RegistryError {

@@ -108,7 +108,7 @@ async fn talk(mut command: Command, server: &str) -> std::io::Result<Output> {
         }
         std::io::Result::Ok(bytes)
     };
-    let (_, stdout, stderr) = tokio::join!(
+    let ((), stdout, stderr) = tokio::join!(
         write,
         read(stdout.map(|pipe| Box::pin(pipe) as _)),
         read(stderr.map(|pipe| Box::pin(pipe) as _))

@@ -117,7 +117,7 @@ pub enum RegistryError {
 
     // -- network --
     /// No answer could be had.
-    #[error("{url}: {failure}{}", via_proxy(.proxy.as_ref()))]
+    #[error("{url}: {failure}{}", via_proxy(.proxy.as_deref()))]
     Unreachable {
         /// What was asked.
         url: Box<SafeUrl>,
@@ -335,6 +335,6 @@ fn missing_object(missing: Missing, object: &Object) -> String {
     }
 }
 
-fn via_proxy(proxy: Option<&Box<SafeUrl>>) -> String {
+fn via_proxy(proxy: Option<&SafeUrl>) -> String {
     proxy.map(|proxy| format!(" (through the proxy {proxy})")).unwrap_or_default()
 }

@@ -14,9 +14,9 @@ use crate::source::Selector;
 
 use super::client::Client;
 use super::error::RegistryError;
-use super::failure::{Cause, classify};
+use super::failure::classify;
 use super::object::Object;
-use super::said::{is_html, looks_like_html, shown};
+use super::said::{is_html, looks_like_html, read_at_most, shown};
 use super::transport::Answer;
 
 const CONTENT_DIGEST: &str = "Docker-Content-Digest";
@@ -54,8 +54,12 @@ pub(super) async fn fetch(
     })
 }
 
+/// One header with all of them: old registries look at the first only.
 fn accept() -> HeaderMap {
-    MediaType::ACCEPT_MANIFESTS.iter().map(|name| (ACCEPT, HeaderValue::from_static(name))).collect()
+    HeaderValue::try_from(MediaType::ACCEPT_MANIFESTS.join(", "))
+        .into_iter()
+        .map(|all| (ACCEPT, all))
+        .collect()
 }
 
 fn media_type(headers: &HeaderMap) -> MediaType {
@@ -75,27 +79,19 @@ fn stated_digest(url: &SafeUrl, headers: &HeaderMap) -> Result<Option<Digest>, R
 
 /// The whole body, if it is within the limit; a longer one is dropped with its connection.
 async fn read(object: &Object, answer: Answer) -> Result<Bytes, RegistryError> {
-    let Answer { mut response, url, proxied, .. } = answer;
-    let too_large = || RegistryError::ManifestTooLarge {
-        object: Box::new(object.clone()),
-        limit_bytes: MAX_MANIFEST_BYTES,
-    };
-    if response.content_length().is_some_and(|length| length > MAX_MANIFEST_BYTES) {
-        return Err(too_large());
-    }
-    let mut body = Vec::new();
-    loop {
-        let chunk = response.chunk().await.map_err(|error| RegistryError::Interrupted {
-            object: Box::new(object.clone()),
-            url: Box::new(url.clone()),
-            received_bytes: body.len() as u64,
-            failure: classify(&error, proxied),
-            cause: Cause::from(error),
-        })?;
-        let Some(chunk) = chunk else { return Ok(body.into()) };
-        if (body.len() + chunk.len()) as u64 > MAX_MANIFEST_BYTES {
-            return Err(too_large());
+    let Answer { response, url, proxied, .. } = answer;
+    let object = || Box::new(object.clone());
+    match read_at_most(response, MAX_MANIFEST_BYTES).await {
+        Ok(Some(bytes)) => Ok(bytes.into()),
+        Ok(None) => {
+            Err(RegistryError::ManifestTooLarge { object: object(), limit_bytes: MAX_MANIFEST_BYTES })
         }
-        body.extend_from_slice(&chunk);
+        Err((error, received_bytes)) => Err(RegistryError::Interrupted {
+            object: object(),
+            url: Box::new(url),
+            received_bytes,
+            failure: classify(&error, proxied),
+            cause: error.into(),
+        }),
     }
 }

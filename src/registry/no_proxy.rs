@@ -1,4 +1,4 @@
-//! NO_PROXY: the hosts that are reached without a proxy, by Go's `httpproxy` rules.
+//! `NO_PROXY`: the hosts that are reached without a proxy, by Go's `httpproxy` rules.
 //!
 //! Entries stand between commas: `*` (every host), `example.com` (it and its subdomains), `.example.com` or
 //! `*.example.com` (its subdomains only), an IP address, each with `:port` or without, and CIDR blocks.

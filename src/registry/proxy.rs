@@ -2,7 +2,7 @@
 //!
 //! A pure function of the environment and the URL; [`super::transport`] asks it for every connection. reqwest's own
 //! reading of the environment is off: it sends requests to localhost through the proxy and does not know
-//! `host:port` in NO_PROXY (reqwest 0.13).
+//! `host:port` in `NO_PROXY` (reqwest 0.13).
 
 use url::{Host, Url};
 
@@ -26,9 +26,9 @@ impl ProxyRules {
         Self::default()
     }
 
-    /// Reads HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, each in upper case or else in lower.
+    /// Reads `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, each in upper case or else in lower.
     ///
-    /// HTTP_PROXY in upper case is ignored where REQUEST_METHOD is set: a CGI program gets it from its caller.
+    /// `HTTP_PROXY` in upper case is ignored where `REQUEST_METHOD` is set: a CGI program gets it from its caller.
     pub fn from_environment(environment: &Environment) -> Result<Self, RegistryError> {
         let is_cgi = environment.text("REQUEST_METHOD").is_some();
         let any = |names: [&'static str; 2]| {

@@ -108,16 +108,17 @@ impl Said {
     }
 }
 
-/// The body of an answer, or `None` if it is longer than `limit_bytes`: no more than that is ever held.
+/// The body of an answer, or `None` if it is longer than `limit_bytes`: no more than that is ever held. An error
+/// comes with the number of bytes before it.
 pub(super) async fn read_at_most(
     mut response: Response,
     limit_bytes: u64,
-) -> Result<Option<Vec<u8>>, reqwest::Error> {
+) -> Result<Option<Vec<u8>>, (reqwest::Error, u64)> {
     if response.content_length().is_some_and(|length| length > limit_bytes) {
         return Ok(None);
     }
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| (error, body.len() as u64))? {
         if (body.len() + chunk.len()) as u64 > limit_bytes {
             return Ok(None);
         }

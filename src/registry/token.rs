@@ -1,4 +1,4 @@
-//! Tokens: asking a token server (distribution's "Token Authentication" and "OAuth2" specifications).
+//! Tokens: asking a token server (distribution's "Token Authentication" and "OAuth 2.0" specifications).
 //!
 //! Threats: the realm is named by the registry, so it may point anywhere. An HTTPS registry can't have credentials
 //! sent over plain HTTP, nor have plain HTTP spoken to a host that was not declared insecure. Credentials go in
@@ -114,7 +114,7 @@ async fn refusal(registry: &Registry, answer: Answer, with_credentials: bool) ->
     let retry_after = RetryAfter::of(answer.response.headers());
     let said = Said::read(answer.response).await;
     match status {
-        // OAuth2 servers answer 400 `invalid_grant` to a wrong refresh token (RFC 6749 section 5.2).
+        // OAuth 2.0 servers answer 400 `invalid_grant` to a wrong refresh token (RFC 6749 section 5.2).
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST
             if with_credentials || status != StatusCode::BAD_REQUEST =>
         {
@@ -156,7 +156,10 @@ fn read_token(body: &[u8], asked_at: Instant) -> Option<Token> {
     // A year is forever, and can be added to any clock.
     let lifetime = seconds.map_or(DEFAULT_LIFETIME, |seconds| Duration::from_secs(seconds.min(365 * 86_400)));
     let margin = RENEWAL_MARGIN.min(lifetime / 4);
-    Some(Token { header: sensitive(&format!("Bearer {token}"))?, renew_at: asked_at + (lifetime - margin) })
+    Some(Token {
+        header: sensitive(&format!("Bearer {token}"))?,
+        renew_at: asked_at + lifetime.saturating_sub(margin),
+    })
 }
 
 #[cfg(test)]

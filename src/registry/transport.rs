@@ -82,11 +82,12 @@ impl Transport {
                 let proxied = self.proxies.proxy_for(&next).is_some();
                 return Ok(Answer { response, url: next.into(), from_elsewhere, proxied });
             }
-            next = redirect::target(&next, response.headers(), |to| self.may_be_plain(to))
-                .map_err(|problem| RegistryError::BadRedirect { url: safe(&next), problem })?;
+            next = redirect::target(&next, response.headers(), |to| self.may_be_plain(to)).map_err(
+                |problem| RegistryError::BadRedirect { url: Box::new(SafeUrl::from(next.clone())), problem },
+            )?;
             from_elsewhere |= !redirect::same_origin(url, &next);
         }
-        Err(RegistryError::RedirectLoop { url: safe(url), hops: MAX_REDIRECTS })
+        Err(RegistryError::RedirectLoop { url: Box::new(SafeUrl::from(url.clone())), hops: MAX_REDIRECTS })
     }
 
     /// Posts a form. Redirects are answers here: a form with a token in it is sent once.
@@ -111,7 +112,7 @@ impl Transport {
 
     fn unreachable(&self, url: &Url, failure: Failure, cause: Cause) -> RegistryError {
         let proxy = self.proxies.proxy_for(url).cloned().map(Box::new);
-        RegistryError::Unreachable { url: safe(url), proxy, failure, cause }
+        RegistryError::Unreachable { url: Box::new(SafeUrl::from(url.clone())), proxy, failure, cause }
     }
 
     fn is_insecure(&self, url: &Url) -> bool {
@@ -152,8 +153,4 @@ fn client(
 
 fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
-}
-
-fn safe(url: &Url) -> Box<SafeUrl> {
-    Box::new(url.clone().into())
 }

@@ -6,19 +6,19 @@ use serde_json::{Value, json};
 
 use super::registry::TestRegistry;
 
-pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+pub(crate) const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
 /// An image that is in a registry.
-pub struct TestImage {
-    pub reference: String,
-    pub manifest: Digest,
-    pub config: Digest,
-    pub layers: Vec<Digest>,
+pub(crate) struct TestImage {
+    pub(crate) reference: String,
+    pub(crate) manifest: Digest,
+    pub(crate) config: Digest,
+    pub(crate) layers: Vec<Digest>,
 }
 
 /// Puts an image for `platform` (`os/arch[/variant]`) into the registry, with these layers, tarred or not: sealift
 /// doesn't look inside.
-pub fn push(registry: &TestRegistry, name: &str, platform: &str, layers: &[&[u8]]) -> TestImage {
+pub(crate) fn push(registry: &TestRegistry, name: &str, platform: &str, layers: &[&[u8]]) -> TestImage {
     let (repository, tag) = name.split_once(':').unwrap_or((name, "latest"));
     let mut parts = platform.split('/');
     let (os, architecture, variant) = (parts.next().unwrap(), parts.next().unwrap(), parts.next());
@@ -44,7 +44,7 @@ pub fn push(registry: &TestRegistry, name: &str, platform: &str, layers: &[&[u8]
 }
 
 /// A manifest over these bytes.
-pub fn manifest(config_type: &MediaType, config: &[u8], layers: &[&[u8]]) -> Value {
+pub(crate) fn manifest(config_type: &MediaType, config: &[u8], layers: &[&[u8]]) -> Value {
     json!({
         "schemaVersion": 2,
         "mediaType": MediaType::OciManifest,
@@ -53,6 +53,6 @@ pub fn manifest(config_type: &MediaType, config: &[u8], layers: &[&[u8]]) -> Val
     })
 }
 
-pub fn descriptor(media_type: &str, bytes: &[u8]) -> Value {
+pub(crate) fn descriptor(media_type: &str, bytes: &[u8]) -> Value {
     json!({"mediaType": media_type, "digest": Digest::of(bytes), "size": bytes.len()})
 }

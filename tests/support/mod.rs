@@ -2,6 +2,6 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-pub mod image;
-pub mod registry;
-pub mod sandbox;
+pub(crate) mod image;
+pub(crate) mod registry;
+pub(crate) mod sandbox;

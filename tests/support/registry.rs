@@ -16,7 +16,7 @@ use sealift::registry::server::{Server, Store, router};
 
 /// What goes wrong with an answer.
 #[derive(Clone)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// This status, with these headers and this body.
     Answer(u16, Vec<(&'static str, String)>, String),
     /// One more or another header.
@@ -40,15 +40,15 @@ struct Script {
     requests: Vec<(String, HeaderMap)>,
 }
 
-pub struct TestRegistry {
-    pub store: Store,
+pub(crate) struct TestRegistry {
+    pub(crate) store: Store,
     script: Arc<Mutex<Script>>,
     server: Server,
     runtime: tokio::runtime::Runtime,
 }
 
 impl TestRegistry {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let store = Store::memory();
@@ -60,29 +60,29 @@ impl TestRegistry {
     }
 
     /// `host:port`
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         self.server.address().to_string()
     }
 
     /// Lets each request whose `METHOD path` contains `request` go wrong.
-    pub fn fault(&self, request: &str, fault: Fault) {
+    pub(crate) fn fault(&self, request: &str, fault: Fault) {
         self.script.lock().unwrap().faults.push((request.to_owned(), fault));
     }
 
-    pub fn heal(&self) {
+    pub(crate) fn heal(&self) {
         self.script.lock().unwrap().faults.clear();
     }
 
     /// `METHOD path` of each request so far.
-    pub fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.script.lock().unwrap().requests.iter().map(|(request, _)| request.clone()).collect()
     }
 
-    pub fn blob(&self, bytes: impl Into<Bytes>) -> Digest {
+    pub(crate) fn blob(&self, bytes: impl Into<Bytes>) -> Digest {
         self.runtime.block_on(self.store.put_blob(bytes)).unwrap()
     }
 
-    pub fn manifest(
+    pub(crate) fn manifest(
         &self,
         repository: &str,
         reference: &str,
@@ -97,9 +97,9 @@ impl TestRegistry {
 
 impl TestRegistry {
     /// A manifest as it is stored.
-    pub fn manifest_bytes(&self, repository: &str, reference: &str) -> Bytes {
+    pub(crate) fn manifest_bytes(&self, repository: &str, reference: &str) -> Bytes {
         let (repository, reference) = (repository.parse().unwrap(), reference.parse().unwrap());
-        self.runtime.block_on(self.store.manifest(&repository, &reference)).unwrap().unwrap().bytes
+        self.runtime.block_on(self.store.storage().manifest(&repository, &reference)).unwrap().unwrap().bytes
     }
 }
 
@@ -148,7 +148,11 @@ async fn misbehave(State(script): State<Arc<Mutex<Script>>>, request: Request, n
             .await
         }
         Fault::Cut(bytes) => {
-            let broken = futures::stream::iter([Err(std::io::Error::other("cut"))]);
+            let broken = futures::stream::once(async {
+                // So that what came before is on the wire.
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                Err(std::io::Error::other("cut"))
+            });
             beginning(response, bytes, broken).await
         }
         Fault::Stall(bytes) => {

@@ -5,7 +5,7 @@ use sealift::config::ConfigError;
 use sealift::fsio::FileError;
 use sealift::image::reference::{ReferenceError, ReferenceProblem};
 use sealift::pull::ResolveError;
-use sealift::registry::{Denial, Failure as Unreachable, RegistryError};
+use sealift::registry::{Denial, Failure as Unreachable, Missing, RegistryError};
 use sealift::source::SourceError;
 
 use super::Failure;
@@ -79,6 +79,9 @@ fn resolve(error: &ResolveError) -> Option<String> {
 
 fn registry(error: &RegistryError) -> Option<String> {
     let hint = match error {
+        RegistryError::NotFound { missing: Missing::Blob, .. } => {
+            "the registry lost it: the image has to be pushed again".into()
+        }
         RegistryError::NotFound { .. } => "check the spelling of repository and tag".into(),
         RegistryError::AccessDenied { object, denial, may_not_exist, .. } => {
             let registry = object.repository().registry();
@@ -97,6 +100,9 @@ fn registry(error: &RegistryError) -> Option<String> {
             "check host and port; a proxy's login page looks like this too".into()
         }
         RegistryError::DigestMismatch { .. } | RegistryError::WrongLength { .. } => THROWN_AWAY.into(),
+        RegistryError::RedirectLoop { .. } | RegistryError::BadRedirect { .. } => {
+            "check host and port; the registry, or a proxy before it, is set up wrongly".into()
+        }
         RegistryError::CaFile { .. } => "`--ca` takes a file of PEM certificates".into(),
         _ => return None,
     };

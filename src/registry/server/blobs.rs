@@ -17,7 +17,7 @@ pub(super) async fn serve(
     if ![Method::GET, Method::HEAD].contains(&request.method) {
         return Err(ServerError::MethodNotAllowed { allowed: "GET, HEAD" });
     }
-    let size_bytes = registry.store.blob_size_bytes(digest).await?;
+    let size_bytes = registry.store.storage().blob_size_bytes(digest).await?;
     let size_bytes = size_bytes.ok_or_else(|| ServerError::BlobUnknown(digest.clone()))?;
     let part = if is_current(&request.headers, digest) {
         range::requested(&request.headers, size_bytes)?
@@ -39,7 +39,7 @@ pub(super) async fn serve(
         response.headers_mut().extend(shown.parse().map(|value| (header::CONTENT_RANGE, value)));
     }
     if request.method == Method::GET {
-        *response.body_mut() = Body::from_stream(registry.store.open_blob(digest, range).await?);
+        *response.body_mut() = Body::from_stream(registry.store.storage().open_blob(digest, range).await?);
     }
     Ok(response)
 }

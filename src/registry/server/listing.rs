@@ -47,7 +47,8 @@ pub(super) async fn tags(
     request: &Parts,
 ) -> Result<Response, ServerError> {
     let page = Page::of(request)?;
-    let tags = registry.store.tags(&name).await?.ok_or_else(|| ServerError::NameUnknown(name.clone()))?;
+    let tags =
+        registry.store.storage().tags(&name).await?.ok_or_else(|| ServerError::NameUnknown(name.clone()))?;
     let tags = tags.iter().map(ToString::to_string).collect();
     let (tags, link) = page.cut(tags, &format!("/v2/{name}/tags/list"));
     Ok(answer(&json!({ "name": name.as_str(), "tags": tags }), link))
@@ -56,7 +57,7 @@ pub(super) async fn tags(
 /// `/v2/_catalog`
 pub(super) async fn repositories(registry: &Registry, request: &Parts) -> Result<Response, ServerError> {
     let page = Page::of(request)?;
-    let names = registry.store.repositories().await?.iter().map(ToString::to_string).collect();
+    let names = registry.store.storage().repositories().await?.iter().map(ToString::to_string).collect();
     let (names, link) = page.cut(names, "/v2/_catalog");
     Ok(answer(&json!({ "repositories": names }), link))
 }

@@ -28,16 +28,16 @@ pub(super) async fn serve(
     let unknown = || ServerError::ManifestUnknown { repository: name.clone(), reference: reference.clone() };
     match request.method {
         Method::GET => {
-            let found = registry.store.manifest(&name, &reference).await?.ok_or_else(unknown)?;
+            let found = registry.store.storage().manifest(&name, &reference).await?.ok_or_else(unknown)?;
             Ok((headers(&found), found.bytes).into_response())
         }
         Method::HEAD => {
-            let found = registry.store.manifest(&name, &reference).await?.ok_or_else(unknown)?;
+            let found = registry.store.storage().manifest(&name, &reference).await?.ok_or_else(unknown)?;
             Ok(headers(&found).into_response())
         }
         Method::PUT => push(registry, &name, &reference, request, body).await,
         Method::DELETE => {
-            let removed = registry.store.remove_manifest(&name, &reference).await?;
+            let removed = registry.store.storage().remove_manifest(&name, &reference).await?;
             if removed { Ok(StatusCode::ACCEPTED.into_response()) } else { Err(unknown()) }
         }
         _ => Err(ServerError::MethodNotAllowed { allowed: "GET, HEAD, PUT, DELETE" }),
@@ -76,7 +76,7 @@ async fn push(
         let layers = manifest.layers.into_iter();
         let kept = layers.filter(|layer| !matches!(layer.media_type, MediaType::Layer(kind) if kind.foreign));
         for blob in kept.chain([manifest.config]) {
-            if registry.store.blob_size_bytes(&blob.digest).await?.is_none() {
+            if registry.store.storage().blob_size_bytes(&blob.digest).await?.is_none() {
                 return Err(ServerError::ManifestBlobUnknown(blob.digest));
             }
         }

@@ -10,8 +10,8 @@
 //! what is missing, such as authentication or, in tests, faults. Nothing here speaks to other registries: that is the
 //! client's part.
 //!
-//! Threats: any program of this machine can connect, so every part of a request is foreign. [`name`] parses what
-//! becomes a file name, [`receive`] believes no digest, manifests have a size limit, blobs pass through in pieces,
+//! Threats: any program of this machine can connect, so every part of a request is foreign. `name` parses what
+//! becomes a file name, `receive` believes no digest, manifests have a size limit, blobs pass through in pieces,
 //! uploads left open are limited and expire. A page in a browser can reach loopback as well: browsers send `Origin`
 //! with every write of a page, registry clients never do, and such requests are refused.
 

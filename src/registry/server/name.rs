@@ -164,4 +164,18 @@ mod tests {
             assert!(bad.parse::<ManifestReference>().is_err(), "{bad}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_asked_for_no_name_climbs(path in "[a./_%:@-]{0,20}(/(manifests|blobs|tags)/[a./:-]{0,9})?") {
+            let name = match path.parse::<Endpoint>() {
+                Ok(Endpoint::Manifest(name, ManifestReference::Tag(tag))) => format!("{name}/{tag}"),
+                Ok(Endpoint::Uploads(name) | Endpoint::Upload(name, _) | Endpoint::Tags(name)) => name.to_string(),
+                _ => return Ok(()),
+            };
+            for component in name.split('/') {
+                assert!(!component.is_empty() && !component.starts_with('.'), "{path}");
+            }
+        }
+    }
 }

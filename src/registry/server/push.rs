@@ -54,7 +54,7 @@ pub(super) async fn begin(
     if let Some(digest) = &parameters.mount {
         // `from` does not matter: blobs are one pool. What is not in it the client sends.
         let digest = digest.parse()?;
-        if registry.store.blob_size_bytes(&digest).await?.is_some() {
+        if registry.store.storage().blob_size_bytes(&digest).await?.is_some() {
             return Ok(created(&name, &digest));
         }
     }

@@ -92,4 +92,13 @@ mod tests {
             assert!(of_chunk(&headers(header::CONTENT_RANGE, bad)).is_err(), "{bad}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_requested_range_lies_inside_the_blob(text in "bytes=[0-9-]{0,24}", size: u64) {
+            if let Ok(Some(range)) = requested(&headers(header::RANGE, &text), size) {
+                assert!(range.start < range.end && range.end <= size, "{text} of {size}");
+            }
+        }
+    }
 }

@@ -22,7 +22,7 @@ pub(super) struct Receiving {
 impl Receiving {
     /// Begins a blob whose digest will most likely be of `algorithm`.
     pub(super) async fn start(store: &Store, algorithm: Algorithm) -> Result<Self, ServerError> {
-        let upload = store.start_upload().await?;
+        let upload = store.storage().start_upload().await?;
         Ok(Self { upload, algorithm, hasher: Hasher::new(algorithm), size_bytes: 0, touched: Instant::now() })
     }
 

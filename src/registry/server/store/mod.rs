@@ -1,7 +1,7 @@
 //! Where the server keeps blobs and manifests: behind [`Storage`], so that an archive or a shim can stand in.
 //!
-//! Storage does not judge: names come to it parsed, digests verified ([`super::receive`]), manifests read
-//! ([`super::manifests`]). Blobs are one pool for all repositories: whoever can ask for one repository here can ask
+//! Storage does not judge: names come to it parsed, digests verified (`receive`), manifests read
+//! (`manifests`). Blobs are one pool for all repositories: whoever can ask for one repository here can ask
 //! for all, so there is nothing to keep apart. Manifests and tags belong to a repository.
 
 mod directory;
@@ -117,6 +117,11 @@ impl Store {
         Self(Arc::new(storage))
     }
 
+    /// The storage itself, with its parsed names.
+    pub fn storage(&self) -> &dyn Storage {
+        &*self.0
+    }
+
     /// Puts a blob there without a request.
     pub async fn put_blob(&self, bytes: impl Into<Bytes>) -> Result<Digest, ServerError> {
         let bytes = bytes.into();
@@ -161,25 +166,8 @@ impl Store {
             _ => {}
         }
         let manifest = StoredManifest { digest: digest.clone(), media_type, bytes };
-        self.put_manifest_unchecked(repository, tag, manifest).await?;
+        self.0.put_manifest(repository, tag, manifest).await?;
         Ok(digest)
-    }
-
-    async fn put_manifest_unchecked(
-        &self,
-        repository: &RepositoryName,
-        tag: Option<&Tag>,
-        manifest: StoredManifest,
-    ) -> Result<(), ServerError> {
-        self.0.put_manifest(repository, tag, manifest).await
-    }
-}
-
-impl std::ops::Deref for Store {
-    type Target = dyn Storage;
-
-    fn deref(&self) -> &Self::Target {
-        &*self.0
     }
 }
 

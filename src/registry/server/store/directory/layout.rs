@@ -10,7 +10,7 @@ use crate::image::manifest::MAX_MANIFEST_BYTES;
 use crate::image::{Digest, MediaType};
 use crate::registry::server::name::{ManifestReference, RepositoryName, Tag};
 
-/// The paths below a store's root. Every part of one is fixed or parsed by the grammar of [`super::super::super::name`].
+/// The paths below a store's root. Every part of one is fixed or parsed by the grammar of `name`.
 pub(super) struct Layout {
     root: PathBuf,
 }

@@ -1,0 +1,128 @@
+//! Docker's config.json and credential helpers, found by the environment that is handed in.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use sealift::config::Environment;
+use sealift::registry::{Credentials, Kind};
+
+use crate::access::{BASIC, PASSWORD};
+use crate::scripted::{Reply, Scripted};
+use crate::*;
+
+/// A folder with docker's config.json and helpers, as HOME and PATH.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn with_config(config: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join(".docker")).unwrap();
+        write(&folder.path().join(".docker/config.json"), config);
+        Self(folder)
+    }
+
+    fn helper(self, name: &str, script: &str) -> Self {
+        let path = self.0.path().join(format!("docker-credential-{name}"));
+        write(&path, &format!("#!/bin/sh\n{script}\n"));
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        self
+    }
+
+    fn client(&self) -> Client {
+        let folder = self.0.path().to_str().unwrap();
+        let path = format!("{folder}:/usr/bin:/bin");
+        let environment: Environment = [("HOME", folder), ("PATH", &path)].into_iter().collect();
+        let credentials = Credentials::of_docker(&environment);
+        Client::new(ClientOptions { credentials, ..ClientOptions::default() }).unwrap()
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test's own folder")]
+fn write(path: &Path, content: &str) {
+    std::fs::write(path, content).unwrap();
+}
+
+async fn basic_registry() -> Scripted {
+    Scripted::plain(|request| match request.authorization() {
+        Some(BASIC) => Reply::ok(MANIFEST),
+        _ => Reply::challenge("Basic realm=x"),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_password_in_dockers_file_is_used() {
+    let server = basic_registry().await;
+    let config = format!(r#"{{"auths":{{"{}":{{"auth":"dXNlcjpodW50ZXIy"}}}}}}"#, server.address);
+    fetch_tag(&Home::with_config(&config).client(), &repository(server.address)).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_file_is_not_read_before_a_registry_asks() {
+    let server = Scripted::plain(|_| Reply::ok(MANIFEST)).await;
+    fetch_tag(&Home::with_config("broken").client(), &repository(server.address)).await.unwrap();
+    let server = basic_registry().await;
+    let error =
+        fetch_tag(&Home::with_config("broken").client(), &repository(server.address)).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Access);
+    assert!(error.to_string().contains("config.json"), "{error}");
+}
+
+#[tokio::test]
+async fn a_helper_is_asked_once_with_the_registry_on_stdin() {
+    let server = basic_registry().await;
+    let home = Home::with_config(&format!(r#"{{"credHelpers":{{"{}":"fake"}}}}"#, server.address)).helper(
+        "fake",
+        r#"echo "$@" >> "$HOME/arguments"; cat >> "$HOME/stdin"
+           echo '{"ServerURL":"x","Username":"user","Secret":"hunter2"}'"#,
+    );
+    let client = home.client();
+    for name in ["org/app", "org/other"] {
+        fetch_tag(&client, &named(&format!("{}/{name}", server.address))).await.unwrap();
+    }
+    let read = |name: &str| std::fs::read_to_string(home.0.path().join(name)).unwrap();
+    assert_eq!(read("arguments"), "get\n");
+    assert_eq!(read("stdin"), server.address.to_string());
+}
+
+#[tokio::test]
+async fn a_helper_that_knows_nothing_leaves_the_file_to_be_asked() {
+    let server = basic_registry().await;
+    let config =
+        format!(r#"{{"credsStore":"none","auths":{{"{}":{{"auth":"dXNlcjpodW50ZXIy"}}}}}}"#, server.address);
+    let home =
+        Home::with_config(&config).helper("none", "echo credentials not found in native keychain; exit 1");
+    fetch_tag(&home.client(), &repository(server.address)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_failing_helper_is_named_and_its_output_never_shown() {
+    let failing = |script: &str| Home::with_config(r#"{"credsStore":"fake"}"#).helper("fake", script);
+    for (home, said) in [
+        (failing("echo hunter2; echo locked keyring >&2; echo second line >&2; exit 3"), "locked keyring"),
+        (failing("echo '{\"hunter2\"'"), "no valid credentials"),
+        (Home::with_config(r#"{"credsStore":"fake"}"#), "not found on the PATH"),
+    ] {
+        let server = basic_registry().await;
+        let error = fetch_tag(&home.client(), &repository(server.address)).await.unwrap_err();
+        let text = everything(&error);
+        assert!(matches!(error, RegistryError::CredentialHelper { .. }), "{text}");
+        assert!(text.contains("docker-credential-fake") && text.contains(said), "{text}");
+        assert!(!text.contains(PASSWORD) && !text.contains("second line"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_identity_token_of_a_helper_is_traded() {
+    let server = Scripted::plain(|request| match request.target.as_str() {
+        "/token" if request.body.contains("refresh_token=the-token") => {
+            Reply::ok(r#"{"access_token":"good"}"#)
+        }
+        _ if request.authorization() == Some("Bearer good") => Reply::ok(MANIFEST),
+        _ => Reply::challenge(format!(r#"Bearer realm="http://{}/token""#, request.header("host").unwrap())),
+    })
+    .await;
+    let home = Home::with_config(r#"{"credsStore":"fake"}"#)
+        .helper("fake", r#"echo '{"Username":"<token>","Secret":"the-token"}'"#);
+    fetch_tag(&home.client(), &repository(server.address)).await.unwrap();
+}

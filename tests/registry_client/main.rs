@@ -1,0 +1,94 @@
+//! The registry client against a scripted server: what it sends, what it refuses, what its errors say and hide.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::format_push_string,
+    reason = "a test"
+)]
+
+#[path = "../support/scripted.rs"]
+mod scripted;
+
+mod access;
+mod credentials;
+mod fetching;
+mod network;
+
+use std::error::Error as _;
+use std::net::SocketAddr;
+
+use futures::TryStreamExt as _;
+use sealift::image::{Descriptor, Digest, Document, MediaType, Reference, Registry, Repository};
+use sealift::registry::{Client, ClientOptions, RegistryError};
+use sealift::source::{Selector, Source as _, SourceError};
+
+pub const MANIFEST: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}"#;
+pub const BLOB: &[u8] = b"twenty bytes of blob";
+
+/// The registry at `address`, as references name it.
+pub fn registry(address: SocketAddr) -> Registry {
+    repository(address).registry().clone()
+}
+
+pub fn repository(address: SocketAddr) -> Repository {
+    named(&format!("{address}/org/app"))
+}
+
+pub fn named(name: &str) -> Repository {
+    name.parse::<Reference>().unwrap().repository().clone()
+}
+
+pub fn client() -> Client {
+    Client::new(ClientOptions::default()).unwrap()
+}
+
+pub fn tag() -> Selector {
+    Selector::Tag("1".to_owned())
+}
+
+pub fn blob_of(bytes: &[u8]) -> Descriptor {
+    Descriptor {
+        media_type: MediaType::Other("application/octet-stream".into()),
+        digest: Digest::of(bytes),
+        size_bytes: bytes.len() as u64,
+        platform: None,
+        artifact_type: None,
+        annotations: std::collections::BTreeMap::default(),
+    }
+}
+
+pub async fn fetch_tag(client: &Client, repository: &Repository) -> Result<Document, RegistryError> {
+    client.fetch_manifest(repository, &tag()).await.map_err(only_registry)
+}
+
+/// The whole of [`BLOB`] from `from_bytes` on.
+pub async fn fetch_blob(
+    client: &Client,
+    repository: &Repository,
+    from_bytes: u64,
+) -> Result<Vec<u8>, RegistryError> {
+    let blob = blob_of(BLOB);
+    let stream = client.open_blob(repository, &blob, from_bytes).await.map_err(only_registry)?;
+    let chunks = stream.try_collect::<Vec<_>>().await.map_err(only_registry)?;
+    Ok(chunks.concat())
+}
+
+fn only_registry(error: SourceError) -> RegistryError {
+    match error {
+        SourceError::Registry(error) => error,
+        other => panic!("{other}"),
+    }
+}
+
+/// An error with its causes and its `Debug` text: whatever a person could get to see of it.
+pub fn everything(error: &RegistryError) -> String {
+    let mut text = format!("{error}\n{error:?}\n{error:#?}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text += &format!("\n{cause}\n{cause:?}");
+        source = cause.source();
+    }
+    text
+}
