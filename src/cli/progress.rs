@@ -7,6 +7,7 @@ use std::io::IsTerminal;
 
 use clap::ValueEnum;
 use sealift::event::{Event, Reporter, Silent};
+use sealift::image::Digest;
 use serde_json::json;
 
 use super::ui;
@@ -39,10 +40,12 @@ impl Mode {
     }
 }
 
-/// What is said of an event in words, where words are wanted.
-fn words(event: &Event<'_>) -> Option<String> {
+/// What is said of an event in words, where words are wanted; `digest_text` is how digests are shown.
+fn words(event: &Event<'_>, digest_text: &dyn Fn(&Digest) -> String) -> Option<String> {
     match event {
-        Event::Resolved { reference, digest, platform } => Some(format!("{reference}  {platform}  {digest}")),
+        Event::Resolved { reference, digest, platform } => {
+            Some(format!("{reference}  {platform}  {}", digest_text(digest)))
+        }
         Event::Warning(warning) => Some(format!("warning: {warning}")),
         _ => None,
     }

@@ -3,6 +3,7 @@
 mod dry_run;
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use clap::Args;
 use sealift::archive::CommittedArchive;
@@ -72,6 +73,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
             dry_run::show(&planned, arguments.json)?;
             continue;
         }
+        let started = Instant::now();
         let archive = pull.write(&planned).await?;
         if arguments.json {
             ui::json(&Pulled::of(&planned, &archive))?;
@@ -80,8 +82,9 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         }
         if !arguments.quiet {
             ui::talk(&format!(
-                "{} written; to load it: docker load -i {}",
+                "{} in {:.1} s; to load it: docker load -i {}",
                 ui::size(archive.size_bytes),
+                started.elapsed().as_secs_f64(),
                 ui::shell_word(&archive.path)
             ));
         }

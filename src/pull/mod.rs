@@ -55,6 +55,10 @@ impl Pull<'_> {
         let resolutions = references.iter().map(|reference| self.resolve(reference, platform));
         let images: Vec<_> =
             stream::iter(resolutions).buffered(self.connections.max(1)).try_collect().await?;
+        for image in &images {
+            let (reference, digest) = (&image.reference, &image.target.digest);
+            self.reporter.report(Event::Resolved { reference, digest, platform: &image.platform() });
+        }
         let paths = output.paths(&images);
         images
             .into_iter()

@@ -129,11 +129,6 @@ impl Pull<'_> {
             config,
         };
         self.check_platform(&image, platform)?;
-        self.reporter.report(Event::Resolved {
-            reference,
-            digest: &image.target.digest,
-            platform: &image.platform(),
-        });
         Ok(image)
     }
 

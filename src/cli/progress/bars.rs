@@ -27,16 +27,30 @@ impl Bars {
         }
     }
 
-    fn bar(&self, size_bytes: u64, template: &str, name: String) -> ProgressBar {
+    /// A bar above the total, or the total itself.
+    fn bar(&self, total: Option<&ProgressBar>, size_bytes: u64, template: &str, name: String) -> ProgressBar {
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::new(size_bytes).with_style(style.progress_chars("━╸ ")).with_message(name);
-        self.screen.add(bar)
+        let bar = match total {
+            Some(total) => self.screen.insert_before(total, bar),
+            None => self.screen.add(bar),
+        };
+        bar.enable_steady_tick(EVERY);
+        bar
     }
 }
+
+/// How often bars are drawn.
+const EVERY: Duration = Duration::from_millis(100);
 
 const BLOB: &str = "  {msg:12.dim}  {bar:30.cyan}  {bytes:>10} / {total_bytes}";
 const TOTAL: &str = "  {msg:12}  {bar:30.green}  {bytes:>10} / {total_bytes}  {bytes_per_sec}, {eta} left";
 const COMMIT: &str = "  {msg} {spinner}";
+
+/// As much of a digest as tells it from others, so that lines fit a terminal.
+fn short(digest: &Digest) -> String {
+    format!("{}:{}…", digest.algorithm().name(), digest.short())
+}
 
 impl Reporter for Bars {
     fn report(&self, event: Event<'_>) {
@@ -44,12 +58,11 @@ impl Reporter for Bars {
         match event {
             Event::FillStarted { blobs, blob_bytes, .. } => {
                 let name = if blobs == 1 { "1 layer".to_owned() } else { format!("{blobs} layers") };
-                let total = self.bar(blob_bytes, TOTAL, name);
-                total.enable_steady_tick(Duration::from_millis(500));
-                in_flight.total = Some(total);
+                in_flight.total = Some(self.bar(None, blob_bytes, TOTAL, name));
             }
             Event::BlobStarted { digest, size_bytes } => {
-                let bar = self.bar(size_bytes, BLOB, digest.short().to_owned());
+                let total = in_flight.total.as_ref();
+                let bar = self.bar(total, size_bytes, BLOB, digest.short().to_owned());
                 in_flight.blobs.insert(digest.clone(), bar);
             }
             Event::BlobProgressed { digest, bytes } => {
@@ -69,9 +82,7 @@ impl Reporter for Bars {
                 if let Some(total) = in_flight.total.take() {
                     total.finish_and_clear();
                 }
-                let commit = self.bar(0, COMMIT, "putting it on disk".to_owned());
-                commit.enable_steady_tick(Duration::from_millis(100));
-                in_flight.total = Some(commit);
+                in_flight.total = Some(self.bar(None, 0, COMMIT, "putting it on disk".to_owned()));
             }
             Event::Committed { .. } => {
                 if let Some(commit) = in_flight.total.take() {
@@ -79,7 +90,7 @@ impl Reporter for Bars {
                 }
             }
             event => {
-                if let Some(words) = super::words(&event) {
+                if let Some(words) = super::words(&event, &short) {
                     self.screen.suspend(|| super::ui::talk(&words));
                 }
             }
@@ -90,6 +101,9 @@ impl Reporter for Bars {
 impl Drop for Bars {
     /// What is still drawn when a pull fails goes before the error is told.
     fn drop(&mut self) {
-        let _ = self.screen.clear();
+        let in_flight = self.in_flight.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for bar in in_flight.blobs.values().chain(&in_flight.total) {
+            bar.finish_and_clear();
+        }
     }
 }

@@ -59,7 +59,7 @@ impl Reporter for Plain {
                 }
             }
             event => {
-                if let Some(words) = super::words(&event) {
+                if let Some(words) = super::words(&event, &ToString::to_string) {
                     ui::talk(&words);
                 }
             }
