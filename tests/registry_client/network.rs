@@ -8,7 +8,7 @@ use sealift::registry::{Credential, Credentials, Failure, Kind, ProxyRules, Time
 use sealift::secret::Secret;
 use tokio::net::TcpListener;
 
-use crate::scripted::{Reply, Scripted, connect_proxy};
+use crate::scripted::{Reply, Scripted, connect_proxy, socks_proxy};
 use crate::*;
 
 /// A CA, and a server certificate of it for the names tests use.
@@ -148,6 +148,33 @@ async fn https_goes_through_a_tunnel_with_the_proxys_credentials() {
     assert_eq!(failure(&error), Failure::Proxy, "{error:?}");
     let text = everything(&error);
     assert!(text.contains(&proxy.to_string()) && !text.contains("hunter2"), "{text}");
+}
+
+#[tokio::test]
+async fn a_redirect_of_a_public_host_does_not_reach_services_on_loopback() {
+    let authority = Authority::new();
+    let local = Scripted::plain(|_| Reply::ok(MANIFEST)).await;
+    let location = format!("http://{}/shutdown", local.address);
+    let server =
+        Scripted::tls(Arc::clone(&authority.server), move |_| Reply::redirect(location.clone())).await;
+    let (proxy, _) = connect_proxy(server.address, None).await;
+    let client = through(&proxy.to_string(), None, authority.file());
+    let error = fetch_tag(&client, &named("registry.test/org/app")).await.unwrap_err();
+    assert!(matches!(error, RegistryError::BadRedirect { .. }), "{error:?}");
+    assert!(local.requests().is_empty());
+    // A registry on loopback may use a store there.
+    let client = client_with(ClientOptions { ca_files: authority.file(), ..ClientOptions::default() });
+    fetch_tag(&client, &repository(server.address)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_socks_proxy_is_given_the_name_and_its_credentials() {
+    let authority = Authority::new();
+    let server = Scripted::tls(Arc::clone(&authority.server), |_| Reply::ok(MANIFEST)).await;
+    let (proxy, asked) = socks_proxy(server.address, "user", "hunter2").await;
+    let client = through(&format!("socks5h://user:hunter2@{proxy}"), None, authority.file());
+    fetch_tag(&client, &named("registry.test/org/app")).await.unwrap();
+    assert_eq!(*asked.lock().unwrap(), ["registry.test:443"]);
 }
 
 #[tokio::test]
