@@ -103,12 +103,13 @@ pub(super) fn classify(error: &reqwest::Error, proxied: bool) -> Failure {
     if is_parse(error) { Failure::NotHttp } else { Failure::ClosedEarly }
 }
 
-/// True when hyper could not read the answer's head. hyper 1.12's error is only reachable as text without depending
-/// on hyper: all of these end in `parsed`.
+/// True when hyper could not read the answer's head, or got one before it asked. hyper 1.12's error is only reachable
+/// as text without depending on hyper: these are all its texts for that.
 fn is_parse(error: &reqwest::Error) -> bool {
     let mut next = error.source();
     while let Some(error) = next {
-        if error.to_string().ends_with(" parsed") {
+        let text = error.to_string();
+        if text.ends_with(" parsed") || text == "received unexpected message from connection" {
             return true;
         }
         next = error.source();
