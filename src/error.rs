@@ -1,21 +1,57 @@
-//! The library's error: a variant a module, each with fields that name the object.
+//! The verbs' error: a variant for each noun that can fail, each with fields that name the object.
+//!
+//! Nouns have errors of their own and don't know this one.
 //!
 //! Texts are lower-case fragments that never repeat their source. Headings, hints and exit codes belong to the
 //! binary (`cli/report.rs`).
 
-use crate::image::reference::ReferenceError;
-use crate::registry::RegistryError;
+use crate::archive::PlanError;
+use crate::archive::writer::Incomplete;
+use crate::blob::{BlobError, RegionError};
+use crate::fsio::FileError;
+use crate::image::Registry;
+use crate::pull::ResolveError;
+use crate::source::SourceError;
 
 /// Whatever can go wrong.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
-    /// What was typed is no image reference.
+    /// Where an image comes from could not be reached, refused or answered nonsense.
     #[error(transparent)]
-    Reference(#[from] ReferenceError),
-    /// A registry could not be reached, refused or answered nonsense.
+    Source(#[from] SourceError),
+    /// What a reference leads to is no image that can be pulled.
     #[error(transparent)]
-    Registry(#[from] RegistryError),
+    Resolve(#[from] ResolveError),
+    /// An image can't be put into an archive.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A blob's bytes aren't what its digest says.
+    #[error("a blob from {registry} failed verification")]
+    Blob {
+        /// Who sent it.
+        registry: Registry,
+        /// What is wrong with it.
+        source: BlobError,
+    },
+    /// This machine stands in the way.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A fault of sealift's own.
+    #[error(transparent)]
+    Incomplete(#[from] Incomplete),
+}
+
+impl Error {
+    /// For `map_err`: a region of bytes that `registry` sent could not be filled.
+    pub(crate) fn in_region(registry: &Registry) -> impl FnOnce(RegionError) -> Self {
+        let registry = registry.clone();
+        move |error| match error {
+            RegionError::Blob(source) => Self::Blob { registry, source },
+            RegionError::File(error) => Self::File(error),
+        }
+    }
 }
 
 /// `std::result::Result` with sealift's [`Error`].
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -8,9 +8,15 @@
 //! Nouns: [`image`] (the field's words), [`registry`] (the wire), [`blob`] (verified bytes), [`archive`] (the file).
 //! Verbs: [`pull`]. [`source`] is where a verb gets images from. Nouns know nothing of verbs.
 
+pub mod archive;
+pub mod blob;
 pub mod config;
+pub mod demo;
 pub mod error;
+pub mod event;
+pub mod fsio;
 pub mod image;
+pub mod pull;
 pub mod registry;
 pub mod secret;
 pub mod source;

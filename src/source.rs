@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
-use crate::error::Result;
 use crate::image::{Descriptor, Digest, Document, Repository};
+use crate::registry::RegistryError;
 
 /// What a manifest is asked for by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +20,17 @@ pub enum Selector {
     Digest(Digest),
 }
 
+/// A source could not give what was asked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// A registry could not be reached, refused or answered nonsense.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
+
 /// The bytes of a blob as they come in, in chunks of any size.
-pub type BlobStream = BoxStream<'static, Result<Bytes>>;
+pub type BlobStream = BoxStream<'static, Result<Bytes, SourceError>>;
 
 /// Somewhere images can be had from.
 pub trait Source: Send + Sync {
@@ -30,7 +39,7 @@ pub trait Source: Send + Sync {
         &'a self,
         repository: &'a Repository,
         selector: &'a Selector,
-    ) -> BoxFuture<'a, Result<Document>>;
+    ) -> BoxFuture<'a, Result<Document, SourceError>>;
 
     /// Opens a blob at `from_bytes`. The stream's bytes are unverified.
     fn open_blob<'a>(
@@ -38,5 +47,5 @@ pub trait Source: Send + Sync {
         repository: &'a Repository,
         blob: &'a Descriptor,
         from_bytes: u64,
-    ) -> BoxFuture<'a, Result<BlobStream>>;
+    ) -> BoxFuture<'a, Result<BlobStream, SourceError>>;
 }

@@ -1,5 +1,10 @@
 //! What sealift is told from outside the command line: the environment and config.json.
+//!
+//! The shipped `config.json` is embedded; a user's file overlays it key by key. The current directory is never looked
+//! at: a planted file there would steer where credentials go. Flags beat the environment, which beats files.
 
 mod environment;
+mod file;
 
 pub use environment::Environment;
+pub use file::{Config, ConfigError, Origin, SHIPPED, user_path};

@@ -163,6 +163,13 @@ pub enum ManifestError {
     TooManyEntries(usize),
 }
 
+impl ManifestError {
+    /// True where the document is sound, but of a kind that sealift does not take.
+    pub fn is_another_kind(&self) -> bool {
+        matches!(self, Self::Schema1 | Self::UnknownKind(_))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

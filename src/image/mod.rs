@@ -11,11 +11,13 @@ pub mod manifest;
 pub mod media_type;
 pub mod platform;
 pub mod reference;
+pub mod resolved;
 
 pub use config::ImageConfig;
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, DiffId, Digest, Hasher};
 pub use manifest::{Document, Index, Manifest};
-pub use media_type::MediaType;
+pub use media_type::{Compression, MediaType};
 pub use platform::Platform;
 pub use reference::{Reference, Registry, Repository};
+pub use resolved::ResolvedImage;

@@ -335,6 +335,16 @@ fn check_path(path: &str, start: usize) -> Located<()> {
     Ok(())
 }
 
+/// True for a repository's path in its registry, as the `/v2/` API names it (`library/busybox`).
+pub(crate) fn is_repository_path(text: &str) -> bool {
+    text.len() <= MAX_NAME_LENGTH && check_path(text, 0).is_ok()
+}
+
+/// True for a tag.
+pub(crate) fn is_tag(text: &str) -> bool {
+    tag(text, 0).is_ok()
+}
+
 fn tag(text: &str, start: usize) -> Located<&str> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if !text.starts_with(is_word) {

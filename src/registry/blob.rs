@@ -1,8 +1,8 @@
 //! Blobs (distribution-spec "Pulling blobs"; RFC 9110 section 14 for ranges).
 //!
-//! Threats: the body is foreign: it may be shorter or longer than promised, or another part than was asked for.
-//! Lengths are checked before a byte is handed out and again as they come, so a stream gives exactly the bytes that
-//! the descriptor promises or ends with an error. Their content is unverified: whoever writes them hashes them.
+//! Threats: the body is foreign: it may be shorter or longer than promised, or another part than was asked for. What
+//! the headers say of it is checked before a byte is handed out. What comes then is unverified, its length too: whoever
+//! writes it counts and hashes it ([`crate::blob::Verifier`]).
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -40,7 +40,7 @@ pub(super) async fn open(
     }
     let answer = client.fetch(&object, &path, &headers).await?;
     check(&object, &answer, blob.size_bytes, from_bytes)?;
-    Ok(Body { object, answer, wanted_bytes, received_bytes: 0 }.into_stream())
+    Ok(Body { object, answer, received_bytes: 0 }.into_stream())
 }
 
 /// Digits make a header value; this one is never used.
@@ -106,11 +106,10 @@ fn parse_range(value: &str) -> Option<(u64, u64, Option<u64>)> {
     if is_bytes { Some((first.trim().parse().ok()?, last.parse().ok()?, total)) } else { None }
 }
 
-/// A body on its way: gives exactly `wanted_bytes`, without copies.
+/// A body on its way, without copies. How long it may be is for whoever verifies it.
 struct Body {
     object: Object,
     answer: Answer,
-    wanted_bytes: u64,
     received_bytes: u64,
 }
 
@@ -125,22 +124,11 @@ impl Body {
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, RegistryError> {
-        match self.answer.response.chunk().await {
-            Ok(Some(chunk)) => {
-                self.received_bytes += chunk.len() as u64;
-                if self.received_bytes > self.wanted_bytes {
-                    let (wanted, received) = (self.wanted_bytes, self.received_bytes);
-                    return Err(wrong_length(&self.object, &self.answer.url, wanted, received));
-                }
-                Ok(Some(chunk))
-            }
-            Ok(None) if self.received_bytes < self.wanted_bytes => {
-                let cause = Cause::new(format!("{} bytes were to come", self.wanted_bytes));
-                Err(self.interrupted(Failure::ClosedEarly, cause))
-            }
-            Ok(None) => Ok(None),
-            Err(error) => Err(self.interrupted(classify(&error, self.answer.proxied), error.into())),
-        }
+        let chunk = self.answer.response.chunk().await;
+        let chunk =
+            chunk.map_err(|error| self.interrupted(classify(&error, self.answer.proxied), error.into()))?;
+        self.received_bytes += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        Ok(chunk)
     }
 
     fn interrupted(&self, failure: Failure, cause: Cause) -> RegistryError {

@@ -13,9 +13,8 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use url::Url;
 
-use crate::error::Result;
 use crate::image::{Descriptor, Document, Registry, Repository};
-use crate::source::{BlobStream, Selector, Source};
+use crate::source::{BlobStream, Selector, Source, SourceError};
 
 use super::auth::{Access, Permit};
 use super::challenge;
@@ -40,7 +39,7 @@ struct Shared {
 
 impl Client {
     /// Makes a client: reads the CA roots, opens no connection and looks up no credentials.
-    pub fn new(options: ClientOptions) -> std::result::Result<Self, RegistryError> {
+    pub fn new(options: ClientOptions) -> Result<Self, RegistryError> {
         Ok(Self(Arc::new(Shared {
             transport: Transport::new(&options)?,
             credentials: options.credentials,
@@ -54,7 +53,7 @@ impl Client {
         object: &Object,
         path: &str,
         headers: &HeaderMap,
-    ) -> std::result::Result<Answer, RegistryError> {
+    ) -> Result<Answer, RegistryError> {
         let Shared { transport, credentials, .. } = &*self.0;
         let repository = object.repository();
         let access = self.access(repository.registry());
@@ -99,7 +98,7 @@ impl Source for Client {
         &'a self,
         repository: &'a Repository,
         selector: &'a Selector,
-    ) -> BoxFuture<'a, Result<Document>> {
+    ) -> BoxFuture<'a, Result<Document, SourceError>> {
         async move { Ok(manifest::fetch(self, repository, selector).await?) }.boxed()
     }
 
@@ -108,13 +107,13 @@ impl Source for Client {
         repository: &'a Repository,
         blob: &'a Descriptor,
         from_bytes: u64,
-    ) -> BoxFuture<'a, Result<BlobStream>> {
+    ) -> BoxFuture<'a, Result<BlobStream, SourceError>> {
         async move { Ok(blob::open(self, repository, blob, from_bytes).await?) }.boxed()
     }
 }
 
 /// Where the registry's API is: HTTPS, but for loopback and insecure hosts that turn out to speak plain HTTP.
-async fn find_base(transport: &Transport, registry: &Registry) -> std::result::Result<Url, RegistryError> {
+async fn find_base(transport: &Transport, registry: &Registry) -> Result<Url, RegistryError> {
     let base = |scheme: &str| Url::parse(&format!("{scheme}://{}/v2/", registry.api_authority()));
     let https = base("https").map_err(|_| unreadable(registry))?;
     let http = base("http").map_err(|_| unreadable(registry))?;

@@ -1,1 +1,27 @@
-fn main() {}
+//! The tests against the real parts: daemons, loaders and registries of two generations.
+//!
+//! `tests/run` starts those parts and says in the file named by `SEALIFT_E2E` where they are. A part that is missing is a
+//! failure, never a skip.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "tests read their own environment and write their own files")]
+
+mod archive;
+mod as_typed;
+mod basic_access;
+mod command;
+mod containerd;
+mod docker;
+mod hub;
+mod images;
+mod interrupted;
+mod layer;
+mod loader;
+mod loads;
+mod podman;
+mod pull;
+mod registry;
+mod sealift;
+mod server;
+mod session;
+mod skopeo;
+mod token_server;

@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use futures::TryStreamExt as _;
 use sealift::image::{Descriptor, Digest, Document, MediaType, Reference, Registry, Repository};
 use sealift::registry::{Client, ClientOptions, RegistryError};
-use sealift::source::{Selector, Source as _};
+use sealift::source::{Selector, Source as _, SourceError};
 
 pub(crate) const MANIFEST: &str =
     r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}"#;
@@ -69,10 +69,10 @@ pub(crate) async fn fetch_blob(
     Ok(chunks.concat())
 }
 
-fn only_registry(error: sealift::Error) -> RegistryError {
+fn only_registry(error: SourceError) -> RegistryError {
     match error {
-        sealift::Error::Registry(error) => error,
-        sealift::Error::Reference(other) => panic!("{other}"),
+        SourceError::Registry(error) => error,
+        other => panic!("{other}"),
     }
 }
 

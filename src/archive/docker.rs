@@ -1,0 +1,116 @@
+//! The `docker save` half of the archive (Docker image spec v1.2, "Combined Image JSON + Filesystem Changeset
+//! Format"): `manifest.json`, `repositories`, and the legacy `json` of each layer.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::oci::to_json;
+use crate::image::{Descriptor, Digest, Repository, ResolvedImage};
+
+/// The config's fields that Docker repeats in the legacy metadata of an image's last layer.
+const LEGACY_CONFIG_FIELDS: [&str; 10] = [
+    "architecture",
+    "author",
+    "config",
+    "container",
+    "container_config",
+    "created",
+    "docker_version",
+    "os",
+    "os.version",
+    "variant",
+];
+
+/// A layer of the archive, stored once however often images use it.
+pub(super) struct Layer {
+    pub(super) repository: Repository,
+    pub(super) descriptor: Descriptor,
+    pub(super) legacy_json: Bytes,
+}
+
+pub(super) fn config_path(digest: &Digest) -> String {
+    format!("{}.json", digest.hex())
+}
+
+pub(super) fn layer_path(digest: &Digest) -> String {
+    format!("{}/layer.tar", digest.hex())
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ManifestItem {
+    config: String,
+    repo_tags: Option<Vec<String>>,
+    layers: Vec<String>,
+}
+
+/// `manifest.json`: what every loader but the oldest goes by. An image pulled by digest alone has no tags.
+pub(super) fn manifest_json(images: &[ResolvedImage]) -> Bytes {
+    let item = |image: &ResolvedImage| ManifestItem {
+        config: config_path(&image.manifest.config.digest),
+        repo_tags: image.reference.familiar_tagged_name().map(|name| vec![name]),
+        layers: image.manifest.layers.iter().map(|layer| layer_path(&layer.digest)).collect(),
+    };
+    to_json(&images.iter().map(item).collect::<Vec<_>>())
+}
+
+/// `repositories`: names by tag, each with the hex of the **last** layer; images without layers have no place there.
+pub(super) fn repositories(images: &[ResolvedImage]) -> Bytes {
+    let mut repositories: BTreeMap<String, BTreeMap<&str, &str>> = BTreeMap::new();
+    for image in images {
+        if let (Some(tag), Some(last)) = (image.reference.tag(), image.manifest.layers.last()) {
+            let tags = repositories.entry(image.reference.repository().familiar()).or_default();
+            tags.insert(tag, last.digest.hex());
+        }
+    }
+    to_json(&repositories)
+}
+
+#[derive(Serialize)]
+struct LegacyLayer<'a> {
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<&'a str>,
+    #[serde(flatten)]
+    fields: BTreeMap<&'a str, &'a RawValue>,
+}
+
+/// The layers of all images, each where it first occurs; that occurrence decides its `parent`, which therefore
+/// always stands before it and can make no cycle.
+pub(super) fn layers(images: &[ResolvedImage]) -> Vec<Layer> {
+    let mut last_of: HashMap<&Digest, &ResolvedImage> = HashMap::new();
+    for image in images {
+        if let Some(last) = image.manifest.layers.last() {
+            last_of.entry(&last.digest).or_insert(image);
+        }
+    }
+    let mut seen = HashSet::new();
+    let mut layers = Vec::new();
+    for image in images {
+        let mut parent = None;
+        for descriptor in &image.manifest.layers {
+            let id = descriptor.digest.hex();
+            if seen.insert(&descriptor.digest) {
+                layers.push(Layer {
+                    repository: image.reference.repository().clone(),
+                    descriptor: descriptor.clone(),
+                    legacy_json: legacy_json(id, parent, last_of.get(&descriptor.digest).copied()),
+                });
+            }
+            parent = Some(id);
+        }
+    }
+    layers
+}
+
+fn legacy_json(id: &str, parent: Option<&str>, last_of: Option<&ResolvedImage>) -> Bytes {
+    let raw_fields = last_of.map(|image| image.config.raw_fields()).unwrap_or_default();
+    let fields = LEGACY_CONFIG_FIELDS
+        .iter()
+        .filter_map(|name| raw_fields.get(*name).map(|value| (*name, *value)))
+        .collect();
+    to_json(&LegacyLayer { id, parent, fields })
+}

@@ -1,0 +1,99 @@
+//! The default name of an archive: `<registry>_<repository>_<tag>_<arch>.tar`.
+
+use std::collections::HashMap;
+
+use crate::image::{Digest, Platform, Reference, ResolvedImage};
+
+/// What Linux file systems take, in bytes; `.partial` has to fit too.
+const MAX_NAME_BYTES: usize = 255 - ".partial".len();
+
+/// A file name for each image. Images that would get the same one (`a/b_c` and `a_b/c`) are told apart by a short
+/// hash of their reference, whatever their order.
+pub fn file_names(images: &[ResolvedImage]) -> Vec<String> {
+    let identities = images.iter().map(|image| (&image.reference, image.platform()));
+    names_of(&identities.collect::<Vec<_>>())
+}
+
+fn names_of(images: &[(&Reference, Platform)]) -> Vec<String> {
+    let stems: Vec<String> = images.iter().map(|(reference, platform)| stem(reference, platform)).collect();
+    let mut uses: HashMap<&str, usize> = HashMap::new();
+    for stem in &stems {
+        *uses.entry(stem).or_default() += 1;
+    }
+    let name = |((reference, platform), stem): (&(&Reference, Platform), &String)| {
+        let identity = Digest::of(format!("{reference} {platform}").as_bytes());
+        let hash = &identity.hex()[..8];
+        let room = MAX_NAME_BYTES - ".tar".len();
+        if stem.len() > room {
+            // ASCII only, so any byte is a boundary.
+            format!("{}_{hash}.tar", &stem[..room - hash.len() - 1])
+        } else if uses[stem.as_str()] > 1 && stem.len() + 1 + hash.len() <= room {
+            format!("{stem}_{hash}.tar")
+        } else {
+            format!("{stem}.tar")
+        }
+    };
+    images.iter().zip(&stems).map(name).collect()
+}
+
+fn stem(reference: &Reference, platform: &Platform) -> String {
+    let version = reference.tag().or_else(|| reference.digest().map(Digest::short)).unwrap_or_default();
+    let os = if platform.os == "linux" { String::new() } else { format!("{}_", platform.os) };
+    let variant = platform.variant.as_ref().map(|variant| format!("_{variant}")).unwrap_or_default();
+    let name = format!(
+        "{}_{}_{version}_{os}{}{variant}",
+        reference.registry(),
+        reference.repository().path(),
+        platform.architecture
+    );
+    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' };
+    name.chars().map(safe).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(images: &[(&str, &str)]) -> Vec<String> {
+        let parsed: Vec<(Reference, Platform)> = images
+            .iter()
+            .map(|(name, platform)| (name.parse().unwrap(), platform.parse().unwrap()))
+            .collect();
+        names_of(
+            &parsed.iter().map(|(reference, platform)| (reference, platform.clone())).collect::<Vec<_>>(),
+        )
+    }
+
+    #[test]
+    fn names_tell_registry_repository_tag_and_platform() {
+        let digest = format!("quay.io/o/n@{}", Digest::of(b""));
+        for (reference, platform, name) in [
+            ("busybox", "linux/amd64", "docker.io_library_busybox_latest_amd64.tar"),
+            ("bitnami/redis:7", "linux/arm/v7", "docker.io_bitnami_redis_7_arm_v7.tar"),
+            ("host:5000/x:1", "linux/arm64/v8", "host_5000_x_1_arm64.tar"),
+            ("x", "windows/amd64", "docker.io_library_x_latest_windows_amd64.tar"),
+            (&digest, "linux/amd64", "quay.io_o_n_e3b0c44298fc_amd64.tar"),
+        ] {
+            assert_eq!(names(&[(reference, platform)]), [name]);
+        }
+    }
+
+    #[test]
+    fn names_that_would_meet_are_told_apart() {
+        let both = names(&[("h.io/a/b_c", "linux/amd64"), ("h.io/a_b/c", "linux/amd64")]);
+        assert_ne!(both[0], both[1]);
+        let turned = names(&[("h.io/a_b/c", "linux/amd64"), ("h.io/a/b_c", "linux/amd64")]);
+        assert_eq!((&both[0], &both[1]), (&turned[1], &turned[0]));
+    }
+
+    #[test]
+    fn long_names_are_cut_and_told_apart() {
+        let long = format!("h.io/{}", "a".repeat(240));
+        let both = names(&[
+            (&format!("{long}:{}1", "t".repeat(100)), "linux/amd64"),
+            (&format!("{long}:{}2", "t".repeat(100)), "linux/amd64"),
+        ]);
+        assert_ne!(both[0], both[1]);
+        assert!(both.iter().all(|name| name.len() <= MAX_NAME_BYTES && name.ends_with(".tar")), "{both:?}");
+    }
+}

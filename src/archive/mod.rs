@@ -1,0 +1,16 @@
+//! The universal archive: one tar that is a `docker save` archive and an OCI image layout at once.
+//!
+//! [`plan`] knows the place of every byte before a layer is fetched, [`writer`] puts bytes there and lets only a
+//! whole, verified archive appear under its name. Nothing here fetches: images come from [`crate::image`], verified
+//! blobs from [`crate::blob`]. What goes into the archive and why is written in `docs/formats.md`.
+
+mod docker;
+mod entry;
+pub mod file_name;
+mod oci;
+pub mod plan;
+pub mod writer;
+
+pub use entry::{Content, Entry};
+pub use plan::{Plan, PlanError, PlannedBlob};
+pub use writer::{CommittedArchive, CompleteArchive, PartialArchive};

@@ -1,0 +1,50 @@
+//! The OCI image layout half of the archive (OCI image-spec "Image Layout"): `oci-layout`, `index.json`, `blobs/`.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::image::{Descriptor, Digest, MediaType, ResolvedImage};
+
+/// Which image a loader gives which name: containerd and Docker's containerd store read this one.
+const IMAGE_NAME: &str = "io.containerd.image.name";
+/// The tag, as skopeo and podman read it.
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+pub(super) fn blob_path(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm().name(), digest.hex())
+}
+
+/// `oci-layout`.
+pub(super) fn layout() -> Bytes {
+    Bytes::from_static(br#"{"imageLayoutVersion":"1.0.0"}"#)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct IndexJson {
+    schema_version: u8,
+    media_type: MediaType,
+    manifests: Vec<Descriptor>,
+}
+
+/// `index.json`: for each image what its name resolved to, so that loaders keep the registry's digest.
+pub(super) fn index_json(images: &[ResolvedImage]) -> Bytes {
+    let manifests = images.iter().map(named_target).collect();
+    to_json(&IndexJson { schema_version: 2, media_type: MediaType::OciIndex, manifests })
+}
+
+fn named_target(image: &ResolvedImage) -> Descriptor {
+    let reference = &image.reference;
+    let name = reference.tagged_name().unwrap_or_else(|| reference.to_string());
+    let mut target = image.target.clone();
+    target.annotations = [(IMAGE_NAME.to_owned(), name)].into();
+    if let Some(tag) = reference.tag() {
+        target.annotations.insert(REF_NAME.to_owned(), tag.to_owned());
+    }
+    target
+}
+
+/// JSON of sealift's own making. Our types have string keys and no failing serializers, so this can't fail.
+pub(super) fn to_json(value: &impl Serialize) -> Bytes {
+    serde_json::to_vec(value).unwrap_or_default().into()
+}

@@ -1,0 +1,69 @@
+//! `sealift demo`: the main job against an embedded registry, in seconds and without internet.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use sealift::demo::DemoRegistry;
+use sealift::image::Reference;
+use sealift::pull::{Output, Pull};
+use sealift::registry::{Client, ClientOptions};
+
+use super::Context;
+use super::progress::Mode;
+use super::report::Failure;
+use super::ui;
+
+/// Pull a small image from a registry inside sealift, and show what is in the file
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// Write to this file or folder instead of a new temporary folder
+    #[arg(short, long, value_name = "FILE|DIR/")]
+    output: Option<PathBuf>,
+}
+
+pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Failure> {
+    let output = match arguments.output {
+        Some(path) => Output::of(path),
+        None => Output::Folder(temporary_folder()?),
+    };
+    let registry = DemoRegistry::start().await.map_err(|error| Failure::Other(error.into()))?;
+    let reference: Reference = registry.reference().parse()?;
+    ui::talk("A registry now runs inside this process, with a small image for two platforms in it.");
+    ui::talk(&format!("$ sealift pull {reference}"));
+
+    // The demo asks nobody else: no proxy, no credentials.
+    let client = Client::new(ClientOptions::default())?;
+    let reporter = Mode::Auto.reporter();
+    let pull = Pull { source: &client, reporter: &*reporter, connections: context.config.connections };
+    for planned in pull.plan(&[reference], None, &output).await? {
+        let archive = pull.write(&planned).await?;
+        ui::talk("");
+        ui::talk(
+            "The file, entry by entry: a `docker save` archive and an OCI image layout at once, each blob once.",
+        );
+        for entry in planned.plan.entries() {
+            ui::talk(&format!("  {:>6}  {}", entry.content_size_bytes(), entry.path));
+        }
+        let path = ui::shell_word(&archive.path);
+        ui::talk("");
+        ui::talk("It loads as it is, with the registry's digest kept:");
+        for loader in ["docker load -i", "podman load -i", "ctr image import"] {
+            ui::talk(&format!("  {loader} {path}"));
+        }
+        ui::talk(&format!("  skopeo copy docker-archive:{path} dir:/tmp/demo"));
+        ui::talk("");
+        ui::talk("The same for a real image:");
+        ui::talk("  sealift pull busybox:latest");
+        ui::data(&archive.path.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// A new folder that stays, for the file to be looked at.
+fn temporary_folder() -> Result<PathBuf, Failure> {
+    let folder = tempfile::Builder::new().prefix("sealift-demo-").tempdir();
+    let folder = folder.map_err(|error| {
+        Failure::Other(anyhow::Error::new(error).context("cannot make a temporary folder"))
+    })?;
+    Ok(folder.keep())
+}

@@ -1,0 +1,97 @@
+//! The command line: a file per command, and what they share to speak with people.
+//!
+//! Only the binary has this module, so the library can't print or draw. [`ui`] is stdout (data) and stderr (talk),
+//! [`progress`] draws the library's events, [`report`] turns an error into text, hint and exit code.
+
+mod config;
+mod connection;
+mod demo;
+mod progress;
+mod pull;
+mod report;
+mod ui;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use sealift::config::{Config, Environment, Origin};
+
+use report::Failure;
+
+/// Pull container images from any registry into one file that every loader takes.
+#[derive(Parser)]
+#[command(version, max_term_width = 100, arg_required_else_help = true)]
+struct Arguments {
+    /// Read settings from FILE instead of the user's config.json
+    #[arg(long, global = true, value_name = "FILE", env = "SEALIFT_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Pull(pull::Arguments),
+    Demo(demo::Arguments),
+    Config(config::Arguments),
+}
+
+/// What every command is given.
+struct Context {
+    environment: Environment,
+    config: Config,
+}
+
+/// Parses the command line, runs the command and says how it ended.
+pub(crate) fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.show(),
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), Failure> {
+    let environment = Environment::of_process();
+    let origin = Origin::choose(arguments.config.as_deref(), &environment);
+    let context =
+        || Ok::<_, Failure>(Context { config: Config::load(&origin)?, environment: environment.clone() });
+    match arguments.command {
+        Command::Pull(command) => until_interrupted(pull::run(command, context()?)),
+        Command::Demo(command) => until_interrupted(demo::run(command, context()?)),
+        Command::Config(command) => config::run(&command, &origin, &environment),
+    }
+}
+
+/// Runs `work` on a runtime of its own; Ctrl-C and SIGTERM drop it where it stands, which cleans up.
+fn until_interrupted(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Failure::Other(anyhow::Error::new(source).context("cannot start the runtime")))?;
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = work => result,
+            () = interruption() => Err(Failure::Interrupted),
+        }
+    });
+    runtime.shutdown_background();
+    result
+}
+
+async fn interruption() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}

@@ -1,0 +1,80 @@
+//! The library's events, drawn: bars on a terminal, plain lines elsewhere, JSON for programs. All on stderr.
+
+mod bars;
+mod plain;
+
+use std::io::IsTerminal;
+
+use clap::ValueEnum;
+use sealift::event::{Event, Reporter, Silent};
+use serde_json::json;
+
+use super::ui;
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Mode {
+    /// Bars on a terminal, plain lines elsewhere
+    Auto,
+    /// A bar for each blob in flight and one for the total
+    Bar,
+    /// A line every few seconds
+    Plain,
+    /// A line of JSON for each event
+    Json,
+    /// Nothing
+    None,
+}
+
+impl Mode {
+    /// A reporter that shows events this way.
+    pub(super) fn reporter(self) -> Box<dyn Reporter> {
+        match self {
+            Self::Auto if std::io::stderr().is_terminal() => Box::new(bars::Bars::new()),
+            Self::Bar => Box::new(bars::Bars::new()),
+            Self::Auto | Self::Plain => Box::new(plain::Plain::default()),
+            Self::Json => Box::new(JsonLines),
+            Self::None => Box::new(Silent),
+        }
+    }
+}
+
+/// What is said of an event in words, where words are wanted.
+fn words(event: &Event<'_>) -> Option<String> {
+    match event {
+        Event::Resolved { reference, digest, platform } => Some(format!("{reference}  {platform}  {digest}")),
+        Event::Warning(warning) => Some(format!("warning: {warning}")),
+        _ => None,
+    }
+}
+
+/// An event a line, with units in the names.
+struct JsonLines;
+
+impl Reporter for JsonLines {
+    fn report(&self, event: Event<'_>) {
+        let value = match event {
+            Event::Resolved { reference, digest, platform } => {
+                json!({"event": "resolved", "image": reference.to_string(), "digest": digest,
+                       "platform": platform.to_string()})
+            }
+            Event::FillStarted { path, blobs, blob_bytes } => {
+                json!({"event": "fill_started", "path": path, "blobs": blobs, "blob_bytes": blob_bytes})
+            }
+            Event::BlobStarted { digest, size_bytes } => {
+                json!({"event": "blob_started", "digest": digest, "size_bytes": size_bytes})
+            }
+            Event::BlobProgressed { digest, bytes } => {
+                json!({"event": "blob_progressed", "digest": digest, "bytes": bytes})
+            }
+            Event::BlobVerified { digest } => json!({"event": "blob_verified", "digest": digest}),
+            Event::CommitStarted { path } => json!({"event": "commit_started", "path": path}),
+            Event::Committed { path, size_bytes } => {
+                json!({"event": "committed", "path": path, "size_bytes": size_bytes})
+            }
+            Event::Warning(warning) => json!({"event": "warning", "text": warning.to_string()}),
+            _ => return,
+        };
+        ui::talk(&value.to_string());
+    }
+}

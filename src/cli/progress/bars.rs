@@ -1,0 +1,95 @@
+//! Bars for a terminal: one for each blob in flight, and the total below them.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sealift::event::{Event, Reporter};
+use sealift::image::Digest;
+
+pub(super) struct Bars {
+    screen: MultiProgress,
+    in_flight: Mutex<InFlight>,
+}
+
+#[derive(Default)]
+struct InFlight {
+    total: Option<ProgressBar>,
+    blobs: HashMap<Digest, ProgressBar>,
+}
+
+impl Bars {
+    pub(super) fn new() -> Self {
+        Self {
+            screen: MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)),
+            in_flight: Mutex::default(),
+        }
+    }
+
+    fn bar(&self, size_bytes: u64, template: &str, name: String) -> ProgressBar {
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::new(size_bytes).with_style(style.progress_chars("━╸ ")).with_message(name);
+        self.screen.add(bar)
+    }
+}
+
+const BLOB: &str = "  {msg:12.dim}  {bar:30.cyan}  {bytes:>10} / {total_bytes}";
+const TOTAL: &str = "  {msg:12}  {bar:30.green}  {bytes:>10} / {total_bytes}  {bytes_per_sec}, {eta} left";
+const COMMIT: &str = "  {msg} {spinner}";
+
+impl Reporter for Bars {
+    fn report(&self, event: Event<'_>) {
+        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::FillStarted { blobs, blob_bytes, .. } => {
+                let name = if blobs == 1 { "1 layer".to_owned() } else { format!("{blobs} layers") };
+                let total = self.bar(blob_bytes, TOTAL, name);
+                total.enable_steady_tick(Duration::from_millis(500));
+                in_flight.total = Some(total);
+            }
+            Event::BlobStarted { digest, size_bytes } => {
+                let bar = self.bar(size_bytes, BLOB, digest.short().to_owned());
+                in_flight.blobs.insert(digest.clone(), bar);
+            }
+            Event::BlobProgressed { digest, bytes } => {
+                if let Some(bar) = in_flight.blobs.get(digest) {
+                    bar.inc(bytes);
+                }
+                if let Some(total) = &in_flight.total {
+                    total.inc(bytes);
+                }
+            }
+            Event::BlobVerified { digest } => {
+                if let Some(bar) = in_flight.blobs.remove(digest) {
+                    bar.finish_and_clear();
+                }
+            }
+            Event::CommitStarted { .. } => {
+                if let Some(total) = in_flight.total.take() {
+                    total.finish_and_clear();
+                }
+                let commit = self.bar(0, COMMIT, "putting it on disk".to_owned());
+                commit.enable_steady_tick(Duration::from_millis(100));
+                in_flight.total = Some(commit);
+            }
+            Event::Committed { .. } => {
+                if let Some(commit) = in_flight.total.take() {
+                    commit.finish_and_clear();
+                }
+            }
+            event => {
+                if let Some(words) = super::words(&event) {
+                    self.screen.suspend(|| super::ui::talk(&words));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Bars {
+    /// What is still drawn when a pull fails goes before the error is told.
+    fn drop(&mut self) {
+        let _ = self.screen.clear();
+    }
+}

@@ -1,0 +1,68 @@
+//! Plain lines for logs: what begins, how far it is every few seconds.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sealift::event::{Event, Reporter};
+
+use crate::cli::ui;
+
+/// How often a line is worth its place in a log.
+const EVERY: Duration = Duration::from_secs(5);
+
+#[derive(Default)]
+pub(super) struct Plain(Mutex<Option<Fill>>);
+
+/// A fill that is under way.
+struct Fill {
+    total_bytes: u64,
+    done_bytes: u64,
+    started: Instant,
+    told: Instant,
+}
+
+impl Fill {
+    fn words(&self) -> String {
+        let seconds = self.started.elapsed().as_secs_f64();
+        #[allow(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "for people"
+        )]
+        let (bytes_per_second, left) = {
+            let speed = self.done_bytes as f64 / seconds.max(0.001);
+            (speed as u64, (self.total_bytes - self.done_bytes) as f64 / speed.max(1.0))
+        };
+        let (done, total) = (ui::size(self.done_bytes), ui::size(self.total_bytes));
+        format!("{done} of {total}, {}/s, {left:.0} s left", ui::size(bytes_per_second))
+    }
+}
+
+impl Reporter for Plain {
+    fn report(&self, event: Event<'_>) {
+        let mut fill = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::FillStarted { blobs, blob_bytes, path } => {
+                let layers = if blobs == 1 { "layer" } else { "layers" };
+                ui::talk(&format!("{}: {blobs} {layers}, {}", path.display(), ui::size(blob_bytes)));
+                let now = Instant::now();
+                *fill = Some(Fill { total_bytes: blob_bytes, done_bytes: 0, started: now, told: now });
+            }
+            Event::BlobProgressed { bytes, .. } => {
+                if let Some(fill) = fill.as_mut() {
+                    fill.done_bytes += bytes;
+                    if fill.told.elapsed() >= EVERY {
+                        fill.told = Instant::now();
+                        ui::talk(&fill.words());
+                    }
+                }
+            }
+            event => {
+                if let Some(words) = super::words(&event) {
+                    ui::talk(&words);
+                }
+            }
+        }
+    }
+}

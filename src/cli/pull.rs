@@ -1,0 +1,154 @@
+//! `sealift pull`.
+
+mod dry_run;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use sealift::archive::CommittedArchive;
+use sealift::image::{Descriptor, Platform, Reference};
+use sealift::pull::{Output, PlannedArchive, Pull};
+use serde::Serialize;
+
+use super::Context;
+use super::connection::ConnectionArguments;
+use super::progress::Mode;
+use super::report::Failure;
+use super::ui;
+
+/// Pull images from their registries, each into one file that docker, containerd, podman and skopeo load
+///
+/// Without a platform it is linux/amd64. The path of each file goes to stdout, all else to stderr.
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// Images: `busybox`, `quay.io/org/name:tag`, `host:5000/name@sha256:…`
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+    /// Write to this file; a folder, or a name that ends in a slash, takes files of the default name
+    #[arg(short, long, value_name = "FILE|DIR/")]
+    output: Option<PathBuf>,
+    /// Platform to pull
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", env = "SEALIFT_PLATFORM")]
+    platform: Option<String>,
+    /// Architecture to pull, for short: `--arch arm64` is `--platform linux/arm64`
+    #[arg(short, long, value_name = "ARCH", conflicts_with = "platform")]
+    arch: Option<String>,
+    /// Blobs fetched at the same time, 1 to 64
+    #[arg(long, value_name = "N", env = "SEALIFT_CONNECTIONS", value_parser = clap::value_parser!(u8).range(1..=64))]
+    connections: Option<u8>,
+    /// Show what would be fetched and written, to the byte, and stop
+    #[arg(long)]
+    dry_run: bool,
+    /// Print a line of JSON for each file
+    #[arg(long)]
+    json: bool,
+    /// How progress is shown on stderr
+    #[arg(long, value_name = "MODE", value_enum, default_value_t = Mode::Auto)]
+    progress: Mode,
+    /// Say nothing but errors
+    #[arg(short, long)]
+    quiet: bool,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Failure> {
+    let references = references(&arguments.images)?;
+    let platform = arguments.platform()?.or_else(|| context.config.platform.clone());
+    let output = Output::of(arguments.output.clone().unwrap_or_else(|| context.config.output.clone()));
+    if matches!(output, Output::File(_)) && references.len() > 1 {
+        return Err(Failure::Usage("-o FILE takes one image; for several name a folder: -o DIR/"));
+    }
+    let client = arguments.connection.client(&references, &context)?;
+    let mode = if arguments.quiet { Mode::None } else { arguments.progress };
+    let reporter = mode.reporter();
+    let pull = Pull {
+        source: &client,
+        reporter: &*reporter,
+        connections: arguments.connections.map_or(context.config.connections, usize::from),
+    };
+    for planned in pull.plan(&references, platform.as_ref(), &output).await? {
+        if arguments.dry_run {
+            dry_run::show(&planned, arguments.json)?;
+            continue;
+        }
+        let archive = pull.write(&planned).await?;
+        if arguments.json {
+            ui::json(&Pulled::of(&planned, &archive))?;
+        } else {
+            ui::data(&archive.path.display().to_string())?;
+        }
+        if !arguments.quiet {
+            ui::talk(&format!(
+                "{} written; to load it: docker load -i {}",
+                ui::size(archive.size_bytes),
+                ui::shell_word(&archive.path)
+            ));
+        }
+    }
+    Ok(())
+}
+
+impl Arguments {
+    /// The platform asked for by `--platform` or `--arch`.
+    fn platform(&self) -> Result<Option<Platform>, Failure> {
+        match (&self.platform, &self.arch) {
+            (Some(text), _) => Ok(Some(text.parse()?)),
+            (None, Some(text)) => Ok(Some(Platform::of_architecture(text)?)),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+/// All references, each once, in the order given.
+fn references(texts: &[String]) -> Result<Vec<Reference>, Failure> {
+    let mut references: Vec<Reference> = Vec::new();
+    for text in texts {
+        let reference = text.parse()?;
+        if !references.contains(&reference) {
+            references.push(reference);
+        }
+    }
+    Ok(references)
+}
+
+/// An image that was pulled, for programs.
+#[derive(Serialize)]
+struct Pulled<'a> {
+    #[serde(flatten)]
+    image: Image<'a>,
+    size_bytes: u64,
+    path: &'a std::path::Path,
+}
+
+/// What is known of an image before its layers come.
+#[derive(Serialize)]
+struct Image<'a> {
+    image: String,
+    platform: String,
+    /// What the name resolved to.
+    digest: &'a sealift::image::Digest,
+    manifest: &'a sealift::image::Digest,
+    config: &'a sealift::image::Digest,
+    layers: &'a [Descriptor],
+}
+
+impl<'a> Image<'a> {
+    fn of(planned: &'a PlannedArchive) -> Self {
+        let image = &planned.image;
+        Self {
+            image: image.reference.to_string(),
+            platform: image.platform().to_string(),
+            digest: &image.target.digest,
+            manifest: image.manifest_document.digest(),
+            config: &image.manifest.config.digest,
+            layers: &image.manifest.layers,
+        }
+    }
+}
+
+impl<'a> Pulled<'a> {
+    fn of(planned: &'a PlannedArchive, archive: &'a CommittedArchive) -> Self {
+        Self { image: Image::of(planned), size_bytes: archive.size_bytes, path: &archive.path }
+    }
+}

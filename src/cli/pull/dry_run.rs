@@ -1,0 +1,56 @@
+//! `--dry-run`: a plan, as a table or as JSON.
+
+use sealift::fsio::{FAT32_MAX_FILE_BYTES, folder_of, space};
+use sealift::pull::PlannedArchive;
+use serde::Serialize;
+
+use super::Image;
+use crate::cli::report::Failure;
+use crate::cli::ui;
+
+#[derive(Serialize)]
+struct DryRun<'a> {
+    #[serde(flatten)]
+    image: Image<'a>,
+    size_bytes: u64,
+    path: &'a std::path::Path,
+    /// None where the system can't tell.
+    free_bytes: Option<u64>,
+    fits_fat32: bool,
+}
+
+/// Prints what a pull of `planned` would fetch and write.
+pub(super) fn show(planned: &PlannedArchive, as_json: bool) -> Result<(), Failure> {
+    let size_bytes = planned.plan.size_bytes();
+    let dry_run = DryRun {
+        image: Image::of(planned),
+        size_bytes,
+        path: &planned.path,
+        free_bytes: space(folder_of(&planned.path)).map(|space| space.free_bytes),
+        fits_fat32: size_bytes <= FAT32_MAX_FILE_BYTES,
+    };
+    if as_json { ui::json(&dry_run) } else { ui::data(&table(&dry_run)) }
+}
+
+fn table(dry_run: &DryRun<'_>) -> String {
+    let image = &dry_run.image;
+    let mut rows = vec![
+        ("image", image.image.clone()),
+        ("platform", image.platform.clone()),
+        ("digest", image.digest.to_string()),
+        ("manifest", image.manifest.to_string()),
+        ("config", image.config.to_string()),
+    ];
+    let layers = image.layers.iter();
+    rows.extend(layers.map(|layer| ("layer", format!("{}  {}", layer.digest, ui::size(layer.size_bytes)))));
+    let fits_disk = |free| if free < dry_run.size_bytes { "too little" } else { "enough" };
+    let free = dry_run.free_bytes.map(|free| format!("{}: {}", ui::size(free), fits_disk(free)));
+    let fat32 = if dry_run.fits_fat32 { "fits" } else { "too large: a file there has at most 4 GiB" };
+    rows.extend([
+        ("file", dry_run.path.display().to_string()),
+        ("size", format!("{} bytes ({})", dry_run.size_bytes, ui::size(dry_run.size_bytes))),
+        ("free space", free.unwrap_or_else(|| "unknown".into())),
+        ("FAT32", fat32.into()),
+    ]);
+    rows.iter().map(|(name, value)| format!("{name:<11} {value}")).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,131 @@
+//! How a command failed: heading, causes, hint and exit code, all in one place.
+//!
+//! | code | meaning | code | meaning |
+//! |---|---|---|---|
+//! | 0 | success | 5 | access |
+//! | 1 | other | 6 | network |
+//! | 2 | usage | 7 | local |
+//! | 3 | integrity | 130 | interrupted |
+//! | 4 | not found | | |
+
+mod hint;
+
+use std::error::Error as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use sealift::archive::PlanError;
+use sealift::config::ConfigError;
+use sealift::fsio::FileError;
+use sealift::image::platform::PlatformError;
+use sealift::image::reference::ReferenceError;
+use sealift::pull::ResolveError;
+use sealift::registry::{Kind, RegistryError};
+use sealift::source::SourceError;
+
+use super::ui;
+
+/// Why a command ends without success.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Sealift(#[from] sealift::Error),
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The options don't go together.
+    #[error("{0}")]
+    Usage(&'static str),
+    #[error("{} is there already", .0.display())]
+    ConfigExists(PathBuf),
+    #[error("there is no folder for settings: neither HOME nor XDG_CONFIG_HOME is set")]
+    NoConfigFolder,
+    #[error("interrupted")]
+    Interrupted,
+    /// stdout was closed by its reader.
+    #[error("the reader of stdout went away")]
+    ReaderGone,
+    #[error(transparent)]
+    Other(anyhow::Error),
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        Self::Sealift(SourceError::from(error).into())
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        Self::Sealift(error.into())
+    }
+}
+
+impl Failure {
+    /// Tells the person, and gives the exit code.
+    pub(super) fn show(&self) -> ExitCode {
+        if !matches!(self, Self::ReaderGone) {
+            ui::talk(&self.text());
+        }
+        ExitCode::from(self.code())
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("error: {self}");
+        if let Self::Reference(error) = self {
+            let column = error.text[..error.position].chars().count();
+            text.push_str(&format!("\n    {}\n    {:column$}^", error.text, ""));
+        }
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let said = error.to_string();
+            if !text.ends_with(&said) {
+                text.push_str(&format!("\n  caused by: {said}"));
+            }
+            cause = error.source();
+        }
+        if let Some(hint) = self.hint() {
+            text.push_str(&format!("\nhint: {hint}"));
+        }
+        text
+    }
+
+    fn code(&self) -> u8 {
+        match self {
+            Self::Reference(_) | Self::Platform(_) | Self::Usage(_) | Self::Config(_) => 2,
+            Self::ConfigExists(_) | Self::NoConfigFolder => 7,
+            Self::Interrupted => 130,
+            Self::ReaderGone | Self::Other(_) => 1,
+            Self::Sealift(error) => code_of(error),
+        }
+    }
+}
+
+fn code_of(error: &sealift::Error) -> u8 {
+    use sealift::Error;
+    match error {
+        Error::Blob { .. } => 3,
+        Error::Source(SourceError::Registry(error)) => match error.kind() {
+            Kind::Integrity => 3,
+            Kind::NotFound => 4,
+            Kind::Access => 5,
+            Kind::Network => 6,
+            Kind::Setup => 2,
+        },
+        Error::Resolve(error) => match error {
+            ResolveError::NoSuchPlatform { .. } => 4,
+            ResolveError::NotAnImage { .. } => 1,
+            ResolveError::Manifest { source, .. } if source.is_another_kind() => 1,
+            _ => 3,
+        },
+        Error::Plan(error) => match error {
+            PlanError::Zstd { .. } | PlanError::NotALayer { .. } => 1,
+            _ => 3,
+        },
+        Error::File(_) => 7,
+        _ => 1,
+    }
+}

@@ -1,0 +1,158 @@
+//! What to do next, for the failures where that can be told.
+
+use sealift::archive::PlanError;
+use sealift::config::ConfigError;
+use sealift::fsio::FileError;
+use sealift::image::reference::{ReferenceError, ReferenceProblem};
+use sealift::pull::ResolveError;
+use sealift::registry::{Denial, Failure as Unreachable, Missing, RegistryError};
+use sealift::source::SourceError;
+
+use super::Failure;
+use crate::cli::ui;
+
+impl Failure {
+    pub(super) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Sealift(error) => of(error),
+            Self::Reference(error) => reference(error),
+            Self::Platform(_) => Some(
+                "a platform is `os/arch[/variant]`: `--platform linux/arm64`, or `--arch arm64` for short"
+                    .into(),
+            ),
+            Self::Config(ConfigError::UnknownKey { nearest, .. }) => {
+                Some(format!("did you mean `{nearest}`?"))
+            }
+            Self::Config(_) => Some("`sealift config show` prints a valid one".into()),
+            Self::ConfigExists(_) => Some("edit it, or remove it first".into()),
+            Self::NoConfigFolder => Some("name a file with `--config FILE`".into()),
+            Self::Usage(_) => Some("`sealift pull --help` tells more".into()),
+            Self::Interrupted | Self::ReaderGone | Self::Other(_) => None,
+        }
+    }
+}
+
+fn reference(error: &ReferenceError) -> Option<String> {
+    let text = &error.text;
+    match error.problem {
+        ReferenceProblem::UpperCase => Some(format!("write `{}`", text.to_lowercase())),
+        ReferenceProblem::Scheme => {
+            let bare = text.split_once("://").map(|(_, bare)| bare)?;
+            Some(format!("write `{bare}`; `--insecure HOST` is for registries on plain HTTP"))
+        }
+        _ => None,
+    }
+}
+
+fn of(error: &sealift::Error) -> Option<String> {
+    use sealift::Error;
+    match error {
+        Error::Source(SourceError::Registry(error)) => registry(error),
+        Error::Resolve(error) => resolve(error),
+        Error::Plan(PlanError::Zstd { .. }) => Some(
+            "this version of sealift packs gzip and plain layers only; is there a tag with those?".into(),
+        ),
+        Error::Blob { .. } => Some(THROWN_AWAY.into()),
+        Error::File(error) => file(error),
+        _ => None,
+    }
+}
+
+const THROWN_AWAY: &str = "the data was thrown away; if this repeats, a proxy or mirror alters it";
+
+fn resolve(error: &ResolveError) -> Option<String> {
+    match error {
+        ResolveError::NoSuchPlatform { offered, .. } => {
+            let first = offered.platforms.first()?;
+            Some(format!("choose one, e.g. `--platform {first}`"))
+        }
+        ResolveError::NotAnImage { .. } => Some("sealift packs container images only".into()),
+        ResolveError::Manifest { source, .. } if source.is_another_kind() => {
+            Some("if its owner pushes it again with a current tool, it can be pulled".into())
+        }
+        ResolveError::Manifest { .. } => {
+            Some("the registry, or something before it, sends what is no manifest".into())
+        }
+        _ => None,
+    }
+}
+
+fn registry(error: &RegistryError) -> Option<String> {
+    let hint = match error {
+        RegistryError::NotFound { missing: Missing::Blob, .. } => {
+            "the registry lost it: the image has to be pushed again".into()
+        }
+        RegistryError::NotFound { .. } => "check the spelling of repository and tag".into(),
+        RegistryError::AccessDenied { object, denial, may_not_exist, .. } => {
+            let registry = object.repository().registry();
+            access(registry.as_str(), *denial, *may_not_exist)
+        }
+        RegistryError::TokenRefused { registry, denial, may_not_exist, .. } => {
+            access(registry.as_str(), *denial, *may_not_exist)
+        }
+        RegistryError::Unreachable { url, failure, .. } => {
+            unreachable(*failure, url.reveal().host_str().unwrap_or("HOST"))
+        }
+        RegistryError::Interrupted { .. } => "run the same command again".into(),
+        RegistryError::RateLimited { .. } => "wait; many registries allow more to those who log in".into(),
+        RegistryError::ServerError { .. } => "the server is in trouble: try again later".into(),
+        RegistryError::WebPage { .. } => {
+            "check host and port; a proxy's login page looks like this too".into()
+        }
+        RegistryError::DigestMismatch { .. } | RegistryError::WrongLength { .. } => THROWN_AWAY.into(),
+        RegistryError::RedirectLoop { .. } | RegistryError::BadRedirect { .. } => {
+            "check host and port; the registry, or a proxy before it, is set up wrongly".into()
+        }
+        RegistryError::CaFile { .. } => "`--ca` takes a file of PEM certificates".into(),
+        _ => return None,
+    };
+    Some(hint)
+}
+
+fn access(registry: &str, denial: Denial, may_not_exist: bool) -> String {
+    let advice = match denial {
+        Denial::NoCredentials => {
+            let login = if registry == "docker.io" { String::new() } else { format!(" {registry}") };
+            format!("log in with `docker login{login}`, or give `-u USER --password-stdin`")
+        }
+        Denial::CredentialsRefused => format!("check user and password for {registry}"),
+        Denial::Forbidden => "ask the repository's owner for access".to_owned(),
+    };
+    if may_not_exist { format!("{advice}; a name that does not exist gets the same answer") } else { advice }
+}
+
+fn unreachable(failure: Unreachable, host: &str) -> String {
+    match failure {
+        Unreachable::Certificate => {
+            format!(
+                "give the registry's CA with `--ca FILE`; `--insecure {host}` turns the check off for that host"
+            )
+        }
+        Unreachable::PlainHttp => format!("`--insecure {host}` allows plain HTTP to that host"),
+        Unreachable::Dns => "check the host name; behind a proxy, set HTTPS_PROXY".into(),
+        Unreachable::Proxy => "check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY".into(),
+        Unreachable::NotHttp | Unreachable::Tls => "check host and port".into(),
+        _ => "check that the registry runs and can be reached; behind a proxy, set HTTPS_PROXY".into(),
+    }
+}
+
+fn file(error: &FileError) -> Option<String> {
+    match error {
+        FileError::NoFolder(folder) => Some(format!("create it: `mkdir -p {}`", ui::shell_word(folder))),
+        FileError::IsAFolder(_) | FileError::NotAFile(_) | FileError::NotAFolder(_) => {
+            Some("choose another name with `-o`".into())
+        }
+        FileError::Locked(_) => Some("wait for it to end, or choose another name with `-o`".into()),
+        FileError::NoSpace { needed_bytes, free_bytes, .. } => {
+            let missing = ui::size(needed_bytes.saturating_sub(*free_bytes));
+            Some(format!("free {missing}, or choose another disk with `-o`"))
+        }
+        FileError::TooLargeForFat32 { .. } => {
+            Some("choose another disk with `-o`, or format it as exFAT".into())
+        }
+        FileError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            Some("choose another folder with `-o`".into())
+        }
+        FileError::Io { .. } => None,
+    }
+}

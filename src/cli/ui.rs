@@ -1,0 +1,60 @@
+//! stdout is data, stderr is talk.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::report::Failure;
+
+/// Writes one line of data. A reader that went away (`| head`) is no error worth words.
+pub(super) fn data(line: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::ReaderGone,
+        _ => Failure::Other(anyhow::Error::new(error).context("cannot write to stdout")),
+    })
+}
+
+/// Writes one value as a line of JSON.
+pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
+    data(&serde_json::to_string(value).map_err(|error| Failure::Other(error.into()))?)
+}
+
+/// Says one line to the person. Nobody listening is no reason to stop.
+pub(super) fn talk(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// A size as people read it.
+pub(super) fn size(bytes: u64) -> String {
+    indicatif::BinaryBytes(bytes).to_string()
+}
+
+/// A path as a shell takes it.
+pub(super) fn shell_word(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) && !text.starts_with('-') {
+        return text.into_owned();
+    }
+    let prefix = if text.starts_with('-') { "./" } else { "" };
+    format!("'{prefix}{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_quoted_where_a_shell_needs_it() {
+        for (path, word) in [
+            ("a/b_c-1.tar", "a/b_c-1.tar"),
+            ("it's a.tar", r"'it'\''s a.tar'"),
+            ("-x.tar", "'./-x.tar'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_word(Path::new(path)), word);
+        }
+    }
+}

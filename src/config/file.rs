@@ -1,0 +1,225 @@
+//! config.json: the shipped one, and the user's over it.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::Environment;
+use crate::image::Platform;
+
+/// The shipped defaults.
+pub const SHIPPED: &str = include_str!("../../config.json");
+/// More connections than this help nobody and annoy registries.
+const MAX_CONNECTIONS: usize = 64;
+/// No configuration is larger.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// The settings, each as the last file that has it says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The platform to pull; none means linux/amd64, or whatever an image is for that has no other.
+    #[serde(with = "platform_text")]
+    pub platform: Option<Platform>,
+    /// How many blobs are fetched at the same time.
+    pub connections: usize,
+    /// Where archives go.
+    pub output: PathBuf,
+    /// Files of PEM certificates that are trusted beside the system's; relative ones are beside the config file.
+    pub ca: Vec<PathBuf>,
+    /// Registries (`host` or `host:port`) that may use plain HTTP or certificates nobody vouches for.
+    pub insecure: Vec<String>,
+}
+
+/// Which file, if any, overlays the shipped settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Named by `--config` or `$SEALIFT_CONFIG`: it must be there.
+    Named(PathBuf),
+    /// In the user's configuration directory: it may be there.
+    User(PathBuf),
+    /// There is no such directory.
+    Shipped,
+}
+
+/// Why a config.json can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It can't be read.
+    #[error("cannot read {}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It isn't a JSON object of the right shape.
+    #[error("{} is not a valid configuration", .path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        source: serde_json::Error,
+    },
+    /// It has a key that means nothing.
+    #[error("{} has the unknown key `{key}`", .path.display())]
+    UnknownKey {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// The known key that looks most like it.
+        nearest: String,
+    },
+    /// A value out of its range.
+    #[error("{}: `connections` is {found}; it goes from 1 to {MAX_CONNECTIONS}", .path.display())]
+    Connections {
+        /// The file.
+        path: PathBuf,
+        /// The value.
+        found: usize,
+    },
+}
+
+/// The file in the user's configuration directory: `$XDG_CONFIG_HOME/sealift/config.json`, else under `~/.config`.
+pub fn user_path(environment: &Environment) -> Option<PathBuf> {
+    let base = environment
+        .path("XDG_CONFIG_HOME")
+        .filter(|path| path.is_absolute())
+        .or_else(|| environment.path("APPDATA"))
+        .or_else(|| Some(environment.path("HOME")?.join(".config")))?;
+    Some(base.join("sealift").join("config.json"))
+}
+
+impl Origin {
+    /// Chooses the file: `named` (`--config`), `$SEALIFT_CONFIG`, the user's directory.
+    pub fn choose(named: Option<&Path>, environment: &Environment) -> Self {
+        if let Some(path) = named.map(Path::to_owned).or_else(|| environment.path("SEALIFT_CONFIG")) {
+            return Self::Named(path);
+        }
+        user_path(environment).map_or(Self::Shipped, Self::User)
+    }
+}
+
+impl Config {
+    /// Reads the shipped settings and `origin`'s over them.
+    pub fn load(origin: &Origin) -> Result<Self, ConfigError> {
+        let (path, text) = match origin {
+            Origin::Shipped => return Self::overlay(Path::new("config.json"), "{}"),
+            Origin::Named(path) | Origin::User(path) => (path, read(path)),
+        };
+        match text {
+            Ok(text) => Self::overlay(path, &text),
+            Err(error)
+                if matches!(origin, Origin::User(_)) && error.kind() == std::io::ErrorKind::NotFound =>
+            {
+                Self::overlay(path, "{}")
+            }
+            Err(source) => Err(ConfigError::Read { path: path.clone(), source }),
+        }
+    }
+
+    /// The shipped settings with the keys of `text`, which stands in `path`, over them.
+    fn overlay(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let invalid = |source| ConfigError::Invalid { path: path.to_owned(), source };
+        let mut settings: Map<String, Value> = serde_json::from_str(SHIPPED).map_err(invalid)?;
+        let own: Map<String, Value> = serde_json::from_str(text).map_err(invalid)?;
+        for (key, value) in own {
+            if !settings.contains_key(&key) {
+                let nearest = nearest(&key, settings.keys());
+                return Err(ConfigError::UnknownKey { path: path.to_owned(), key, nearest });
+            }
+            settings.insert(key, value);
+        }
+        let mut config: Self = serde_json::from_value(Value::Object(settings)).map_err(invalid)?;
+        if !(1..=MAX_CONNECTIONS).contains(&config.connections) {
+            return Err(ConfigError::Connections { path: path.to_owned(), found: config.connections });
+        }
+        if let Some(folder) = path.parent() {
+            for ca in &mut config.ca {
+                *ca = folder.join(&*ca);
+            }
+        }
+        Ok(config)
+    }
+}
+
+fn read(path: &Path) -> std::io::Result<String> {
+    use std::io::Read;
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(MAX_FILE_BYTES).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a String>) -> String {
+    known.min_by_key(|name| strsim::damerau_levenshtein(key, name)).cloned().unwrap_or_default()
+}
+
+/// A platform as `os/arch[/variant]`.
+mod platform_text {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::image::Platform;
+
+    #[allow(clippy::ref_option, reason = "serde's `with` passes the field's own type")]
+    pub(super) fn serialize<S: Serializer>(
+        platform: &Option<Platform>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match platform {
+            Some(platform) => serializer.collect_str(platform),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Platform>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| text.parse()).transpose().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn overlay(text: &str) -> Result<Config, ConfigError> {
+        Config::overlay(Path::new("/etc/sealift/config.json"), text)
+    }
+
+    #[test]
+    fn the_shipped_file_is_valid_and_a_users_file_goes_over_it() {
+        assert_eq!(overlay("{}").unwrap().connections, 8);
+        let own = overlay(r#"{"platform":"linux/arm64/v8","ca":["own.pem","/abs.pem"]}"#).unwrap();
+        assert_eq!(own.platform.unwrap().to_string(), "linux/arm64");
+        assert_eq!(own.ca, [Path::new("/etc/sealift/own.pem"), Path::new("/abs.pem")]);
+        assert_eq!(own.connections, 8);
+    }
+
+    #[test]
+    fn unknown_keys_are_told_with_the_nearest_known_one() {
+        let error = overlay(r#"{"conections":4}"#).unwrap_err();
+        assert!(matches!(error, ConfigError::UnknownKey { nearest, .. } if nearest == "connections"));
+    }
+
+    #[test]
+    fn values_out_of_range_are_errors() {
+        for bad in [r#"{"connections":0}"#, r#"{"connections":-1}"#, r#"{"platform":"amd64"}"#, "[]", ""] {
+            assert!(overlay(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_users_directory_follows_xdg() {
+        let path = |pairs: &[(&str, &str)]| user_path(&pairs.iter().copied().collect());
+        assert_eq!(path(&[("HOME", "/h")]), Some("/h/.config/sealift/config.json".into()));
+        assert_eq!(path(&[("HOME", "/h"), ("XDG_CONFIG_HOME", "/x")]), Some("/x/sealift/config.json".into()));
+        assert_eq!(
+            path(&[("HOME", "/h"), ("XDG_CONFIG_HOME", "rel")]),
+            Some("/h/.config/sealift/config.json".into())
+        );
+        assert_eq!(path(&[]), None);
+    }
+}

@@ -1,0 +1,90 @@
+//! What happens, told to whoever wants to show it. The library never draws or prints.
+
+use std::path::Path;
+
+use crate::image::{Digest, Platform, Reference};
+
+/// Something that happened during a verb.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A reference was followed to an image.
+    Resolved {
+        /// The reference.
+        reference: &'a Reference,
+        /// What it resolved to.
+        digest: &'a Digest,
+        /// The platform chosen.
+        platform: &'a Platform,
+    },
+    /// An archive's blobs are about to be fetched.
+    FillStarted {
+        /// Where the archive will be.
+        path: &'a Path,
+        /// How many blobs.
+        blobs: usize,
+        /// Their sizes added up.
+        blob_bytes: u64,
+    },
+    /// A blob's transfer began.
+    BlobStarted {
+        /// The blob.
+        digest: &'a Digest,
+        /// Its size.
+        size_bytes: u64,
+    },
+    /// More of a blob is hashed and in its place.
+    BlobProgressed {
+        /// The blob.
+        digest: &'a Digest,
+        /// How many bytes more.
+        bytes: u64,
+    },
+    /// A blob is whole and has its digest.
+    BlobVerified {
+        /// The blob.
+        digest: &'a Digest,
+    },
+    /// All blobs are in; the file is being put on disk.
+    CommitStarted {
+        /// Its path.
+        path: &'a Path,
+    },
+    /// The file has its name.
+    Committed {
+        /// Its path.
+        path: &'a Path,
+        /// Its size.
+        size_bytes: u64,
+    },
+    /// Something the person should know that stops nothing.
+    Warning(&'a Warning),
+}
+
+/// What is worth a word but no error.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Warning {
+    /// The only image there is was built for another platform, and none was asked for.
+    #[error("`{reference}` is an image for {found} only")]
+    OtherPlatform {
+        /// What was asked for.
+        reference: Box<Reference>,
+        /// What the image is for.
+        found: Platform,
+    },
+}
+
+/// Takes in events, from any thread, quickly.
+pub trait Reporter: Send + Sync {
+    /// Something happened.
+    fn report(&self, event: Event<'_>);
+}
+
+/// A reporter that shows nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Reporter for Silent {
+    fn report(&self, _: Event<'_>) {}
+}

@@ -1,0 +1,72 @@
+//! The Docker daemons: 20.10 with its graph driver, 28 with the containerd image store.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::command::output_of;
+use crate::containerd::Content;
+use crate::loader::Loader;
+use crate::session::{Set, session};
+
+/// A Docker daemon of the session.
+pub(crate) struct Docker(pub(crate) Set);
+
+impl Docker {
+    /// A command line of this daemon's own client.
+    pub(crate) fn docker(&self, arguments: &[&str]) -> Command {
+        let mut command = self.0.command("/usr/bin/docker");
+        let socket = session().run.join(format!("{}-docker.sock", self.0.name()));
+        command.arg(format!("--host=unix://{}", socket.display()));
+        command.args(arguments);
+        command
+    }
+
+    fn inspect(&self, name: &str) -> Value {
+        let text = output_of(&mut self.docker(&["image", "inspect", name]));
+        serde_json::from_str::<Value>(&text).unwrap()[0].take()
+    }
+
+    /// The store of the containerd that this daemon started for itself.
+    fn content(&self) -> Content {
+        let folder = session().run.join(format!("{}-docker", self.0.name()));
+        Content { set: self.0, socket: folder.join("containerd/containerd.sock"), namespace: "moby".into() }
+    }
+}
+
+impl Loader for Docker {
+    fn load(&self, archive: &Path) {
+        output_of(self.docker(&["load", "--input"]).arg(archive));
+    }
+
+    fn names(&self, name: &str) -> Vec<String> {
+        let image = self.inspect(name);
+        let tags = image["RepoTags"].as_array().expect("RepoTags");
+        tags.iter().map(|tag| tag.as_str().unwrap().into()).collect()
+    }
+
+    fn config_digest(&self, name: &str) -> String {
+        let id = self.inspect(name)["Id"].as_str().unwrap().to_owned();
+        match self.0 {
+            Set::Old => id,
+            // The containerd store calls an image by what its name resolved to.
+            Set::Modern => self.content().config_digest(&id),
+        }
+    }
+
+    fn name_digest(&self, name: &str) -> Option<String> {
+        match self.0 {
+            Set::Old => None,
+            Set::Modern => Some(self.inspect(name)["Id"].as_str().unwrap().into()),
+        }
+    }
+
+    fn run(&self, name: &str, command: &[&str]) -> String {
+        output_of(self.docker(&["run", "--rm", "--network=none", name]).args(command))
+    }
+
+    fn remove(&self, name: &str) {
+        output_of(&mut self.docker(&["image", "rm", "--force", name]));
+    }
+}

@@ -1,0 +1,40 @@
+# shellcheck shell=bash
+# The Debian packages the end-to-end tests run on, installed with no service started: every daemon here is started by
+# daemons.sh, on its own sockets and folders.
+
+PACKAGES=(
+    docker.io containerd runc podman skopeo buildah docker-registry # the old set
+    debootstrap debian-archive-keyring                              # makes the modern set
+    nginx-light openssl apache2-utils                               # TLS front, certificates, passwords
+    busybox-static libcap2-bin                                      # what test images are made of
+    iproute2 util-linux ca-certificates
+)
+
+missing_packages() {
+    local package
+    for package in "${PACKAGES[@]}"; do
+        dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || echo "$package"
+    done
+}
+
+install_packages() {
+    local missing policy=/usr/sbin/policy-rc.d made=no result=0
+    mapfile -t missing < <(missing_packages)
+    ((${#missing[@]})) || return 0
+    echo "installing ${missing[*]}"
+    if [[ ! -e $policy ]]; then
+        printf '#!/bin/sh\n# No service is started while packages are being installed.\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+        made=yes
+    fi
+    # An old list names packages that the mirror no longer has, so it is always brought up to date first.
+    { apt-get update -qq &&
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } \
+        </dev/null >"$STATE/apt.log" 2>&1 || result=$?
+    [[ $made = no ]] || rm -f "$policy"
+    if ((result)); then
+        tail -n 30 "$STATE/apt.log" >&2
+        echo "tests/run: the packages could not be installed" >&2
+    fi
+    return "$result"
+}

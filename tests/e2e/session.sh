@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# The inside of tests/run: process 1 of a process, mount and network namespace. Starts the daemons, writes down where
+# they are, runs the tests. What it leaves running, the kernel ends with it.
+set -euo pipefail
+
+# shellcheck source=tests/e2e/daemons.sh
+. "$TREE/tests/e2e/daemons.sh"
+
+# Sockets are short paths in a /run that only this session sees; $STATE is on disk, at the same path on both sides.
+ip link set lo up
+mount --make-rprivate /
+mount -t tmpfs tmpfs /run
+mkdir -p "$RUN" "$STATE/work" "$STATE/logs"
+
+# No user's credentials, no proxy: the tests see what they made.
+export DOCKER_CONFIG=$STATE/docker-config
+mkdir -p "$DOCKER_CONFIG"
+echo "{}" >"$DOCKER_CONFIG/config.json"
+unset http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY
+
+start=$SECONDS
+echo "== daemons"
+start_daemons
+write_parts
+echo "== daemons: $((SECONDS - start)) s"
+
+cd "$TREE"
+export CARGO_NET_OFFLINE=true SEALIFT_E2E=$STATE/parts.env
+# Slow tests are marked as ignored.
+[[ -z $LONG ]] || set -- --include-ignored "$@"
+if [[ -n ${SESSION_COMMAND:-} ]]; then
+    # For looking around by hand: SESSION_COMMAND=bash tests/run
+    bash -c "$SESSION_COMMAND"
+    exit
+fi
+
+# Each test target closes with a count of its own; the last line is their sum.
+result=0
+cargo test --features e2e --no-fail-fast -- "$@" 2>&1 | tee "$STATE/tests.log" || result=$?
+awk '/^test result: / { passed += $4; failed += $6; ignored += $8 }
+    END { printf "total: %d passed, %d failed, %d skipped\n", passed, failed, ignored }' "$STATE/tests.log"
+exit "$result"

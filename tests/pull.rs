@@ -1,0 +1,324 @@
+//! Pull, seen from outside: the binary against the embedded registry.
+
+mod support;
+
+use std::fs;
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use sealift::image::{Digest, MediaType};
+use serde_json::{Value, json};
+use support::image::{descriptor, push};
+use support::registry::{Fault, TestRegistry};
+use support::sandbox::Sandbox;
+
+/// Bytes of any length that no two calls with other seeds share.
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[0]
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+#[test]
+fn pull_writes_the_default_name_and_says_how_to_load_it() {
+    let registry = TestRegistry::start();
+    let image = push(&registry, "org/name:1.0", "linux/amd64", &[b"base", b"top"]);
+    let sandbox = Sandbox::new().redact(registry.address(), "[REGISTRY]");
+    let output = sandbox.output(&["pull", &image.reference]);
+    let name = format!("{}_org_name_1.0_amd64.tar", registry.address().replace(':', "_"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{name}\n"));
+    assert!(String::from_utf8(output.stderr).unwrap().contains(&format!("docker load -i {name}")));
+    assert_eq!(sandbox.files(), [name]);
+}
+
+#[test]
+fn every_file_of_the_archive_is_what_its_name_says() {
+    let registry = TestRegistry::start();
+    let layers = [noise(1, 3_000_000), noise(2, 512), noise(3, 0), noise(1, 3_000_000)];
+    let layers: Vec<&[u8]> = layers.iter().map(Vec::as_slice).collect();
+    let image = push(&registry, "n", "linux/amd64", &layers);
+    let sandbox = Sandbox::new();
+    assert!(sandbox.output(&["pull", &image.reference, "-o", "x.tar"]).status.success());
+    let mut archive = tar::Archive::new(fs::File::open(sandbox.out().join("x.tar")).unwrap());
+    let mut verified = Vec::new();
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let path = entry.path().unwrap().to_str().unwrap().to_owned();
+        let hex = path.strip_suffix("/layer.tar").or_else(|| path.strip_suffix(".json"));
+        let hex = hex.or_else(|| path.strip_prefix("blobs/sha256/").filter(|_| entry.size() > 0));
+        let Some(hex) = hex.filter(|hex| hex.len() == 64) else { continue };
+        let hex = hex.to_owned();
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut entry, &mut bytes).unwrap();
+        assert_eq!(Digest::of(&bytes).hex(), hex, "{path}");
+        verified.push(hex);
+    }
+    for digest in image.layers.iter().chain([&image.manifest, &image.config]) {
+        assert!(verified.contains(&digest.hex().to_owned()), "{digest} is not in the archive");
+    }
+    assert_eq!(verified.len(), 5, "three different layers, a config and a manifest");
+}
+
+#[test]
+fn the_same_image_gives_the_same_bytes() {
+    let registry = TestRegistry::start();
+    let image = push(&registry, "n", "linux/amd64", &[&noise(1, 100_000), &noise(2, 70_000)]);
+    let sandbox = Sandbox::new();
+    for name in ["one.tar", "two.tar"] {
+        let connections = if name == "one.tar" { "1" } else { "8" };
+        let output = sandbox.output(&["pull", &image.reference, "-o", name, "--connections", connections]);
+        assert!(output.status.success());
+    }
+    let read = |name| fs::read(sandbox.out().join(name)).unwrap();
+    assert!(read("one.tar") == read("two.tar"));
+}
+
+#[test]
+fn dry_run_tells_the_size_to_the_byte_and_fetches_no_layer() {
+    let registry = TestRegistry::start();
+    let image = push(&registry, "n", "linux/amd64", &[&noise(1, 12_345)]);
+    let sandbox = Sandbox::new();
+    let planned = sandbox.output(&["pull", &image.reference, "--dry-run", "--json"]);
+    let planned: Value = serde_json::from_slice(&planned.stdout).unwrap();
+    let layer = image.layers[0].to_string();
+    assert!(!registry.requests().iter().any(|request| request.contains(&layer)));
+    assert!(sandbox.files().is_empty());
+    let pulled = sandbox.output(&["pull", &image.reference, "--json", "-q"]);
+    assert!(pulled.stderr.is_empty());
+    let pulled: Value = serde_json::from_slice(&pulled.stdout).unwrap();
+    let path = sandbox.out().join(pulled["path"].as_str().unwrap());
+    assert_eq!(planned["size_bytes"], fs::metadata(path).unwrap().len());
+    for key in ["size_bytes", "path", "image", "platform", "digest", "manifest", "config", "layers"] {
+        assert!(!planned[key].is_null(), "{key}");
+        assert_eq!(planned[key], pulled[key], "{key}");
+    }
+    assert_eq!(pulled["digest"], image.manifest.to_string());
+    assert_eq!(planned["fits_fat32"], true);
+}
+
+#[test]
+fn a_dry_run_is_a_table_for_people() {
+    let registry = TestRegistry::start();
+    let image = push(&registry, "n", "linux/arm/v7", &[b"layer"]);
+    let sandbox = Sandbox::new();
+    let output = sandbox.output(&["pull", &image.reference, "--dry-run", "--platform", "linux/arm/v7"]);
+    let table = String::from_utf8(output.stdout).unwrap();
+    for row in [
+        "image       127",
+        "platform    linux/arm/v7",
+        "digest      sha256:",
+        "size        ",
+        "FAT32       fits",
+    ] {
+        assert!(table.contains(row), "{row} is not in\n{table}");
+    }
+}
+
+/// An index of these platforms, an attestation first.
+fn push_index(registry: &TestRegistry, platforms: &[&str]) -> (String, Digest) {
+    let mut attestation = descriptor(MediaType::OciManifest.as_str(), b"attestation");
+    attestation["platform"] = json!({"os": "unknown", "architecture": "unknown"});
+    let mut manifests = vec![attestation];
+    for platform in platforms {
+        let image = push(registry, "multi:part", platform, &[platform.as_bytes()]);
+        let bytes = registry.manifest_bytes("multi", "part");
+        assert_eq!(Digest::of(&bytes), image.manifest);
+        let mut parts = platform.split('/');
+        let mut entry = descriptor(MediaType::OciManifest.as_str(), &bytes);
+        entry["platform"] =
+            json!({"os": parts.next(), "architecture": parts.next(), "variant": parts.next().unwrap_or("")});
+        manifests.push(entry);
+    }
+    let index = json!({"schemaVersion": 2, "mediaType": MediaType::OciIndex, "manifests": manifests});
+    let digest = registry.manifest("multi", "latest", &MediaType::OciIndex, index.to_string());
+    (format!("{}/multi", registry.address()), digest)
+}
+
+#[test]
+fn the_platform_asked_for_is_the_one_that_comes() {
+    let registry = TestRegistry::start();
+    let (reference, index) = push_index(&registry, &["linux/arm/v6", "linux/arm64/v8", "linux/amd64"]);
+    let sandbox = Sandbox::new();
+    for (option, value, platform) in [
+        ("--platform", "linux/amd64", "linux/amd64"),
+        ("--platform", "linux/arm/v7", "linux/arm/v6"),
+        ("--arch", "arm64", "linux/arm64"),
+        ("-a", "linux/arm64/v8", "linux/arm64"),
+    ] {
+        let output = sandbox.output(&["pull", &reference, option, value, "--json"]);
+        let pulled: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("{value}: {}", String::from_utf8_lossy(&output.stderr)));
+        assert_eq!(pulled["platform"], platform);
+        assert_eq!(pulled["digest"], index.to_string());
+    }
+    assert_eq!(sandbox.files().len(), 3);
+}
+
+#[test]
+fn an_image_for_another_platform_comes_with_a_warning() {
+    let registry = TestRegistry::start();
+    let image = push(&registry, "n", "linux/riscv64", &[b"layer"]);
+    let output = Sandbox::new().output(&["pull", &image.reference]);
+    assert!(output.status.success());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("warning: ") && said.contains("linux/riscv64 only"), "{said}");
+}
+
+#[test]
+fn several_images_give_a_file_each_and_a_folder_is_taken() {
+    let registry = TestRegistry::start();
+    let images =
+        ["a/b_c", "a_b/c", "other"].map(|name| push(&registry, name, "linux/amd64", &[name.as_bytes()]));
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.out().join("dir")).unwrap();
+    let mut arguments = vec!["pull", "-o", "dir/"];
+    arguments.extend(images.iter().map(|image| image.reference.as_str()));
+    arguments.push(&images[0].reference);
+    let output = sandbox.output(&arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(stdout.lines().count(), 3, "an image named twice is pulled once");
+    for path in stdout.lines() {
+        assert!(sandbox.out().join(path).is_file(), "{path}");
+    }
+}
+
+#[test]
+fn an_existing_file_is_replaced_only_by_a_whole_one() {
+    let registry = TestRegistry::start();
+    let image = push(&registry, "n", "linux/amd64", &[&noise(1, 100_000)]);
+    let sandbox = Sandbox::new();
+    let file = sandbox.out().join("x.tar");
+    fs::write(&file, "old").unwrap();
+    registry.fault(&image.layers[0].to_string(), Fault::Cut(1000));
+    assert_eq!(sandbox.output(&["pull", &image.reference, "-o", "x.tar"]).status.code(), Some(6));
+    assert_eq!(fs::read(&file).unwrap(), b"old");
+    assert_eq!(sandbox.files(), ["x.tar"]);
+    registry.heal();
+    assert!(sandbox.output(&["pull", &image.reference, "-o", "x.tar"]).status.success());
+    assert!(fs::metadata(&file).unwrap().len() > 100_000);
+}
+
+/// Waits for the layer's bytes to be on their way.
+fn wait_for_request(registry: &TestRegistry, text: &str) {
+    let started = Instant::now();
+    while !registry.requests().iter().any(|request| request.contains(text)) {
+        assert!(started.elapsed() < Duration::from_secs(20), "{text} was never asked for");
+        sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn interrupted_it_leaves_nothing_and_says_so() {
+    let registry = TestRegistry::start();
+    let image = push(&registry, "n", "linux/amd64", &[&noise(1, 1_000_000)]);
+    let layer = image.layers[0].to_string();
+    registry.fault(&layer, Fault::Stall(300_000));
+    for (signal, name) in [("-INT", "Ctrl-C"), ("-TERM", "SIGTERM")] {
+        let sandbox = Sandbox::new();
+        let before = registry.requests().len();
+        let child = sandbox.spawn(&["pull", &image.reference, "-o", "x.tar"]);
+        let started = Instant::now();
+        while registry.requests().len() < before + 3 || sandbox.files().is_empty() {
+            assert!(started.elapsed() < Duration::from_secs(20));
+            sleep(Duration::from_millis(5));
+        }
+        let kill =
+            std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{name}");
+        assert!(String::from_utf8(output.stderr).unwrap().contains("error: interrupted"), "{name}");
+        assert!(sandbox.files().is_empty(), "{name} left {:?}", sandbox.files());
+    }
+}
+
+#[test]
+fn killed_it_leaves_no_final_name_and_the_next_run_completes() {
+    let registry = TestRegistry::start();
+    let image = push(&registry, "n", "linux/amd64", &[&noise(1, 1_000_000), &noise(2, 400_000)]);
+    let layer = image.layers[0].to_string();
+    registry.fault(&layer, Fault::Stall(300_000));
+    let sandbox = Sandbox::new();
+    let mut child = sandbox.spawn(&["pull", &image.reference, "-o", "x.tar"]);
+    wait_for_request(&registry, &layer);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!sandbox.files().contains(&"x.tar".to_owned()));
+    registry.heal();
+    assert!(sandbox.output(&["pull", &image.reference, "-o", "x.tar"]).status.success());
+    assert!(sandbox.output(&["pull", &image.reference, "-o", "y.tar"]).status.success());
+    assert_eq!(sandbox.files(), ["x.tar", "y.tar"]);
+    let read = |name| fs::read(sandbox.out().join(name)).unwrap();
+    assert!(read("x.tar") == read("y.tar"), "nothing of the killed run is in the file");
+}
+
+#[test]
+fn two_at_once_on_one_output_do_not_mix() {
+    let registry = TestRegistry::start();
+    let image = push(&registry, "n", "linux/amd64", &[&noise(1, 1_000_000)]);
+    let layer = image.layers[0].to_string();
+    registry.fault(&layer, Fault::Stall(300_000));
+    let sandbox = Sandbox::new();
+    let mut first = sandbox.spawn(&["pull", &image.reference, "-o", "x.tar"]);
+    wait_for_request(&registry, &layer);
+    let second = sandbox.output(&["pull", &image.reference, "-o", "x.tar"]);
+    assert_eq!(second.status.code(), Some(7));
+    assert!(String::from_utf8(second.stderr).unwrap().contains("another sealift is writing x.tar"));
+    first.kill().unwrap();
+    first.wait().unwrap();
+}
+
+#[test]
+fn a_closed_stdout_is_quiet() {
+    let registry = TestRegistry::start();
+    let image = push(&registry, "n", "linux/amd64", &[b"layer"]);
+    let sandbox = Sandbox::new();
+    let mut child = sandbox
+        .command(&["pull", &image.reference, "-q"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[test]
+fn progress_can_be_json_and_adds_up() {
+    let registry = TestRegistry::start();
+    let image = push(&registry, "n", "linux/amd64", &[&noise(1, 500_000), &noise(2, 1000)]);
+    let output = Sandbox::new().output(&["pull", &image.reference, "--progress", "json"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let events: Vec<Value> = stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let of = |kind: &str| events.iter().filter(|event| event["event"] == kind).cloned().collect::<Vec<_>>();
+    let progressed: u64 = of("blob_progressed").iter().map(|event| event["bytes"].as_u64().unwrap()).sum();
+    assert_eq!(progressed, 501_000);
+    assert_eq!(of("fill_started")[0]["blob_bytes"], 501_000);
+    assert_eq!((of("blob_started").len(), of("blob_verified").len(), of("committed").len()), (2, 2, 1));
+}
+
+#[test]
+fn the_demo_pulls_from_its_own_registry() {
+    let sandbox = Sandbox::new();
+    let output = sandbox.output(&["demo"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{stderr}");
+    let path = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        path.starts_with(sandbox.path().to_str().unwrap())
+            && fs::metadata(path.trim_end()).unwrap().is_file()
+    );
+    assert!(stderr.contains("manifest.json") && stderr.contains("sealift pull busybox:latest"), "{stderr}");
+    let output = sandbox.output(&["demo", "-o", "demo.tar"]);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "demo.tar\n");
+    assert_eq!(sandbox.files(), ["demo.tar"]);
+}

@@ -1,0 +1,255 @@
+//! Bad input: each gets one clear message and the right exit code, and leaves nothing under the final name.
+
+mod support;
+
+use bytes::Bytes;
+use insta::assert_snapshot;
+use sealift::image::{Digest, MediaType};
+use serde_json::json;
+use support::image::{descriptor, manifest, push};
+use support::registry::{Fault, TestRegistry};
+use support::sandbox::Sandbox;
+
+struct Bench {
+    registry: TestRegistry,
+    sandbox: Sandbox,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let registry = TestRegistry::start();
+        let address = registry.address();
+        let port = address.split_once(':').unwrap().1.to_owned();
+        let sandbox = Sandbox::new().redact(port, "PORT");
+        Self { registry, sandbox }
+    }
+
+    /// Pulls `name` from the registry and holds that nothing came of it.
+    fn pull(&self, name: &str, options: &[&str]) -> String {
+        let reference = format!("{}/{name}", self.registry.address());
+        let arguments: Vec<&str> = ["pull", &reference].iter().chain(options).copied().collect();
+        let shown = self.sandbox.run(&arguments);
+        assert_eq!(self.sandbox.files(), Vec::<String>::new(), "{shown}");
+        shown
+    }
+
+    /// Puts a manifest there as it is, and pulls it.
+    fn pull_manifest(&self, json: impl Into<Bytes>) -> String {
+        self.registry.manifest("n", "latest", &MediaType::OciManifest, json);
+        self.pull("n", &[])
+    }
+}
+
+#[test]
+fn what_is_not_there() {
+    let bench = Bench::new();
+    push(&bench.registry, "n:1", "linux/amd64", &[b"layer"]);
+    assert_snapshot!("no_such_tag", bench.pull("n:2", &[]));
+    assert_snapshot!("no_such_repository", bench.pull("no/such", &[]));
+    assert_snapshot!("no_such_platform", bench.pull("n:1", &["--platform", "linux/arm64"]));
+    let missing = descriptor(support::image::OCI_LAYER, b"not there");
+    let config = json!({"os": "linux", "architecture": "amd64", "rootfs": {"diff_ids": [Digest::of(b"x")]}})
+        .to_string();
+    bench.registry.blob(config.clone());
+    let mut manifest = manifest(&MediaType::OciConfig, config.as_bytes(), &[]);
+    manifest["layers"] = json!([missing]);
+    assert_snapshot!("no_such_blob", bench.pull_manifest(manifest.to_string()));
+}
+
+#[test]
+fn platforms_of_an_index_are_listed() {
+    let bench = Bench::new();
+    let entry = |os: &str, architecture: &str, variant: &str| {
+        let mut entry = descriptor(MediaType::OciManifest.as_str(), b"x");
+        entry["platform"] = json!({"os": os, "architecture": architecture, "variant": variant});
+        entry
+    };
+    let manifests = [
+        entry("linux", "amd64", ""),
+        entry("linux", "arm64", "v8"),
+        entry("linux", "arm", "v7"),
+        entry("unknown", "unknown", ""),
+    ];
+    let index = json!({"schemaVersion": 2, "manifests": manifests});
+    bench.registry.manifest("n", "latest", &MediaType::OciIndex, index.to_string());
+    assert_snapshot!("platform_not_in_index", bench.pull("n", &["--platform", "linux/riscv64"]));
+    let index = json!({"schemaVersion": 2, "manifests": []});
+    bench.registry.manifest("n", "latest", &MediaType::OciIndex, index.to_string());
+    assert_snapshot!("empty_index", bench.pull("n", &[]));
+}
+
+#[test]
+fn what_is_no_image() {
+    let bench = Bench::new();
+    let chart = manifest(&MediaType::of("application/vnd.cncf.helm.config.v1+json"), b"{}", &[b"chart"]);
+    assert_snapshot!("helm_chart", bench.pull_manifest(chart.to_string()));
+    assert_snapshot!(
+        "schema_1",
+        bench.pull_manifest(r#"{"schemaVersion":1,"name":"n","tag":"latest","fsLayers":[]}"#)
+    );
+}
+
+#[test]
+fn registries_that_are_down_or_something_else() {
+    let bench = Bench::new();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let port = free.port().to_string();
+    let shown = bench.sandbox.run(&["pull", &format!("{free}/n")]).replace(&port, "PORT");
+    assert_snapshot!("registry_down", shown);
+    let page = "<!DOCTYPE html><html><body>Please log in</body></html>";
+    let html = || vec![("content-type", "text/html".to_owned())];
+    bench.registry.fault("/v2/", Fault::Answer(200, html(), page.into()));
+    assert_snapshot!("web_page", bench.pull("n", &[]));
+    bench.registry.heal();
+    bench.registry.fault("/v2/", Fault::Answer(307, vec![("location", "/v2/again".into())], String::new()));
+    assert_snapshot!("redirect_loop", bench.pull("n", &[]));
+    bench.registry.heal();
+    bench.registry.fault("/v2/", Fault::Answer(503, vec![], "upstream".into()));
+    assert_snapshot!("server_error", bench.pull("n", &[]));
+    bench.registry.heal();
+    bench.registry.fault("/v2/", Fault::Answer(429, vec![("retry-after", "30".into())], String::new()));
+    assert_snapshot!("too_many_requests", bench.pull("n", &[]));
+}
+
+#[test]
+fn access_denied() {
+    let bench = Bench::new();
+    let denied = r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#;
+    let basic = || vec![("www-authenticate", r#"Basic realm="private""#.to_owned())];
+    bench.registry.fault("/v2/", Fault::Answer(401, basic(), denied.into()));
+    assert_snapshot!("unauthorized_without_credentials", bench.pull("n", &[]));
+    let sandbox = Sandbox::new().variable("SEALIFT_PASSWORD", "hunter2");
+    let port = bench.registry.address().split_once(':').unwrap().1.to_owned();
+    let sandbox = sandbox.redact(port, "PORT");
+    let shown = sandbox.run(&["pull", "-u", "me", &format!("{}/n", bench.registry.address())]);
+    assert!(!shown.contains("hunter2"));
+    assert_snapshot!("unauthorized_with_credentials", shown);
+    bench.registry.heal();
+    bench.registry.fault(
+        "/v2/",
+        Fault::Answer(403, vec![], r#"{"errors":[{"code":"DENIED","message":"not yours"}]}"#.into()),
+    );
+    assert_snapshot!("forbidden", bench.pull("n", &[]));
+}
+
+#[test]
+fn manifests_that_lie() {
+    let bench = Bench::new();
+    let (layer, config) = (b"layer".as_slice(), b"{}".as_slice());
+    assert_snapshot!("manifest_not_json", bench.pull_manifest("manifest? no."));
+    let with_layer = |field: &str, value: serde_json::Value| {
+        let mut manifest = manifest(&MediaType::OciConfig, config, &[layer]);
+        manifest["layers"][0][field] = value;
+        manifest.to_string()
+    };
+    assert_snapshot!("negative_size", bench.pull_manifest(with_layer("size", json!(-5))));
+    assert_snapshot!("path_for_a_digest", bench.pull_manifest(with_layer("digest", json!("sha256:../../x"))));
+    let image = push(&bench.registry, "lie", "linux/amd64", &[b"layer"]);
+    bench.registry.fault(
+        "manifests/latest",
+        Fault::Header("docker-content-digest", Digest::of(b"another").to_string()),
+    );
+    assert_snapshot!("wrong_content_digest", bench.pull("lie", &[]));
+    bench.registry.heal();
+    bench.registry.fault("GET /v2/lie/manifests/", Fault::Flip);
+    assert_snapshot!("wrong_digest", bench.pull(&format!("lie@{}", image.manifest), &[]));
+}
+
+#[test]
+fn sizes_that_no_image_has() {
+    let bench = Bench::new();
+    let image = push(&bench.registry, "n", "linux/amd64", &[b"layer"]);
+    let bytes = bench.registry.manifest_bytes("n", "latest");
+    let sized = |size: u64| {
+        let mut manifest: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        manifest["layers"][0]["size"] = size.into();
+        manifest.to_string()
+    };
+    assert_snapshot!("absurd_size", bench.pull_manifest(sized(i64::MAX as u64)));
+    let shown = bench.pull_manifest(sized(1 << 60));
+    assert!(shown.starts_with("exit code: 7"), "{shown}");
+    assert!(shown.contains("free") && shown.contains("hint: free 1024.00 PiB"), "{shown}");
+    let layer = image.layers[0].to_string();
+    assert!(
+        !bench.registry.requests().iter().any(|request| request.contains(&layer)),
+        "told before the first layer byte"
+    );
+    let huge = vec![b' '; 100 << 20];
+    assert_snapshot!("manifest_of_100_mb", bench.pull_manifest(huge));
+}
+
+#[test]
+fn blobs_that_are_not_what_they_should_be() {
+    let bench = Bench::new();
+    let layer = vec![b'x'; 300_000];
+    let image = push(&bench.registry, "n", "linux/amd64", &[&layer, b"other"]);
+    let blob = image.layers[0].to_string();
+    for (name, fault) in [
+        ("flipped_byte", Fault::Flip),
+        ("short_blob", Fault::Short(100_000)),
+        ("long_blob", Fault::Long(1_000_000)),
+        ("cut_blob", Fault::Cut(100_000)),
+        ("wrong_length", Fault::Answer(200, vec![], "something short".into())),
+    ] {
+        bench.registry.heal();
+        bench.registry.fault(&blob, fault);
+        assert_snapshot!(name, bench.pull("n", &[]));
+    }
+    bench.registry.heal();
+    bench.registry.fault(&image.config.to_string(), Fault::Flip);
+    assert_snapshot!("flipped_config", bench.pull("n", &[]));
+}
+
+#[test]
+fn outputs_that_cannot_be_written() {
+    let bench = Bench::new();
+    push(&bench.registry, "n", "linux/amd64", &[b"layer"]);
+    assert_snapshot!("no_output_folder", bench.pull("n", &["-o", "no/such/"]));
+    assert_snapshot!("no_folder_of_output_file", bench.pull("n", &["-o", "no/such.tar"]));
+    #[cfg(target_os = "linux")]
+    assert_snapshot!("read_only_folder", bench.pull("n", &["-o", "/sys/x.tar"]));
+    let name =
+        format!("127.0.0.1_{}_n_latest_amd64.tar", bench.registry.address().split_once(':').unwrap().1);
+    std::fs::create_dir(bench.sandbox.out().join(&name)).unwrap();
+    let shown = bench.sandbox.run(&["pull", &format!("{}/n", bench.registry.address())]);
+    assert_snapshot!("output_is_a_folder", shown);
+    assert_eq!(bench.sandbox.files(), [name]);
+}
+
+#[test]
+fn what_is_typed_wrong() {
+    let sandbox = Sandbox::new();
+    for (name, arguments) in [
+        ("reference_upper_case", vec!["pull", "quay.io/org/busyBox:latest"]),
+        ("reference_url", vec!["pull", "https://quay.io/org/name"]),
+        ("reference_short_digest", vec!["pull", "name@sha256:12"]),
+        ("bad_platform", vec!["pull", "x", "--platform", "amd64"]),
+        ("several_images_one_file", vec!["pull", "x", "y", "-o", "z.tar"]),
+        ("password_without_user", vec!["pull", "x", "--password-stdin"]),
+        (
+            "user_of_two_registries",
+            vec!["pull", "-u", "me", "a.example/x", "b.example/x", "--password-stdin"],
+        ),
+        ("user_without_password", vec!["pull", "-u", "me", "x"]),
+        ("no_image", vec!["pull"]),
+        ("unknown_option", vec!["pull", "x", "--platfrom", "linux/amd64"]),
+        ("no_ca_file", vec!["pull", "x", "--ca", "none.pem"]),
+    ] {
+        let shown = sandbox.run(&arguments);
+        assert!(shown.starts_with("exit code: 2\n"), "{name}: {shown}");
+        assert_snapshot!(name, shown);
+    }
+}
+
+#[test]
+fn configurations_that_are_wrong() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.home().join("config.json");
+    let shown = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        sandbox.run(&["--config", file.to_str().unwrap(), "pull", "x"])
+    };
+    assert_snapshot!("config_unknown_key", shown(r#"{"conections": 3}"#));
+    assert_snapshot!("config_not_json", shown("{connections"));
+    assert_snapshot!("config_missing", sandbox.run(&["--config", "none.json", "pull", "x"]));
+}

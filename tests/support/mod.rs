@@ -1,0 +1,7 @@
+//! What hermetic tests stand on: a sandbox to run the binary in, a registry with faults, images to put into it.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+pub(crate) mod image;
+pub(crate) mod registry;
+pub(crate) mod sandbox;
