@@ -64,11 +64,6 @@ impl Access {
         }
     }
 
-    /// The registry.
-    pub(super) fn registry(&self) -> &Registry {
-        &self.registry
-    }
-
     /// The registry's `/v2/`, found once by `find`; a failure is not kept.
     pub(super) async fn base<F>(&self, find: impl FnOnce() -> F) -> Result<&Url, RegistryError>
     where
@@ -131,9 +126,8 @@ impl Access {
         let (header, renew_at) = match (&grant.challenge, credential) {
             (Some(Challenge::Bearer(bearer)), credential) => {
                 let scope = format!("repository:{}:pull", repository.path());
-                let is_https = self.base.get().is_none_or(|base| base.scheme() == "https");
-                let token =
-                    token::fetch(transport, &self.registry, is_https, bearer, &scope, credential).await?;
+                let Some(base) = self.base.get() else { return Ok(false) };
+                let token = token::fetch(transport, &self.registry, base, bearer, &scope, credential).await?;
                 (token.header, Some(token.renew_at))
             }
             (Some(Challenge::Basic), Some(Credential::Password { username, password })) => {

@@ -24,7 +24,7 @@ use super::failure::{Cause, Failure};
 use super::object::Object;
 use super::options::ClientOptions;
 use super::refusal::{self, Asked};
-use super::transport::{Answer, Transport};
+use super::transport::{Answer, Transport, finish};
 use super::{blob, manifest};
 
 /// A client of registries. Cheap to clone; clones share connections and tokens.
@@ -62,16 +62,18 @@ impl Client {
 
         let mut permit = access.permit(transport, credentials, repository).await?;
         let mut answer = transport.get(&url, headers, permit.header.as_ref()).await?;
-        if answer.response.status() == StatusCode::UNAUTHORIZED
-            && !answer.from_elsewhere
-            && let Some(challenge) = challenge::of(answer.response.headers()).map_err(|offered| {
-                RegistryError::UnknownChallenge { registry: access.registry().clone(), offered }
-            })?
-            && let Some(renewed) =
-                access.renew(transport, credentials, repository, challenge, &permit).await?
-        {
-            permit = renewed;
-            answer = transport.get(&url, headers, permit.header.as_ref()).await?;
+        if answer.response.status() == StatusCode::UNAUTHORIZED && !answer.from_elsewhere {
+            let challenge = challenge::of(answer.response.headers()).map_err(|offered| {
+                RegistryError::UnknownChallenge { registry: repository.registry().clone(), offered }
+            })?;
+            if let Some(challenge) = challenge
+                && let Some(renewed) =
+                    access.renew(transport, credentials, repository, challenge, &permit).await?
+            {
+                finish(answer.response).await;
+                permit = renewed;
+                answer = transport.get(&url, headers, permit.header.as_ref()).await?;
+            }
         }
         if answer.response.status().is_success() {
             return Ok(answer);
@@ -120,12 +122,9 @@ async fn find_base(transport: &Transport, registry: &Registry) -> Result<Url, Re
     }
     match transport.get(&https, &HeaderMap::new(), None).await {
         Err(RegistryError::Unreachable { failure, .. }) if might_be_plain(failure, &https, &http) => Ok(http),
-        Err(RegistryError::Unreachable { failure: Failure::Certificate, .. }) | Ok(_) => Ok(https),
-        Err(RegistryError::Unreachable { url, proxy, failure, cause }) => {
-            Err(RegistryError::Unreachable { url, proxy, failure, cause })
-        }
+        Err(error @ RegistryError::Unreachable { .. }) => Err(error),
         // It answered, if badly: that is for the real request to say.
-        Err(_) => Ok(https),
+        Ok(_) | Err(_) => Ok(https),
     }
 }
 
@@ -134,9 +133,9 @@ async fn find_base(transport: &Transport, registry: &Registry) -> Result<Url, Re
 fn might_be_plain(failure: Failure, https: &Url, http: &Url) -> bool {
     let other_port = https.port_or_known_default() != http.port_or_known_default();
     match failure {
-        Failure::PlainHttp | Failure::Tls | Failure::ClosedEarly | Failure::Proxy => true,
+        Failure::PlainHttp | Failure::ClosedEarly | Failure::Proxy => true,
         Failure::Connect | Failure::TimedOut => other_port,
-        Failure::Dns | Failure::Certificate | Failure::NotHttp => false,
+        Failure::Dns | Failure::Certificate | Failure::Tls | Failure::NotHttp => false,
     }
 }
 

@@ -145,3 +145,44 @@ fn read_answer(stdout: &[u8]) -> Result<Option<Credential>, HelperProblem> {
         _ => Credential::Password { username, password: secret },
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_helper_that_hangs_is_killed() {
+        let home = tempfile::tempdir().unwrap();
+        let script = "echo $$ > \"$HOME/pid\"; exec sleep 60";
+        tokio::fs::write(home.path().join("helper.sh"), script).await.unwrap();
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/helpers:/usr/bin:/bin");
+        let environment = [("PATH", path), ("HOME", home.path().to_str().unwrap())].into_iter().collect();
+        let answer = run("fake", "reg.example", &environment, Duration::from_secs(1)).await;
+        assert!(matches!(answer, Err(HelperProblem::TimedOut { .. })), "{answer:?}");
+
+        let pid = tokio::fs::read_to_string(home.path().join("pid")).await.unwrap();
+        let process = PathBuf::from(format!("/proc/{}/cmdline", pid.trim()));
+        // A process that was killed and not yet waited for has no command line.
+        while tokio::fs::read(&process).await.is_ok_and(|line| !line.is_empty()) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_helper_in_a_relative_folder_is_not_run() {
+        let environment = [("PATH", ".:")].into_iter().collect();
+        let answer = run("fake", "reg.example", &environment, TIME_LIMIT).await;
+        assert!(matches!(answer, Err(HelperProblem::NotFound)), "{answer:?}");
+    }
+
+    #[test]
+    fn answers_are_read_and_an_empty_secret_is_none() {
+        let read = |text: &str| read_answer(text.as_bytes());
+        assert!(matches!(read(r#"{"Username":"u","Secret":""}"#), Ok(None)));
+        assert!(matches!(
+            read(r#"{"Username":"<token>","Secret":"t"}"#),
+            Ok(Some(Credential::IdentityToken(_)))
+        ));
+        assert!(matches!(read("{}"), Err(HelperProblem::BadAnswer)));
+    }
+}

@@ -7,6 +7,8 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use super::said::shown;
+
 /// How a connection failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -65,7 +67,8 @@ impl From<reqwest::Error> for Cause {
         while let Some(inner) = innermost.source() {
             innermost = inner;
         }
-        Self(innermost.to_string())
+        // A certificate's names are foreign text.
+        Self(shown(&innermost.to_string()))
     }
 }
 
@@ -88,9 +91,11 @@ pub(super) fn classify(error: &reqwest::Error, proxied: bool) -> Failure {
     }
     if error.is_connect() {
         return match find::<io::Error>(error).map(io::Error::kind) {
-            // A handshake cut off: some plain HTTP servers hang up on a TLS hello.
-            Some(io::ErrorKind::UnexpectedEof) => Failure::Tls,
             _ if proxied => Failure::Proxy,
+            // The handshake was cut off: some plain HTTP servers hang up on a TLS hello.
+            Some(
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe,
+            ) => Failure::ClosedEarly,
             _ if error.is_dns() => Failure::Dns,
             _ => Failure::Connect,
         };
@@ -98,12 +103,13 @@ pub(super) fn classify(error: &reqwest::Error, proxied: bool) -> Failure {
     if is_parse(error) { Failure::NotHttp } else { Failure::ClosedEarly }
 }
 
-/// True when hyper could not read the answer's head. hyper 1.12's error is only reachable as text without depending
-/// on hyper: all of these end in `parsed`.
+/// True when hyper could not read the answer's head, or got one before it asked. hyper 1.12's error is only reachable
+/// as text without depending on hyper: these are all its texts for that.
 fn is_parse(error: &reqwest::Error) -> bool {
     let mut next = error.source();
     while let Some(error) = next {
-        if error.to_string().ends_with(" parsed") {
+        let text = error.to_string();
+        if text.ends_with(" parsed") || text == "received unexpected message from connection" {
             return true;
         }
         next = error.source();

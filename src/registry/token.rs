@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderValue};
 use serde::Deserialize;
+use url::Url;
 
 use crate::image::Registry;
 use crate::secret::{SafeUrl, Secret};
@@ -34,18 +35,19 @@ pub(super) struct Token {
     pub(super) renew_at: Instant,
 }
 
-/// Gets a token that answers `challenge`; `scope` is for challenges that name none.
+/// Gets a token that answers the `challenge` of the registry at `base`; `scope` is for challenges that name none.
 pub(super) async fn fetch(
     transport: &Transport,
     registry: &Registry,
-    registry_is_https: bool,
+    base: &Url,
     challenge: &Bearer,
     scope: &str,
     credential: Option<&Credential>,
 ) -> Result<Token, RegistryError> {
     let realm = &challenge.realm;
     let plain = realm.scheme() != "https";
-    if plain && (!transport.may_be_plain(realm) || (registry_is_https && credential.is_some())) {
+    let secret_in_clear = plain && base.scheme() == "https" && credential.is_some();
+    if secret_in_clear || (plain && !transport.may_lead_to_plain(base, realm)) {
         let realm = Box::new(realm.clone().into());
         return Err(RegistryError::PlainHttpRealm { registry: registry.clone(), realm });
     }

@@ -21,9 +21,11 @@ use super::insecure::InsecureHost;
 use super::options::{ClientOptions, Timeouts};
 use super::proxy::{ProxyRules, is_loopback};
 use super::redirect;
+use super::said::read_at_most;
 use super::tls;
 
 const MAX_REDIRECTS: usize = 10;
+const MAX_UNREAD_BYTES: u64 = 64 << 10;
 const USER_AGENT: &str = concat!("sealift/", env!("CARGO_PKG_VERSION"));
 
 /// The connections: a client for verified servers, another for insecure hosts.
@@ -63,6 +65,12 @@ impl Transport {
         url.host().is_some_and(|host| is_loopback(&host)) || self.is_insecure(url)
     }
 
+    /// True if the server at `from` may send us to `to` over plain HTTP. To loopback only one that is there itself
+    /// may: others would make us call on services of this machine.
+    pub(super) fn may_lead_to_plain(&self, from: &Url, to: &Url) -> bool {
+        self.is_insecure(to) || (self.may_be_plain(to) && self.may_be_plain(from))
+    }
+
     /// Gets `url`, following redirects.
     pub(super) async fn get(
         &self,
@@ -82,9 +90,13 @@ impl Transport {
                 let proxied = self.proxies.proxy_for(&next).is_some();
                 return Ok(Answer { response, url: next.into(), from_elsewhere, proxied });
             }
-            next = redirect::target(&next, response.headers(), |to| self.may_be_plain(to)).map_err(
-                |problem| RegistryError::BadRedirect { url: Box::new(SafeUrl::from(next.clone())), problem },
-            )?;
+            let to = redirect::target(&next, response.headers(), |to| self.may_lead_to_plain(url, to))
+                .map_err(|problem| RegistryError::BadRedirect {
+                    url: Box::new(SafeUrl::from(next.clone())),
+                    problem,
+                })?;
+            finish(response).await;
+            next = to;
             from_elsewhere |= !redirect::same_origin(url, &next);
         }
         Err(RegistryError::RedirectLoop { url: Box::new(SafeUrl::from(url.clone())), hops: MAX_REDIRECTS })
@@ -122,6 +134,11 @@ impl Transport {
     fn client_for(&self, url: &Url) -> &reqwest::Client {
         if self.is_insecure(url) { &self.unverified } else { &self.verified }
     }
+}
+
+/// Reads a body that nobody needs, so that its connection can be used again; a long one is dropped with it.
+pub(super) async fn finish(response: Response) {
+    let _ = read_at_most(response, MAX_UNREAD_BYTES).await;
 }
 
 fn client(

@@ -11,9 +11,9 @@ use sealift::secret::Secret;
 use crate::scripted::{Reply, Request, Scripted};
 use crate::*;
 
-pub const PASSWORD: &str = "hunter2";
+pub(crate) const PASSWORD: &str = "hunter2";
 /// `user:hunter2`
-pub const BASIC: &str = "Basic dXNlcjpodW50ZXIy";
+pub(crate) const BASIC: &str = "Basic dXNlcjpodW50ZXIy";
 
 fn with(address: SocketAddr, credential: Credential) -> Client {
     let credentials = Credentials::default().with(registry(address), credential);
@@ -144,6 +144,15 @@ async fn an_identity_token_is_traded_in_a_form() {
     .await;
     let client = with(server.address, Credential::IdentityToken(Secret::new("refresh/me")));
     fetch_tag(&client, &repository(server.address)).await.unwrap();
+}
+
+#[tokio::test]
+async fn challenge_token_and_answer_share_one_connection() {
+    let server = with_tokens(|_| Reply::ok(r#"{"token":"good"}"#)).await;
+    let (client, repository) = (client(), repository(server.address));
+    fetch_tag(&client, &repository).await.unwrap();
+    fetch_blob(&client, &repository, 0).await.unwrap();
+    assert_eq!(server.connections(), 2, "one more for the TLS that it does not speak");
 }
 
 #[tokio::test]

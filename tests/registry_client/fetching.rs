@@ -145,6 +145,14 @@ async fn a_blob_is_streamed_whole_or_from_an_offset() {
 }
 
 #[tokio::test]
+async fn an_empty_blob_is_a_blob() {
+    let server = Scripted::plain(|_| Reply::ok("")).await;
+    let (repository, blob) = (repository(server.address), blob_of(b""));
+    let stream = client().open_blob(&repository, &blob, 0).await.unwrap();
+    assert_eq!(stream.try_collect::<Vec<_>>().await.unwrap().concat(), b"");
+}
+
+#[tokio::test]
 async fn a_blob_without_length_is_fine() {
     for reply in [|| Reply::ok(BLOB).chunked(), || Reply::ok(BLOB).until_close()] {
         let server = Scripted::plain(move |_| reply()).await;

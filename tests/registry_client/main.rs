@@ -1,12 +1,5 @@
 //! The registry client against a scripted server: what it sends, what it refuses, what its errors say and hide.
-#![allow(
-    missing_docs,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::format_push_string,
-    reason = "a test"
-)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::format_push_string, reason = "a test")]
 
 #[path = "../support/scripted.rs"]
 mod scripted;
@@ -24,31 +17,32 @@ use sealift::image::{Descriptor, Digest, Document, MediaType, Reference, Registr
 use sealift::registry::{Client, ClientOptions, RegistryError};
 use sealift::source::{Selector, Source as _, SourceError};
 
-pub const MANIFEST: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}"#;
-pub const BLOB: &[u8] = b"twenty bytes of blob";
+pub(crate) const MANIFEST: &str =
+    r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}"#;
+pub(crate) const BLOB: &[u8] = b"twenty bytes of blob";
 
 /// The registry at `address`, as references name it.
-pub fn registry(address: SocketAddr) -> Registry {
+pub(crate) fn registry(address: SocketAddr) -> Registry {
     repository(address).registry().clone()
 }
 
-pub fn repository(address: SocketAddr) -> Repository {
+pub(crate) fn repository(address: SocketAddr) -> Repository {
     named(&format!("{address}/org/app"))
 }
 
-pub fn named(name: &str) -> Repository {
+pub(crate) fn named(name: &str) -> Repository {
     name.parse::<Reference>().unwrap().repository().clone()
 }
 
-pub fn client() -> Client {
+pub(crate) fn client() -> Client {
     Client::new(ClientOptions::default()).unwrap()
 }
 
-pub fn tag() -> Selector {
+pub(crate) fn tag() -> Selector {
     Selector::Tag("1".to_owned())
 }
 
-pub fn blob_of(bytes: &[u8]) -> Descriptor {
+pub(crate) fn blob_of(bytes: &[u8]) -> Descriptor {
     Descriptor {
         media_type: MediaType::Other("application/octet-stream".into()),
         digest: Digest::of(bytes),
@@ -59,12 +53,12 @@ pub fn blob_of(bytes: &[u8]) -> Descriptor {
     }
 }
 
-pub async fn fetch_tag(client: &Client, repository: &Repository) -> Result<Document, RegistryError> {
+pub(crate) async fn fetch_tag(client: &Client, repository: &Repository) -> Result<Document, RegistryError> {
     client.fetch_manifest(repository, &tag()).await.map_err(only_registry)
 }
 
 /// The whole of [`BLOB`] from `from_bytes` on.
-pub async fn fetch_blob(
+pub(crate) async fn fetch_blob(
     client: &Client,
     repository: &Repository,
     from_bytes: u64,
@@ -83,7 +77,7 @@ fn only_registry(error: SourceError) -> RegistryError {
 }
 
 /// An error with its causes and its `Debug` text: whatever a person could get to see of it.
-pub fn everything(error: &RegistryError) -> String {
+pub(crate) fn everything(error: &RegistryError) -> String {
     let mut text = format!("{error}\n{error:?}\n{error:#?}");
     let mut source = error.source();
     while let Some(cause) = source {

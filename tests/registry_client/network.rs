@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use sealift::registry::{Credential, Credentials, Failure, Kind, ProxyRules, Timeouts};
 use sealift::secret::Secret;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use crate::scripted::{Reply, Scripted, connect_proxy};
+use crate::scripted::{Reply, Scripted, connect_proxy, socks_proxy};
 use crate::*;
 
 /// A CA, and a server certificate of it for the names tests use.
@@ -113,6 +114,27 @@ async fn nothing_listening_is_a_failed_connection() {
 }
 
 #[tokio::test]
+async fn a_name_without_address_is_told_from_a_failed_connection() {
+    // No resolver knows a name below `invalid` (RFC 6761 section 6.4).
+    let error = fetch_tag(&client(), &named("registry.invalid/org/app")).await.unwrap_err();
+    assert_eq!(failure(&error), Failure::Dns, "{error:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_http_is_told() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            stream.write_all(b"220 mail.example ESMTP\r\n").await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await;
+        }
+    });
+    let error = fetch_tag(&client(), &repository(address)).await.unwrap_err();
+    assert_eq!(failure(&error), Failure::NotHttp, "{error:?}");
+}
+
+#[tokio::test]
 async fn a_silent_server_times_out() {
     let server = Scripted::plain(|_| Reply::ok(MANIFEST).after(Duration::from_secs(5))).await;
     let timeouts = Timeouts { read: Duration::from_millis(200), ..Timeouts::default() };
@@ -122,7 +144,7 @@ async fn a_silent_server_times_out() {
 }
 
 fn through(proxy: &str, insecure: Option<&str>, ca_files: Vec<PathBuf>) -> Client {
-    let environment = [("ALL_PROXY", proxy), ("NO_PROXY", "elsewhere.test")].into_iter().collect();
+    let environment = [("ALL_PROXY", proxy), ("NO_PROXY", "0.0.0.0")].into_iter().collect();
     client_with(ClientOptions {
         proxies: ProxyRules::from_environment(&environment).unwrap(),
         insecure_hosts: insecure.into_iter().map(|host| host.parse().unwrap()).collect(),
@@ -148,6 +170,33 @@ async fn https_goes_through_a_tunnel_with_the_proxys_credentials() {
     assert_eq!(failure(&error), Failure::Proxy, "{error:?}");
     let text = everything(&error);
     assert!(text.contains(&proxy.to_string()) && !text.contains("hunter2"), "{text}");
+}
+
+#[tokio::test]
+async fn a_redirect_of_a_public_host_does_not_reach_services_on_loopback() {
+    let authority = Authority::new();
+    let local = Scripted::plain(|_| Reply::ok(MANIFEST)).await;
+    let location = format!("http://{}/shutdown", local.address);
+    let server =
+        Scripted::tls(Arc::clone(&authority.server), move |_| Reply::redirect(location.clone())).await;
+    let (proxy, _) = connect_proxy(server.address, None).await;
+    let client = through(&proxy.to_string(), None, authority.file());
+    let error = fetch_tag(&client, &named("registry.test/org/app")).await.unwrap_err();
+    assert!(matches!(error, RegistryError::BadRedirect { .. }), "{error:?}");
+    assert!(local.requests().is_empty());
+    // A registry on loopback may use a store there.
+    let client = client_with(ClientOptions { ca_files: authority.file(), ..ClientOptions::default() });
+    fetch_tag(&client, &repository(server.address)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_socks_proxy_is_given_the_name_and_its_credentials() {
+    let authority = Authority::new();
+    let server = Scripted::tls(Arc::clone(&authority.server), |_| Reply::ok(MANIFEST)).await;
+    let (proxy, asked) = socks_proxy(server.address, "user", "hunter2").await;
+    let client = through(&format!("socks5h://user:hunter2@{proxy}"), None, authority.file());
+    fetch_tag(&client, &named("registry.test/org/app")).await.unwrap();
+    assert_eq!(*asked.lock().unwrap(), ["registry.test:443"]);
 }
 
 #[tokio::test]
@@ -194,7 +243,8 @@ async fn a_host_in_no_proxy_and_loopback_are_reached_directly() {
     let server = Scripted::plain(|_| Reply::ok(MANIFEST)).await;
     let client = through("http://127.0.0.1:9", None, Vec::new());
     fetch_tag(&client, &repository(server.address)).await.unwrap();
-    let error = fetch_tag(&client, &named("elsewhere.test/a/b")).await.unwrap_err();
+    // No loopback address, though connections to it stay here and are refused.
+    let error = fetch_tag(&client, &named("0.0.0.0:9/a/b")).await.unwrap_err();
     assert!(matches!(&error, RegistryError::Unreachable { proxy: None, .. }), "{error:?}");
     let error = fetch_tag(&client, &named("registry.test/a/b")).await.unwrap_err();
     assert!(

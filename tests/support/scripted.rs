@@ -3,6 +3,7 @@
 //! It frames bodies as it is told, true or not, and remembers what it was asked.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,20 +15,20 @@ use tokio_rustls::TlsAcceptor;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
-pub struct Request {
-    pub method: String,
-    pub target: String,
-    pub body: String,
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) body: String,
     headers: Vec<(String, String)>,
 }
 
 impl Request {
     /// The header's value; names in lower case.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    pub fn authorization(&self) -> Option<&str> {
+    pub(crate) fn authorization(&self) -> Option<&str> {
         self.header("authorization")
     }
 }
@@ -39,7 +40,7 @@ enum Framing {
     UntilClose,
 }
 
-pub struct Reply {
+pub(crate) struct Reply {
     status: u16,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
@@ -48,45 +49,45 @@ pub struct Reply {
 }
 
 impl Reply {
-    pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         let body = body.into();
         let framing = Framing::Length(body.len() as u64);
         Self { status, headers: Vec::new(), body, framing, stall: Duration::ZERO }
     }
 
-    pub fn ok(body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn ok(body: impl Into<Vec<u8>>) -> Self {
         Self::new(200, body)
     }
 
-    pub fn redirect(to: impl Into<String>) -> Self {
+    pub(crate) fn redirect(to: impl Into<String>) -> Self {
         Self::new(307, "").with("Location", to)
     }
 
-    pub fn challenge(challenge: impl Into<String>) -> Self {
+    pub(crate) fn challenge(challenge: impl Into<String>) -> Self {
         Self::new(401, r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#)
             .with("WWW-Authenticate", challenge)
     }
 
-    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
     }
 
-    pub fn chunked(self) -> Self {
+    pub(crate) fn chunked(self) -> Self {
         Self { framing: Framing::Chunked, ..self }
     }
 
-    pub fn until_close(self) -> Self {
+    pub(crate) fn until_close(self) -> Self {
         Self { framing: Framing::UntilClose, ..self }
     }
 
     /// States a length whatever the body's is; the connection is closed after the body.
-    pub fn stating(self, length: u64) -> Self {
+    pub(crate) fn stating(self, length: u64) -> Self {
         Self { framing: Framing::Length(length), ..self }
     }
 
     /// Waits before the first byte.
-    pub fn after(self, stall: Duration) -> Self {
+    pub(crate) fn after(self, stall: Duration) -> Self {
         Self { stall, ..self }
     }
 }
@@ -94,17 +95,18 @@ impl Reply {
 type Script = Arc<dyn Fn(&Request) -> Reply + Send + Sync>;
 
 /// A running server; it ends with the test's runtime.
-pub struct Scripted {
-    pub address: SocketAddr,
+pub(crate) struct Scripted {
+    pub(crate) address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Scripted {
-    pub async fn plain(script: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) async fn plain(script: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
         Self::start(None, Arc::new(script)).await
     }
 
-    pub async fn tls(
+    pub(crate) async fn tls(
         config: Arc<rustls::ServerConfig>,
         script: impl Fn(&Request) -> Reply + Send + Sync + 'static,
     ) -> Self {
@@ -116,8 +118,11 @@ impl Scripted {
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&requests);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let accepted = Arc::clone(&connections);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                accepted.fetch_add(1, Ordering::SeqCst);
                 let (tls, script, log) = (tls.clone(), Arc::clone(&script), Arc::clone(&log));
                 tokio::spawn(async move {
                     match tls {
@@ -130,22 +135,27 @@ impl Scripted {
                 });
             }
         });
-        Self { address, requests }
+        Self { address, requests, connections }
     }
 
     /// What it was asked so far.
-    pub fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }
 
+    /// How many connections it was asked over.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
     /// How many requests had a target that starts with `prefix`.
-    pub fn count(&self, prefix: &str) -> usize {
+    pub(crate) fn count(&self, prefix: &str) -> usize {
         self.requests().iter().filter(|request| request.target.starts_with(prefix)).count()
     }
 }
 
 /// A proxy that sends every CONNECT to `target`, if the credentials (`user:password` in base64) are right.
-pub async fn connect_proxy(
+pub(crate) async fn connect_proxy(
     target: SocketAddr,
     credentials: Option<&'static str>,
 ) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
@@ -173,6 +183,44 @@ pub async fn connect_proxy(
         }
     });
     (address, log)
+}
+
+/// A SOCKS5 proxy (RFC 1928, 1929) that sends every connection to `target`; returns what names it was asked for.
+pub(crate) async fn socks_proxy(
+    target: SocketAddr,
+    user: &'static str,
+    password: &'static str,
+) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let asked = Arc::clone(&log);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let methods = read_counted(&mut stream, 1).await;
+            assert!(methods.contains(&2), "user and password are offered");
+            stream.write_all(&[5, 2]).await.unwrap();
+            let given = (read_counted(&mut stream, 1).await, read_counted(&mut stream, 0).await);
+            assert_eq!(given, (user.into(), password.into()));
+            stream.write_all(&[1, 0]).await.unwrap();
+            let name = read_counted(&mut stream, 4).await;
+            let port = stream.read_u16().await.unwrap();
+            asked.lock().unwrap().push(format!("{}:{port}", String::from_utf8(name).unwrap()));
+            let mut server = TcpStream::connect(target).await.unwrap();
+            stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await.unwrap();
+            tokio::spawn(async move { copy_bidirectional(&mut stream, &mut server).await });
+        }
+    });
+    (address, log)
+}
+
+/// Skips `skipped` bytes, then reads a length and that many bytes.
+async fn read_counted(stream: &mut TcpStream, skipped: usize) -> Vec<u8> {
+    let mut skip = vec![0; skipped];
+    stream.read_exact(&mut skip).await.unwrap();
+    let mut bytes = vec![0; stream.read_u8().await.unwrap().into()];
+    stream.read_exact(&mut bytes).await.unwrap();
+    bytes
 }
 
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, script: Script, log: Arc<Mutex<Vec<Request>>>) {

@@ -1,0 +1,51 @@
+//! Errors by what they are about, for exit codes: every variant of [`RegistryError`] has one [`Kind`].
+
+use super::error::RegistryError;
+
+/// What an error is about, for exit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Bytes are not what their name promises.
+    Integrity,
+    /// Something asked for does not exist.
+    NotFound,
+    /// Credentials are missing, wrong or unreadable.
+    Access,
+    /// The line, or what stands at its end.
+    Network,
+    /// What sealift was told: a CA file, a proxy, a host name.
+    Setup,
+}
+
+impl RegistryError {
+    /// What the error is about.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::NotFound { .. } => Kind::NotFound,
+            Self::AccessDenied { .. }
+            | Self::TokenRefused { .. }
+            | Self::UnknownChallenge { .. }
+            | Self::PlainHttpRealm { .. }
+            | Self::CredentialFile { .. }
+            | Self::CredentialHelper { .. } => Kind::Access,
+            Self::Unreachable { .. }
+            | Self::Interrupted { .. }
+            | Self::RateLimited { .. }
+            | Self::ServerError { .. }
+            | Self::WebPage { .. }
+            | Self::UnexpectedStatus { .. }
+            | Self::BadRedirect { .. }
+            | Self::RedirectLoop { .. }
+            | Self::BadHeader { .. }
+            | Self::RangeIgnored { .. }
+            | Self::NoToken { .. } => Kind::Network,
+            Self::DigestMismatch { .. } | Self::WrongLength { .. } | Self::ManifestTooLarge { .. } => {
+                Kind::Integrity
+            }
+            Self::CaFile { .. }
+            | Self::BadProxy { .. }
+            | Self::BadInsecureHost { .. }
+            | Self::ClientSetup(_) => Kind::Setup,
+        }
+    }
+}
