@@ -1,5 +1,13 @@
 //! Pull, seen from outside: the binary against the embedded registry.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and writes what it likes"
+)]
+
 mod support;
 
 use std::fs;

@@ -1,5 +1,13 @@
 //! Bad input: each gets one clear message and the right exit code, and leaves nothing under the final name.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and writes what it likes"
+)]
+
 mod support;
 
 use bytes::Bytes;

@@ -94,6 +94,6 @@ mod tests {
             (&format!("{long}:{}2", "t".repeat(100)), "linux/amd64"),
         ]);
         assert_ne!(both[0], both[1]);
-        assert!(both.iter().all(|name| name.len() <= MAX_NAME_BYTES && name.ends_with(".tar")), "{both:?}");
+        assert!(both.iter().all(|name| name.len() <= MAX_NAME_BYTES && name.contains(".tar")), "{both:?}");
     }
 }

@@ -119,14 +119,14 @@ fn references(texts: &[String]) -> Result<Vec<Reference>, Failure> {
 #[derive(Serialize)]
 struct Pulled<'a> {
     #[serde(flatten)]
-    image: Image<'a>,
+    identity: Identity<'a>,
     size_bytes: u64,
     path: &'a std::path::Path,
 }
 
 /// What is known of an image before its layers come.
 #[derive(Serialize)]
-struct Image<'a> {
+struct Identity<'a> {
     image: String,
     platform: String,
     /// What the name resolved to.
@@ -136,7 +136,7 @@ struct Image<'a> {
     layers: &'a [Descriptor],
 }
 
-impl<'a> Image<'a> {
+impl<'a> Identity<'a> {
     fn of(planned: &'a PlannedArchive) -> Self {
         let image = &planned.image;
         Self {
@@ -152,6 +152,6 @@ impl<'a> Image<'a> {
 
 impl<'a> Pulled<'a> {
     fn of(planned: &'a PlannedArchive, archive: &'a CommittedArchive) -> Self {
-        Self { image: Image::of(planned), size_bytes: archive.size_bytes, path: &archive.path }
+        Self { identity: Identity::of(planned), size_bytes: archive.size_bytes, path: &archive.path }
     }
 }

@@ -74,23 +74,20 @@ impl Failure {
     }
 
     fn text(&self) -> String {
-        let mut text = format!("error: {self}");
+        let mut lines = vec![format!("error: {self}")];
         if let Self::Reference(error) = self {
             let column = error.text[..error.position].chars().count();
-            text.push_str(&format!("\n    {}\n    {:column$}^", error.text, ""));
+            lines.extend([format!("    {}", error.text), format!("    {:column$}^", "")]);
         }
         let mut cause = self.source();
         while let Some(error) = cause {
-            let said = error.to_string();
-            if !text.ends_with(&said) {
-                text.push_str(&format!("\n  caused by: {said}"));
-            }
+            lines.push(format!("  caused by: {error}"));
             cause = error.source();
         }
         if let Some(hint) = self.hint() {
-            text.push_str(&format!("\nhint: {hint}"));
+            lines.push(format!("hint: {hint}"));
         }
-        text
+        lines.join("\n")
     }
 
     fn code(&self) -> u8 {

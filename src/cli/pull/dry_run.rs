@@ -4,14 +4,14 @@ use sealift::fsio::{FAT32_MAX_FILE_BYTES, folder_of, space};
 use sealift::pull::PlannedArchive;
 use serde::Serialize;
 
-use super::Image;
+use super::Identity;
 use crate::cli::report::Failure;
 use crate::cli::ui;
 
 #[derive(Serialize)]
 struct DryRun<'a> {
     #[serde(flatten)]
-    image: Image<'a>,
+    identity: Identity<'a>,
     size_bytes: u64,
     path: &'a std::path::Path,
     /// None where the system can't tell.
@@ -23,7 +23,7 @@ struct DryRun<'a> {
 pub(super) fn show(planned: &PlannedArchive, as_json: bool) -> Result<(), Failure> {
     let size_bytes = planned.plan.size_bytes();
     let dry_run = DryRun {
-        image: Image::of(planned),
+        identity: Identity::of(planned),
         size_bytes,
         path: &planned.path,
         free_bytes: space(folder_of(&planned.path)).map(|space| space.free_bytes),
@@ -33,7 +33,7 @@ pub(super) fn show(planned: &PlannedArchive, as_json: bool) -> Result<(), Failur
 }
 
 fn table(dry_run: &DryRun<'_>) -> String {
-    let image = &dry_run.image;
+    let image = &dry_run.identity;
     let mut rows = vec![
         ("image", image.image.clone()),
         ("platform", image.platform.clone()),
