@@ -92,6 +92,7 @@ macro_rules! loads {
 loads!(image_built_by_docker, DEBIAN);
 loads!(image_built_by_buildah, FILESYSTEM);
 loads!(image_from_an_index, PLATFORMS);
+loads!(image_from_a_docker_manifest_list, MANIFEST_LIST);
 loads!(image_of_sixty_layers, SIXTY_LAYERS);
 loads!(image_with_repeated_and_empty_layers, REPEATED_LAYERS);
 loads!(image_without_layers, NO_LAYERS);

@@ -10,6 +10,7 @@ mod as_typed;
 mod basic_access;
 mod command;
 mod containerd;
+mod demo;
 mod docker;
 mod hub;
 mod images;

@@ -27,7 +27,8 @@ fn file_in(archive: &Path, path: &str) -> String {
     output_of(Command::new("tar").args(["--extract", "--to-stdout", "--file"]).arg(archive).arg(path))
 }
 
-fn json_in(archive: &Path, path: &str) -> Value {
+/// A JSON file of the archive.
+pub(crate) fn json_in(archive: &Path, path: &str) -> Value {
     serde_json::from_str(&file_in(archive, path)).unwrap()
 }
 

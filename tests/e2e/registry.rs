@@ -13,6 +13,8 @@ use crate::session::session;
 
 pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+pub(crate) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub(crate) const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
@@ -108,12 +110,7 @@ pub(crate) fn push_manifest(repository: &str, reference: &str, media_type: &str,
 pub(crate) fn manifest(repository: &str, reference: &str) -> Document {
     RUNTIME.block_on(async {
         let mut request = CLIENT.get(address(repository, &format!("manifests/{reference}")));
-        for media_type in [
-            DOCKER_MANIFEST,
-            OCI_MANIFEST,
-            OCI_INDEX,
-            "application/vnd.docker.distribution.manifest.list.v2+json",
-        ] {
+        for media_type in [DOCKER_MANIFEST, DOCKER_LIST, OCI_MANIFEST, OCI_INDEX] {
             request = request.header(ACCEPT, media_type);
         }
         let response = succeeded(request.send().await).await;

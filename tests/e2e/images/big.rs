@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::to_vec;
 
-use super::by_hand::{config, descriptor, oci_manifest};
+use super::by_hand::{OCI, config, descriptor, manifest};
 use super::{Image, TAG};
 use crate::command::output_of;
 use crate::layer::{Layer, LayerBuilder, OCI_LAYER};
@@ -36,7 +36,7 @@ pub(super) fn push() -> Image {
     let config =
         to_vec(&config("amd64", &[base, big], &["/bin/busybox", "stat", "-c", "%s", "/big"])).unwrap();
     let config_digest = push_blob(repository, &config);
-    let manifest = oci_manifest(&descriptor(OCI_CONFIG, &config_digest, config.len()), &layers);
+    let manifest = manifest(&OCI, &descriptor(OCI_CONFIG, &config_digest, config.len()), &layers);
     push_manifest(repository, TAG, OCI_MANIFEST, &manifest);
     Image::new(repository, "2200000000\n")
 }

@@ -2,7 +2,7 @@
 
 use serde_json::to_vec;
 
-use super::by_hand::{config, push};
+use super::by_hand::{OCI, config, push};
 use super::{Image, TAG};
 use crate::layer::{Layer, LayerBuilder};
 
@@ -14,7 +14,7 @@ pub(super) fn push_sixty() -> Image {
     let layers: Vec<Layer> =
         std::iter::once(LayerBuilder::busybox(repository).gzip()).chain(numbered).collect();
     let config = config("amd64", &layers, &["/bin/cat", "/number"]);
-    push(repository, Some(TAG), &to_vec(&config).unwrap(), &layers);
+    push(&OCI, repository, Some(TAG), &to_vec(&config).unwrap(), &layers);
     Image::new(repository, "59")
 }
 
@@ -39,7 +39,7 @@ pub(super) fn push_repeated() -> Image {
         empty,
     ];
     let config = config("amd64", &layers, &["/bin/cat", "/word"]);
-    push(repository, Some(TAG), &to_vec(&config).unwrap(), &layers);
+    push(&OCI, repository, Some(TAG), &to_vec(&config).unwrap(), &layers);
     Image::new(repository, "second")
 }
 
@@ -47,7 +47,7 @@ pub(super) fn push_repeated() -> Image {
 pub(super) fn push_none() -> Image {
     let repository = "e2e/no-layers";
     let config = config("amd64", &[], &["/nothing"]);
-    push(repository, Some(TAG), &to_vec(&config).unwrap(), &[]);
+    push(&OCI, repository, Some(TAG), &to_vec(&config).unwrap(), &[]);
     Image { command: None, ..Image::new(repository, "") }
 }
 
@@ -64,7 +64,7 @@ pub(super) fn push_config_bytes() -> Image {
 "#,
         layers[0].diff_id
     );
-    push(repository, Some(TAG), config.as_bytes(), &layers);
+    push(&OCI, repository, Some(TAG), config.as_bytes(), &layers);
     Image::new(repository, "Grüße <&> 世界\n")
 }
 
@@ -78,6 +78,6 @@ pub(crate) fn push_small(repository: &str, tag: &str) -> String {
         LayerBuilder::new().file("says", 0o644, says.as_bytes()).gzip(),
     ];
     let config = config("amd64", &layers, &["/bin/cat", "/says"]);
-    push(repository, Some(tag), &to_vec(&config).unwrap(), &layers);
+    push(&OCI, repository, Some(tag), &to_vec(&config).unwrap(), &layers);
     says
 }

@@ -5,6 +5,7 @@ mod by_hand;
 mod debian;
 mod filesystem;
 mod layers;
+mod manifest_list;
 mod platforms;
 
 use std::path::{Path, PathBuf};
@@ -63,6 +64,7 @@ impl Image {
 pub(crate) static DEBIAN: LazyLock<Image> = LazyLock::new(debian::push);
 pub(crate) static FILESYSTEM: LazyLock<Image> = LazyLock::new(filesystem::push);
 pub(crate) static PLATFORMS: LazyLock<Image> = LazyLock::new(|| push_platforms("e2e/platforms"));
+pub(crate) static MANIFEST_LIST: LazyLock<Image> = LazyLock::new(manifest_list::push);
 pub(crate) static SIXTY_LAYERS: LazyLock<Image> = LazyLock::new(layers::push_sixty);
 pub(crate) static REPEATED_LAYERS: LazyLock<Image> = LazyLock::new(layers::push_repeated);
 pub(crate) static NO_LAYERS: LazyLock<Image> = LazyLock::new(layers::push_none);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json, to_vec};
 
-use super::by_hand::{self, config, descriptor, oci_manifest};
+use super::by_hand::{self, config, descriptor};
 use super::{Image, TAG};
 use crate::layer::LayerBuilder;
 use crate::registry::{OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, digest_of, push_blob, push_manifest};
@@ -32,7 +32,7 @@ fn push_platform(repository: &str, platform: Value) -> Value {
     if let Some(variant) = platform.get("variant") {
         config["variant"] = variant.clone();
     }
-    let mut manifest = by_hand::push(repository, None, &to_vec(&config).unwrap(), &layers);
+    let mut manifest = by_hand::push(&by_hand::OCI, repository, None, &to_vec(&config).unwrap(), &layers);
     manifest["platform"] = platform;
     manifest
 }
@@ -48,7 +48,8 @@ fn push_attestation(repository: &str, subject: &Value) -> Value {
     }))
     .unwrap();
     let config_digest = push_blob(repository, &config);
-    let manifest = oci_manifest(
+    let manifest = by_hand::manifest(
+        &by_hand::OCI,
         &descriptor(OCI_CONFIG, &config_digest, config.len()),
         &[descriptor("application/vnd.in-toto+json", &statement_digest, statement.len())],
     );
