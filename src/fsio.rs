@@ -125,8 +125,11 @@ impl PartialFile {
     /// Creates `<target>.partial`, locked and empty, with `size_bytes` of disk set aside for it.
     pub fn create(target: &Path, size_bytes: u64) -> Result<Self, FileError> {
         check_folder(folder_of(target))?;
-        if target.is_dir() {
-            return Err(FileError::IsAFolder(target.to_owned()));
+        match std::fs::metadata(target) {
+            Ok(found) if found.is_dir() => return Err(FileError::IsAFolder(target.to_owned())),
+            // A rename would replace `/dev/null` itself.
+            Ok(found) if !found.is_file() => return Err(FileError::NotAFile(target.to_owned())),
+            _ => {}
         }
         let mut name = OsString::from(target);
         name.push(".partial");
@@ -316,9 +319,11 @@ mod tests {
         assert!(matches!(create("huge.tar", 1 << 60), FileError::NoSpace { .. }));
         #[cfg(unix)]
         {
+            let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
+            assert!(matches!(create("socket", 1), FileError::NotAFile(_)));
             std::os::unix::fs::symlink("/etc/hostname", folder.path().join("link.tar.partial")).unwrap();
             assert!(matches!(create("link.tar", 1), FileError::Io { .. }));
         }
-        assert_eq!(names(folder.path()).len(), 2);
+        assert_eq!(names(folder.path()), ["link.tar.partial", "socket", "taken.tar"]);
     }
 }

@@ -29,7 +29,7 @@ enum Action {
 pub(super) fn run(arguments: &Arguments, origin: &Origin, environment: &Environment) -> Result<(), Failure> {
     match arguments.action {
         Action::Show => {
-            let config = Config::load(origin)?;
+            let config = Config::load(origin, environment)?;
             ui::data(&serde_json::to_string_pretty(&config).map_err(|error| Failure::Other(error.into()))?)
         }
         Action::Init => {

@@ -19,8 +19,9 @@ const MAX_PASSWORD_BYTES: u64 = 64 << 10;
 #[derive(Args)]
 #[command(next_help_heading = "Registry options")]
 pub(super) struct ConnectionArguments {
-    /// User name for the registry; the password comes from stdin or $SEALIFT_PASSWORD
-    #[arg(short, long, value_name = "USER", env = "SEALIFT_USERNAME")]
+    /// User name for the registry [env: SEALIFT_USERNAME]; the password comes from stdin or
+    /// $SEALIFT_PASSWORD
+    #[arg(short, long, value_name = "USER")]
     username: Option<String>,
     /// Read the password from stdin
     #[arg(long)]
@@ -55,7 +56,8 @@ impl ConnectionArguments {
     }
 
     fn credential(&self, context: &Context) -> Result<Option<Credential>, Failure> {
-        let Some(username) = self.username.clone().filter(|username| !username.is_empty()) else {
+        let username = self.username.as_deref().or_else(|| context.environment.text("SEALIFT_USERNAME"));
+        let Some(username) = username.map(str::to_owned) else {
             return if self.password_stdin {
                 Err(Failure::Usage("--password-stdin goes with -u USER"))
             } else {

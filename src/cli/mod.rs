@@ -3,6 +3,8 @@
 //! Only the binary has this module, so the library can't print or draw. [`ui`] is stdout (data) and stderr (talk),
 //! [`progress`] draws the library's events, [`report`] turns an error into text, hint and exit code.
 
+#![allow(clippy::doc_markdown, reason = "doc comments of arguments are help text")]
+
 mod config;
 mod connection;
 mod demo;
@@ -24,8 +26,8 @@ use report::Failure;
 #[derive(Parser)]
 #[command(version, max_term_width = 100, arg_required_else_help = true)]
 struct Arguments {
-    /// Read settings from FILE instead of the user's config.json
-    #[arg(long, global = true, value_name = "FILE", env = "SEALIFT_CONFIG")]
+    /// Read settings from FILE instead of the user's config.json [env: SEALIFT_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
@@ -56,8 +58,12 @@ pub(crate) fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<(), Failure> {
     let environment = Environment::of_process();
     let origin = Origin::choose(arguments.config.as_deref(), &environment);
-    let context =
-        || Ok::<_, Failure>(Context { config: Config::load(&origin)?, environment: environment.clone() });
+    let context = || {
+        Ok::<_, Failure>(Context {
+            config: Config::load(&origin, &environment)?,
+            environment: environment.clone(),
+        })
+    };
     match arguments.command {
         Command::Pull(command) => until_interrupted(pull::run(command, context()?)),
         Command::Demo(command) => until_interrupted(demo::run(command, context()?)),

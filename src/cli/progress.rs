@@ -62,7 +62,7 @@ impl Reporter for JsonLines {
                        "platform": platform.to_string()})
             }
             Event::FillStarted { path, blobs, blob_bytes } => {
-                json!({"event": "fill_started", "path": path, "blobs": blobs, "blob_bytes": blob_bytes})
+                json!({"event": "fill_started", "path": path.display().to_string(), "blobs": blobs, "blob_bytes": blob_bytes})
             }
             Event::BlobStarted { digest, size_bytes } => {
                 json!({"event": "blob_started", "digest": digest, "size_bytes": size_bytes})
@@ -71,9 +71,11 @@ impl Reporter for JsonLines {
                 json!({"event": "blob_progressed", "digest": digest, "bytes": bytes})
             }
             Event::BlobVerified { digest } => json!({"event": "blob_verified", "digest": digest}),
-            Event::CommitStarted { path } => json!({"event": "commit_started", "path": path}),
+            Event::CommitStarted { path } => {
+                json!({"event": "commit_started", "path": path.display().to_string()})
+            }
             Event::Committed { path, size_bytes } => {
-                json!({"event": "committed", "path": path, "size_bytes": size_bytes})
+                json!({"event": "committed", "path": path.display().to_string(), "size_bytes": size_bytes})
             }
             Event::Warning(warning) => json!({"event": "warning", "text": warning.to_string()}),
             _ => return,

@@ -26,16 +26,17 @@ pub(super) struct Arguments {
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
     /// Write to this file; a folder, or a name that ends in a slash, takes files of the default name
+    /// [env: SEALIFT_OUTPUT]
     #[arg(short, long, value_name = "FILE|DIR/")]
     output: Option<PathBuf>,
-    /// Platform to pull
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]", env = "SEALIFT_PLATFORM")]
+    /// Platform to pull [env: SEALIFT_PLATFORM]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<String>,
     /// Architecture to pull, for short: `--arch arm64` is `--platform linux/arm64`
     #[arg(short, long, value_name = "ARCH", conflicts_with = "platform")]
     arch: Option<String>,
-    /// Blobs fetched at the same time, 1 to 64
-    #[arg(long, value_name = "N", env = "SEALIFT_CONNECTIONS", value_parser = clap::value_parser!(u8).range(1..=64))]
+    /// Blobs fetched at the same time, 1 to 64 [env: SEALIFT_CONNECTIONS]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     connections: Option<u8>,
     /// Show what would be fetched and written, to the byte, and stop
     #[arg(long)]
@@ -121,7 +122,7 @@ struct Pulled<'a> {
     #[serde(flatten)]
     identity: Identity<'a>,
     size_bytes: u64,
-    path: &'a std::path::Path,
+    path: String,
 }
 
 /// What is known of an image before its layers come.
@@ -152,6 +153,10 @@ impl<'a> Identity<'a> {
 
 impl<'a> Pulled<'a> {
     fn of(planned: &'a PlannedArchive, archive: &'a CommittedArchive) -> Self {
-        Self { identity: Identity::of(planned), size_bytes: archive.size_bytes, path: &archive.path }
+        Self {
+            identity: Identity::of(planned),
+            size_bytes: archive.size_bytes,
+            path: archive.path.display().to_string(),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! stdout is data, stderr is talk.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -23,7 +24,16 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
 
 /// Says one line to the person. Nobody listening is no reason to stop.
 pub(super) fn talk(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    let _ = writeln!(io::stderr().lock(), "{}", printable(line));
+}
+
+/// Text that may hold foreign words, without what would steer a terminal.
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| c.is_control() && c != '\n';
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    text.chars().flat_map(|c| if steers(c) { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 /// A size as people read it.
@@ -45,6 +55,12 @@ pub(super) fn shell_word(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn foreign_words_do_not_steer_the_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\r\nc\u{9b}"), "a\\u{1b}[2Jb\\r\nc\\u{9b}");
+        assert!(matches!(printable("naïve\n"), Cow::Borrowed(_)));
+    }
 
     #[test]
     fn paths_are_quoted_where_a_shell_needs_it() {

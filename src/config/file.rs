@@ -1,5 +1,6 @@
 //! config.json: the shipped one, and the user's over it.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -10,8 +11,8 @@ use crate::image::Platform;
 
 /// The shipped defaults.
 pub const SHIPPED: &str = include_str!("../../config.json");
-/// More connections than this help nobody and annoy registries.
-const MAX_CONNECTIONS: usize = 64;
+/// More connections help nobody and annoy registries.
+const CONNECTIONS: RangeInclusive<usize> = 1..=64;
 /// No configuration is larger.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
@@ -73,12 +74,20 @@ pub enum ConfigError {
         nearest: String,
     },
     /// A value out of its range.
-    #[error("{}: `connections` is {found}; it goes from 1 to {MAX_CONNECTIONS}", .path.display())]
+    #[error("{}: `connections` is {found}; it goes from 1 to 64", .path.display())]
     Connections {
         /// The file.
         path: PathBuf,
         /// The value.
         found: usize,
+    },
+    /// An environment variable with a value that means nothing.
+    #[error("the environment variable {name} is not {expected}")]
+    Variable {
+        /// The variable.
+        name: &'static str,
+        /// What it has to be.
+        expected: &'static str,
     },
 }
 
@@ -103,21 +112,33 @@ impl Origin {
 }
 
 impl Config {
-    /// Reads the shipped settings and `origin`'s over them.
-    pub fn load(origin: &Origin) -> Result<Self, ConfigError> {
-        let (path, text) = match origin {
-            Origin::Shipped => return Self::overlay(Path::new("config.json"), "{}"),
-            Origin::Named(path) | Origin::User(path) => (path, read(path)),
-        };
-        match text {
-            Ok(text) => Self::overlay(path, &text),
-            Err(error)
-                if matches!(origin, Origin::User(_)) && error.kind() == std::io::ErrorKind::NotFound =>
-            {
-                Self::overlay(path, "{}")
+    /// The shipped settings, `origin`'s over them, the environment's over both.
+    pub fn load(origin: &Origin, environment: &Environment) -> Result<Self, ConfigError> {
+        let config = match origin {
+            Origin::Shipped => Self::overlay(Path::new("config.json"), "{}"),
+            Origin::User(path) if !path.exists() => Self::overlay(path, "{}"),
+            Origin::User(path) | Origin::Named(path) => {
+                let text = read(path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+                Self::overlay(path, &text)
             }
-            Err(source) => Err(ConfigError::Read { path: path.clone(), source }),
+        };
+        config?.under(environment)
+    }
+
+    /// These settings with the environment's over them.
+    fn under(mut self, environment: &Environment) -> Result<Self, ConfigError> {
+        let bad = |name, expected| ConfigError::Variable { name, expected };
+        if let Some(text) = environment.text("SEALIFT_PLATFORM") {
+            self.platform = Some(text.parse().map_err(|_| bad("SEALIFT_PLATFORM", "`os/arch[/variant]`"))?);
         }
+        if let Some(text) = environment.text("SEALIFT_CONNECTIONS") {
+            let count = text.parse().ok().filter(|count| CONNECTIONS.contains(count));
+            self.connections = count.ok_or(bad("SEALIFT_CONNECTIONS", "a number from 1 to 64"))?;
+        }
+        if let Some(path) = environment.path("SEALIFT_OUTPUT") {
+            self.output = path;
+        }
+        Ok(self)
     }
 
     /// The shipped settings with the keys of `text`, which stands in `path`, over them.
@@ -133,7 +154,7 @@ impl Config {
             settings.insert(key, value);
         }
         let mut config: Self = serde_json::from_value(Value::Object(settings)).map_err(invalid)?;
-        if !(1..=MAX_CONNECTIONS).contains(&config.connections) {
+        if !CONNECTIONS.contains(&config.connections) {
             return Err(ConfigError::Connections { path: path.to_owned(), found: config.connections });
         }
         if let Some(folder) = path.parent() {
@@ -208,6 +229,28 @@ mod tests {
     fn values_out_of_range_are_errors() {
         for bad in [r#"{"connections":0}"#, r#"{"connections":-1}"#, r#"{"platform":"amd64"}"#, "[]", ""] {
             assert!(overlay(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_environment_goes_over_the_file_and_an_empty_variable_is_none() {
+        let under = |pairs: &[(&str, &str)]| {
+            overlay(r#"{"connections":4}"#).unwrap().under(&pairs.iter().copied().collect())
+        };
+        let set = under(&[
+            ("SEALIFT_CONNECTIONS", "2"),
+            ("SEALIFT_PLATFORM", "linux/arm"),
+            ("SEALIFT_OUTPUT", "/x"),
+        ])
+        .unwrap();
+        assert_eq!((set.connections, set.output), (2, PathBuf::from("/x")));
+        assert_eq!(set.platform.unwrap().to_string(), "linux/arm/v7");
+        assert_eq!(
+            under(&[("SEALIFT_CONNECTIONS", ""), ("SEALIFT_PLATFORM", "")]).unwrap(),
+            under(&[]).unwrap()
+        );
+        for bad in [("SEALIFT_CONNECTIONS", "0"), ("SEALIFT_PLATFORM", "arm")] {
+            assert!(matches!(under(&[bad]), Err(ConfigError::Variable { name, .. }) if name == bad.0));
         }
     }
 

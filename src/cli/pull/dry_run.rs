@@ -13,7 +13,7 @@ struct DryRun<'a> {
     #[serde(flatten)]
     identity: Identity<'a>,
     size_bytes: u64,
-    path: &'a std::path::Path,
+    path: String,
     /// None where the system can't tell.
     free_bytes: Option<u64>,
     fits_fat32: bool,
@@ -25,11 +25,11 @@ pub(super) fn show(planned: &PlannedArchive, as_json: bool) -> Result<(), Failur
     let dry_run = DryRun {
         identity: Identity::of(planned),
         size_bytes,
-        path: &planned.path,
+        path: planned.path.display().to_string(),
         free_bytes: space(folder_of(&planned.path)).map(|space| space.free_bytes),
         fits_fat32: size_bytes <= FAT32_MAX_FILE_BYTES,
     };
-    if as_json { ui::json(&dry_run) } else { ui::data(&table(&dry_run)) }
+    if as_json { ui::json(&dry_run) } else { ui::data(&ui::printable(&table(&dry_run))) }
 }
 
 fn table(dry_run: &DryRun<'_>) -> String {
@@ -47,7 +47,7 @@ fn table(dry_run: &DryRun<'_>) -> String {
     let free = dry_run.free_bytes.map(|free| format!("{}: {}", ui::size(free), fits_disk(free)));
     let fat32 = if dry_run.fits_fat32 { "fits" } else { "too large: a file there has at most 4 GiB" };
     rows.extend([
-        ("file", dry_run.path.display().to_string()),
+        ("file", dry_run.path.clone()),
         ("size", format!("{} bytes ({})", dry_run.size_bytes, ui::size(dry_run.size_bytes))),
         ("free space", free.unwrap_or_else(|| "unknown".into())),
         ("FAT32", fat32.into()),
