@@ -1,7 +1,8 @@
 //! Files that appear whole or not at all: written as `<name>.partial`, fsynced, renamed.
 //!
-//! The partial file is locked while it is written, so two sealifts never write one output; what a killed run left is
-//! taken over. Nothing else in sealift creates a file under its final name.
+//! The partial file is created anew and locked while it is written, so two sealifts never write one output; what a
+//! killed run left is removed. Before the rename it is made sure that the name is still this file's. Nothing else in
+//! sealift creates a file under its final name.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -9,6 +10,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// The extension of a file that isn't whole.
+const PARTIAL: &str = "partial";
 /// The largest file FAT32 holds.
 pub const FAT32_MAX_FILE_BYTES: u64 = (4 << 30) - 1;
 
@@ -27,6 +30,15 @@ pub enum FileError {
     /// What stands there is neither file nor folder.
     #[error("{} is not a regular file", .0.display())]
     NotAFile(PathBuf),
+    /// The name is one that unfinished files have.
+    #[error("{} ends in .{PARTIAL}, as unfinished files do", .0.display())]
+    ReservedName(PathBuf),
+    /// The partial file was removed or replaced while it was written.
+    #[error("{} was removed or replaced by another program", .0.display())]
+    Taken(PathBuf),
+    /// A partial file on a file system that can't tell whether somebody writes it.
+    #[error("{} is there already, and this file system can't tell whether it is in use", .0.display())]
+    LeftOver(PathBuf),
     /// Another process writes this output.
     #[error("another sealift is writing {}", .0.display())]
     Locked(PathBuf),
@@ -82,15 +94,43 @@ pub fn space(folder: &Path) -> Option<Space> {
     #[cfg(target_os = "linux")]
     {
         const MSDOS_SUPER_MAGIC: u64 = 0x4d44;
-        let system = rustix::fs::statfs(folder).ok()?;
-        let block_bytes = u64::try_from(system.f_bsize).ok()?;
-        let is_fat = u64::try_from(system.f_type).is_ok_and(|kind| kind == MSDOS_SUPER_MAGIC);
-        Some(Space { free_bytes: system.f_bavail.saturating_mul(block_bytes), is_fat })
+        let room = rustix::fs::statvfs(folder).ok()?;
+        let kind = rustix::fs::statfs(folder).ok()?.f_type;
+        let is_fat = u64::try_from(kind).is_ok_and(|kind| kind == MSDOS_SUPER_MAGIC);
+        Some(Space { free_bytes: room.f_bavail.saturating_mul(room.f_frsize), is_fat })
     }
     #[cfg(not(target_os = "linux"))]
     {
         let _ = folder;
         None
+    }
+}
+
+/// Will files of these sizes fit beside `path`, the first of them? What a file system can't tell is no objection.
+pub fn check_room(path: &Path, sizes_bytes: &[u64]) -> Result<(), FileError> {
+    let Some(space) = space(folder_of(path)) else { return Ok(()) };
+    let path = path.to_owned();
+    if let Some(&needed_bytes) = sizes_bytes.iter().find(|&&size| space.is_fat && size > FAT32_MAX_FILE_BYTES)
+    {
+        return Err(FileError::TooLargeForFat32 { path, needed_bytes });
+    }
+    let needed_bytes = sizes_bytes.iter().fold(0, |sum: u64, size| sum.saturating_add(*size));
+    if needed_bytes > space.free_bytes {
+        return Err(FileError::NoSpace { path, needed_bytes, free_bytes: space.free_bytes });
+    }
+    Ok(())
+}
+
+/// Can a file be put under this name? Only files are replaced: a rename would replace `/dev/null` itself.
+pub fn check_target(target: &Path) -> Result<(), FileError> {
+    check_folder(folder_of(target))?;
+    if target.extension().is_some_and(|extension| extension == PARTIAL) {
+        return Err(FileError::ReservedName(target.to_owned()));
+    }
+    match std::fs::metadata(target) {
+        Ok(found) if found.is_dir() => Err(FileError::IsAFolder(target.to_owned())),
+        Ok(found) if !found.is_file() => Err(FileError::NotAFile(target.to_owned())),
+        _ => Ok(()),
     }
 }
 
@@ -122,36 +162,24 @@ pub struct PartialFile {
 }
 
 impl PartialFile {
-    /// Creates `<target>.partial`, locked and empty, with `size_bytes` of disk set aside for it.
+    /// Creates `<target>.partial`, locked and empty, with `size_bytes` of disk set aside for it. Where `target` is a
+    /// link, it is the file it leads to that will be replaced.
     pub fn create(target: &Path, size_bytes: u64) -> Result<Self, FileError> {
-        check_folder(folder_of(target))?;
-        match std::fs::metadata(target) {
-            Ok(found) if found.is_dir() => return Err(FileError::IsAFolder(target.to_owned())),
-            // A rename would replace `/dev/null` itself.
-            Ok(found) if !found.is_file() => return Err(FileError::NotAFile(target.to_owned())),
-            _ => {}
-        }
-        let mut name = OsString::from(target);
-        name.push(".partial");
-        let partial = PathBuf::from(name);
-        let file = Arc::new(open_locked(&partial)?);
-        let created = Self { file, partial, target: target.to_owned(), committed: false };
-        created.file.set_len(0).map_err(FileError::io("write", &created.partial))?;
-        created.check_space(size_bytes)?;
+        check_target(target)?;
+        let target = if target.is_symlink() {
+            target.canonicalize().map_err(FileError::io("follow", target))?
+        } else {
+            target.to_owned()
+        };
+        let mut partial = OsString::from(&target);
+        partial.push(".");
+        partial.push(PARTIAL);
+        let partial = PathBuf::from(partial);
+        check_room(&target, &[size_bytes])?;
+        let file = Arc::new(create_locked(&partial, &target)?);
+        let created = Self { file, partial, target, committed: false };
         created.allocate(size_bytes)?;
         Ok(created)
-    }
-
-    fn check_space(&self, needed_bytes: u64) -> Result<(), FileError> {
-        let Some(space) = space(folder_of(&self.target)) else { return Ok(()) };
-        let path = self.target.clone();
-        if space.is_fat && needed_bytes > FAT32_MAX_FILE_BYTES {
-            return Err(FileError::TooLargeForFat32 { path, needed_bytes });
-        }
-        if needed_bytes > space.free_bytes {
-            return Err(FileError::NoSpace { path, needed_bytes, free_bytes: space.free_bytes });
-        }
-        Ok(())
     }
 
     fn allocate(&self, size_bytes: u64) -> Result<(), FileError> {
@@ -170,59 +198,102 @@ impl PartialFile {
         FileWriter { file: Arc::clone(&self.file), path: self.partial.clone() }
     }
 
-    /// Puts all bytes on disk and gives the file its name, replacing what was there.
+    /// Waits until the disk has all bytes.
+    pub fn sync(&self) -> Result<(), FileError> {
+        self.file.sync_all().map_err(FileError::io("write", &self.partial))
+    }
+
+    /// Gives the file its name, replacing what was there. It is [`sync`](Self::sync)ed before.
     pub fn commit(mut self) -> Result<PathBuf, FileError> {
-        self.file.sync_all().map_err(FileError::io("write", &self.partial))?;
+        if !self.has_its_name()? {
+            return Err(FileError::Taken(self.partial.clone()));
+        }
         std::fs::rename(&self.partial, &self.target).map_err(FileError::io("create", &self.target))?;
         self.committed = true;
         #[cfg(unix)]
         {
-            let folder = folder_of(&self.target);
             // The file is whole and has its name; a file system that can't sync folders doesn't change that.
-            let _ = File::open(folder).and_then(|folder| folder.sync_all());
+            let _ = File::open(folder_of(&self.target)).and_then(|folder| folder.sync_all());
         }
         Ok(self.target.clone())
+    }
+
+    /// False if the partial file was removed or replaced under us: then its name is another's.
+    fn has_its_name(&self) -> Result<bool, FileError> {
+        names_this_file(&self.partial, &self.file)
     }
 }
 
 impl Drop for PartialFile {
     fn drop(&mut self) {
-        if !self.committed {
-            // Nothing more can be done about a file that will not go; the next run takes it over.
+        if !self.committed && self.has_its_name().is_ok_and(|is_ours| is_ours) {
+            // Nothing more can be done about a file that will not go; the next run removes it.
             let _ = std::fs::remove_file(&self.partial);
         }
     }
 }
 
-/// Opens and locks `path`, as it stands under that name: a file that was renamed or removed between opening and
-/// locking belongs to somebody else.
-fn open_locked(path: &Path) -> Result<File, FileError> {
+/// Creates and locks a new file. What a dead run left under the name is removed, not written to: it may be a link to
+/// something else, or open elsewhere.
+fn create_locked(path: &Path, target: &Path) -> Result<File, FileError> {
     loop {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::OpenOptionsExt;
-            options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+        match OpenOptions::new().read(true).write(true).create_new(true).open(path) {
+            Ok(file) => {
+                match file.try_lock() {
+                    Ok(()) => {}
+                    Err(TryLockError::WouldBlock) => return Err(FileError::Locked(target.to_owned())),
+                    // Without locks there is still that only one of two can create the file.
+                    Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+                    Err(TryLockError::Error(error)) => return Err(FileError::io("lock", path)(error)),
+                }
+                if names_this_file(path, &file)? {
+                    return Ok(file);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => remove_left_over(path, target)?,
+            Err(error) => return Err(FileError::io("create", path)(error)),
         }
-        let file = options.open(path).map_err(FileError::io("create", path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(FileError::Locked(path.with_extension(""))),
-            // A file system without locks: nobody else can hold one either.
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
-            Err(TryLockError::Error(error)) => return Err(FileError::io("lock", path)(error)),
+    }
+}
+
+/// Removes the partial file of a run that is dead: one that lives holds its lock.
+fn remove_left_over(path: &Path, target: &Path) -> Result<(), FileError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    }
+    let file = match options.open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(FileError::io("open", path)(error)),
+    };
+    if !file.metadata().map_err(FileError::io("read", path))?.is_file() {
+        return Err(FileError::NotAFile(path.to_owned()));
+    }
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(FileError::Locked(target.to_owned())),
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+            return Err(FileError::LeftOver(path.to_owned()));
         }
-        let opened = file.metadata().map_err(FileError::io("read", path))?;
-        if !opened.is_file() {
-            return Err(FileError::NotAFile(path.to_owned()));
-        }
-        match std::fs::symlink_metadata(path) {
-            Ok(named) if is_same_file(&opened, &named) => return Ok(file),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(FileError::io("read", path)(error)),
-        }
+        Err(TryLockError::Error(error)) => return Err(FileError::io("lock", path)(error)),
+    }
+    if names_this_file(path, &file)? {
+        std::fs::remove_file(path).map_err(FileError::io("remove", path))?;
+    }
+    Ok(())
+}
+
+/// Is `file` still the one that `path` names?
+fn names_this_file(path: &Path, file: &File) -> Result<bool, FileError> {
+    let opened = file.metadata().map_err(FileError::io("read", path))?;
+    match std::fs::symlink_metadata(path) {
+        Ok(named) => Ok(is_same_file(&opened, &named)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(FileError::io("read", path)(error)),
     }
 }
 
@@ -245,6 +316,11 @@ pub struct FileWriter {
 }
 
 impl FileWriter {
+    /// True if both write to the same open file.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.file, &other.file)
+    }
+
     /// Writes all of `bytes` at `offset_bytes`.
     pub fn write_at(&self, bytes: &[u8], offset_bytes: u64) -> Result<(), FileError> {
         write_all_at(&self.file, bytes, offset_bytes).map_err(FileError::io("write", &self.path))
@@ -267,6 +343,7 @@ fn write_all_at(file: &File, mut bytes: &[u8], mut offset_bytes: u64) -> io::Res
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests put files where others would")]
 mod tests {
     use super::*;
 
@@ -288,25 +365,51 @@ mod tests {
         let partial = PartialFile::create(&target, 4).unwrap();
         partial.writer().write_at(b"data", 0).unwrap();
         assert_eq!(names(folder.path()), ["x.tar.partial"]);
+        partial.sync().unwrap();
         partial.commit().unwrap();
         assert_eq!(names(folder.path()), ["x.tar"]);
         assert_eq!(std::fs::read(&target).unwrap(), b"data");
     }
 
     #[test]
-    fn one_output_has_one_writer_and_a_dead_ones_rest_is_taken_over() {
+    fn one_output_has_one_writer_and_a_dead_ones_rest_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("x.tar");
         let first = PartialFile::create(&target, 4).unwrap();
         assert!(matches!(PartialFile::create(&target, 4), Err(FileError::Locked(path)) if path == target));
         drop(first);
-        std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(folder.path().join("x.tar.partial"))
-            .unwrap();
+        std::fs::write(folder.path().join("x.tar.partial"), "left over by a dead run").unwrap();
         PartialFile::create(&target, 4).unwrap().commit().unwrap();
         assert_eq!(std::fs::read(&target).unwrap(), [0; 4]);
+    }
+
+    #[test]
+    fn a_partial_file_that_was_replaced_is_neither_committed_nor_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, partial) = (folder.path().join("x.tar"), folder.path().join("x.tar.partial"));
+        let first = PartialFile::create(&target, 4).unwrap();
+        std::fs::remove_file(&partial).unwrap();
+        let second = PartialFile::create(&target, 4).unwrap();
+        assert!(matches!(first.commit(), Err(FileError::Taken(_))));
+        assert_eq!(names(folder.path()), ["x.tar.partial"], "the second's file is left alone");
+        second.writer().write_at(b"mine", 0).unwrap();
+        second.commit().unwrap();
+        assert_eq!(std::fs::read(&target).unwrap(), b"mine");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_a_planted_partial_file_leads_to_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, other) = (folder.path().join("x.tar"), folder.path().join("other.tar"));
+        std::fs::write(&other, "precious").unwrap();
+        std::fs::hard_link(&other, folder.path().join("x.tar.partial")).unwrap();
+        PartialFile::create(&target, 4).unwrap().commit().unwrap();
+        assert_eq!(std::fs::read(&other).unwrap(), b"precious");
+        std::os::unix::fs::symlink(&other, folder.path().join("link.tar")).unwrap();
+        PartialFile::create(&folder.path().join("link.tar"), 4).unwrap().commit().unwrap();
+        assert_eq!(std::fs::read(&other).unwrap(), [0; 4], "through a link, what it leads to is replaced");
+        assert!(folder.path().join("link.tar").is_symlink());
     }
 
     #[test]
@@ -316,6 +419,7 @@ mod tests {
         assert!(matches!(create("no/x.tar", 1), FileError::NoFolder(_)));
         std::fs::create_dir(folder.path().join("taken.tar")).unwrap();
         assert!(matches!(create("taken.tar", 1), FileError::IsAFolder(_)));
+        assert!(matches!(create("x.partial", 1), FileError::ReservedName(_)));
         assert!(matches!(create("huge.tar", 1 << 60), FileError::NoSpace { .. }));
         #[cfg(unix)]
         {

@@ -16,22 +16,21 @@ pub fn file_names(images: &[ResolvedImage]) -> Vec<String> {
 
 fn names_of(images: &[(&Reference, Platform)]) -> Vec<String> {
     let stems: Vec<String> = images.iter().map(|(reference, platform)| stem(reference, platform)).collect();
-    let mut uses: HashMap<&str, usize> = HashMap::new();
+    // Some disks take names that differ only in case for one.
+    let mut uses: HashMap<String, usize> = HashMap::new();
     for stem in &stems {
-        *uses.entry(stem).or_default() += 1;
+        *uses.entry(stem.to_ascii_lowercase()).or_default() += 1;
     }
     let name = |((reference, platform), stem): (&(&Reference, Platform), &String)| {
+        let room = MAX_NAME_BYTES - ".tar".len();
+        if stem.len() <= room && uses[&stem.to_ascii_lowercase()] == 1 {
+            return format!("{stem}.tar");
+        }
         let identity = Digest::of(format!("{reference} {platform}").as_bytes());
         let hash = &identity.hex()[..8];
-        let room = MAX_NAME_BYTES - ".tar".len();
-        if stem.len() > room {
-            // ASCII only, so any byte is a boundary.
-            format!("{}_{hash}.tar", &stem[..room - hash.len() - 1])
-        } else if uses[stem.as_str()] > 1 && stem.len() + 1 + hash.len() <= room {
-            format!("{stem}_{hash}.tar")
-        } else {
-            format!("{stem}.tar")
-        }
+        // ASCII only, so any byte is a boundary.
+        let kept = stem.len().min(room - 1 - hash.len());
+        format!("{}_{hash}.tar", &stem[..kept])
     };
     images.iter().zip(&stems).map(name).collect()
 }
@@ -52,6 +51,8 @@ fn stem(reference: &Reference, platform: &Platform) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn names(images: &[(&str, &str)]) -> Vec<String> {
@@ -87,13 +88,23 @@ mod tests {
     }
 
     #[test]
-    fn long_names_are_cut_and_told_apart() {
-        let long = format!("h.io/{}", "a".repeat(240));
-        let both = names(&[
-            (&format!("{long}:{}1", "t".repeat(100)), "linux/amd64"),
-            (&format!("{long}:{}2", "t".repeat(100)), "linux/amd64"),
-        ]);
-        assert_ne!(both[0], both[1]);
-        assert!(both.iter().all(|name| name.len() <= MAX_NAME_BYTES && name.contains(".tar")), "{both:?}");
+    fn names_that_differ_in_case_only_are_told_apart() {
+        let both = names(&[("x:V1", "linux/amd64"), ("x:v1", "linux/amd64")]);
+        assert_ne!(both[0].to_lowercase(), both[1].to_lowercase());
+    }
+
+    proptest! {
+        /// Of any length, names fit and are told apart.
+        #[test]
+        fn long_names_fit_and_are_told_apart(length in 190usize..245, tag in 1usize..100) {
+            let component = "a".repeat(length - 10);
+            let tag = "t".repeat(tag);
+            let references = [format!("h.io/p/q_{component}:{tag}"), format!("h.io/p_q/{component}:{tag}")];
+            let both = names(&[(&references[0], "linux/amd64"), (&references[1], "linux/amd64")]);
+            prop_assert_ne!(&both[0], &both[1]);
+            for name in &both {
+                prop_assert!(name.len() <= MAX_NAME_BYTES && name.strip_suffix(".tar").is_some(), "{}", name);
+            }
+        }
     }
 }

@@ -13,4 +13,4 @@ pub mod writer;
 
 pub use entry::{Content, Entry};
 pub use plan::{Plan, PlanError, PlannedBlob};
-pub use writer::{CommittedArchive, CompleteArchive, PartialArchive};
+pub use writer::{CommittedArchive, CompleteArchive, DurableArchive, PartialArchive};

@@ -1,4 +1,4 @@
-//! From a plan to a file: [`PartialArchive`] → [`CompleteArchive`] → a name.
+//! From a plan to a file: [`PartialArchive`] → [`CompleteArchive`] → [`DurableArchive`] → a name.
 //!
 //! The types carry the promise: only an archive whose every blob was verified in its own region becomes complete,
 //! and only a complete one can be committed.
@@ -43,11 +43,14 @@ impl PartialArchive {
 
     /// Holds the proofs against the plan: each planned blob was verified where the plan has it.
     pub fn complete(self, blobs: &[VerifiedBlob]) -> Result<CompleteArchive, Incomplete> {
-        let proofs: HashSet<_> =
-            blobs.iter().map(|blob| (blob.digest(), blob.size_bytes(), blob.offset_bytes())).collect();
+        let file = self.file.writer();
+        let proofs: HashSet<_> = blobs
+            .iter()
+            .filter_map(|blob| Some((blob.digest(), blob.size_bytes(), blob.offset_bytes_in(&file)?)))
+            .collect();
         let is_missing = |blob: &&PlannedBlob| {
             let descriptor = &blob.descriptor;
-            !proofs.contains(&(&descriptor.digest, descriptor.size_bytes, Some(blob.offset_bytes)))
+            !proofs.contains(&(&descriptor.digest, descriptor.size_bytes, blob.offset_bytes))
         };
         match self.plan.blobs().find(is_missing) {
             Some(blob) => Err(Incomplete(blob.descriptor.digest.clone())),
@@ -69,9 +72,22 @@ pub struct CompleteArchive {
 }
 
 impl CompleteArchive {
-    /// Puts the archive on disk for good and gives it its name. Blocks until the disk has it.
+    /// Waits until the disk has the archive. Blocks.
+    pub fn sync(self) -> Result<DurableArchive, FileError> {
+        self.file.sync()?;
+        Ok(DurableArchive(self))
+    }
+}
+
+/// A complete archive that outlives a power cut.
+#[derive(Debug)]
+pub struct DurableArchive(CompleteArchive);
+
+impl DurableArchive {
+    /// Gives the archive its name.
     pub fn commit(self) -> Result<CommittedArchive, FileError> {
-        Ok(CommittedArchive { path: self.file.commit()?, size_bytes: self.size_bytes })
+        let Self(CompleteArchive { size_bytes, file }) = self;
+        Ok(CommittedArchive { path: file.commit()?, size_bytes })
     }
 }
 

@@ -24,7 +24,7 @@ pub enum RegionError {
 
 impl RegionWriter {
     /// The region of `blob` that starts at `offset_bytes` of the file.
-    pub fn new(file: FileWriter, offset_bytes: u64, blob: &Descriptor) -> Self {
+    pub(crate) fn new(file: FileWriter, offset_bytes: u64, blob: &Descriptor) -> Self {
         Self { file, offset_bytes, verifier: Verifier::new(blob) }
     }
 
@@ -37,6 +37,6 @@ impl RegionWriter {
 
     /// The proof that the region holds the blob.
     pub fn finish(self) -> Result<VerifiedBlob, RegionError> {
-        Ok(self.verifier.finish()?.written_at(self.offset_bytes))
+        Ok(self.verifier.finish()?.written_to(self.file, self.offset_bytes))
     }
 }

@@ -1,5 +1,6 @@
 //! The check of every blob: exact size, then digest.
 
+use crate::fsio::FileWriter;
 use crate::image::{Descriptor, Digest, Hasher};
 
 /// Takes in a blob's bytes in order and says in the end whether they are what the descriptor promised.
@@ -50,16 +51,17 @@ impl Verifier {
         if got != expected {
             return Err(BlobError::WrongDigest { expected, got, size_bytes });
         }
-        Ok(VerifiedBlob { digest: expected, size_bytes, offset_bytes: None })
+        Ok(VerifiedBlob { digest: expected, size_bytes, place: None })
     }
 }
 
-/// Proof that a blob's bytes had its digest. Only a [`Verifier`] makes one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Proof that a blob's bytes had its digest, and of where they were written. Only a [`Verifier`] makes one, and only
+/// a [`RegionWriter`](super::RegionWriter) one with a place.
+#[derive(Clone, Debug)]
 pub struct VerifiedBlob {
     digest: Digest,
     size_bytes: u64,
-    offset_bytes: Option<u64>,
+    place: Option<(FileWriter, u64)>,
 }
 
 impl VerifiedBlob {
@@ -73,13 +75,13 @@ impl VerifiedBlob {
         self.size_bytes
     }
 
-    /// Where the bytes were written, if a [`super::RegionWriter`] wrote them.
-    pub fn offset_bytes(&self) -> Option<u64> {
-        self.offset_bytes
+    /// Where in `file` the bytes were written; none if they were not.
+    pub fn offset_bytes_in(&self, file: &FileWriter) -> Option<u64> {
+        self.place.as_ref().filter(|(written, _)| written.is_same(file)).map(|(_, offset)| *offset)
     }
 
-    pub(super) fn written_at(self, offset_bytes: u64) -> Self {
-        Self { offset_bytes: Some(offset_bytes), ..self }
+    pub(super) fn written_to(self, file: FileWriter, offset_bytes: u64) -> Self {
+        Self { place: Some((file, offset_bytes)), ..self }
     }
 }
 

@@ -56,5 +56,6 @@ fn init(path: &Path) -> Result<PathBuf, Failure> {
     }
     let file = PartialFile::create(path, SHIPPED.len() as u64)?;
     file.writer().write_at(SHIPPED.as_bytes(), 0)?;
+    file.sync()?;
     Ok(file.commit()?)
 }

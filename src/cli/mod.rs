@@ -16,6 +16,7 @@ mod ui;
 use std::future::Future;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use sealift::config::{Config, Environment, Origin};
@@ -79,11 +80,13 @@ fn until_interrupted(work: impl Future<Output = Result<(), Failure>>) -> Result<
         .map_err(|source| Failure::Other(anyhow::Error::new(source).context("cannot start the runtime")))?;
     let result = runtime.block_on(async {
         tokio::select! {
+            biased; // what is done is done
             result = work => result,
             () = interruption() => Err(Failure::Interrupted),
         }
     });
-    runtime.shutdown_background();
+    // What still waits for the disk gets time to clean up after itself.
+    runtime.shutdown_timeout(Duration::from_secs(10));
     result
 }
 

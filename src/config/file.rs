@@ -1,5 +1,6 @@
 //! config.json: the shipped one, and the user's over it.
 
+use std::io::ErrorKind;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
@@ -93,12 +94,14 @@ pub enum ConfigError {
 
 /// The file in the user's configuration directory: `$XDG_CONFIG_HOME/sealift/config.json`, else under `~/.config`.
 pub fn user_path(environment: &Environment) -> Option<PathBuf> {
-    let base = environment
-        .path("XDG_CONFIG_HOME")
-        .filter(|path| path.is_absolute())
-        .or_else(|| environment.path("APPDATA"))
-        .or_else(|| Some(environment.path("HOME")?.join(".config")))?;
-    Some(base.join("sealift").join("config.json"))
+    // A relative one would be below the current directory.
+    let absolute = |name| environment.path(name).filter(|path| path.is_absolute());
+    let base = if cfg!(windows) {
+        absolute("APPDATA")
+    } else {
+        absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")))
+    };
+    Some(base?.join("sealift").join("config.json"))
 }
 
 impl Origin {
@@ -116,11 +119,13 @@ impl Config {
     pub fn load(origin: &Origin, environment: &Environment) -> Result<Self, ConfigError> {
         let config = match origin {
             Origin::Shipped => Self::overlay(Path::new("config.json"), "{}"),
-            Origin::User(path) if !path.exists() => Self::overlay(path, "{}"),
-            Origin::User(path) | Origin::Named(path) => {
-                let text = read(path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
-                Self::overlay(path, &text)
-            }
+            Origin::User(path) | Origin::Named(path) => match read(path) {
+                Ok(text) => Self::overlay(path, &text),
+                Err(error) if error.kind() == ErrorKind::NotFound && matches!(origin, Origin::User(_)) => {
+                    Self::overlay(path, "{}")
+                }
+                Err(source) => Err(ConfigError::Read { path: path.clone(), source }),
+            },
         };
         config?.under(environment)
     }
@@ -264,5 +269,6 @@ mod tests {
             Some("/h/.config/sealift/config.json".into())
         );
         assert_eq!(path(&[]), None);
+        assert_eq!(path(&[("HOME", "."), ("APPDATA", ".")]), None);
     }
 }

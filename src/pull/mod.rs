@@ -69,6 +69,11 @@ impl Pull<'_> {
             .collect()
     }
 
+    /// Makes sure, before the first byte of a layer, that all of `planned` has names and room.
+    pub fn check(planned: &[PlannedArchive]) -> Result<()> {
+        Ok(Output::check_all(planned)?)
+    }
+
     /// Fetches what a plan is missing and gives the file its name.
     pub async fn write(&self, planned: &PlannedArchive) -> Result<CommittedArchive> {
         let (plan, path) = (planned.plan.clone(), planned.path.clone());
@@ -76,7 +81,9 @@ impl Pull<'_> {
         let blobs = self.fill(&archive, &planned.path).await?;
         let complete = archive.complete(&blobs)?;
         self.reporter.report(Event::CommitStarted { path: &planned.path });
-        let committed = blocking(move || complete.commit()).await?;
+        let durable = blocking(move || complete.sync()).await?;
+        // Nothing awaits from here on, so whoever is interrupted has no file under the final name.
+        let committed = durable.commit()?;
         self.reporter.report(Event::Committed { path: &committed.path, size_bytes: committed.size_bytes });
         Ok(committed)
     }

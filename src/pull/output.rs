@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::PlannedArchive;
 use crate::archive::file_name::file_names;
 use crate::fsio::{self, FileError};
 use crate::image::ResolvedImage;
@@ -28,6 +29,14 @@ impl Output {
             Self::File(path) => fsio::folder_of(path),
             Self::Folder(path) => path,
         })
+    }
+
+    /// Is there room, and a free name, for all of `planned`? Told before the first layer byte of the first.
+    pub(super) fn check_all(planned: &[PlannedArchive]) -> Result<(), FileError> {
+        let Some(first) = planned.first() else { return Ok(()) };
+        planned.iter().try_for_each(|archive| fsio::check_target(&archive.path))?;
+        let sizes: Vec<u64> = planned.iter().map(|archive| archive.plan.size_bytes()).collect();
+        fsio::check_room(&first.path, &sizes)
     }
 
     /// A path for each image.

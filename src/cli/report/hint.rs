@@ -139,9 +139,10 @@ fn unreachable(failure: Unreachable, host: &str) -> String {
 fn file(error: &FileError) -> Option<String> {
     match error {
         FileError::NoFolder(folder) => Some(format!("create it: `mkdir -p {}`", ui::shell_word(folder))),
-        FileError::IsAFolder(_) | FileError::NotAFile(_) | FileError::NotAFolder(_) => {
-            Some("choose another name with `-o`".into())
-        }
+        FileError::IsAFolder(_)
+        | FileError::NotAFile(_)
+        | FileError::NotAFolder(_)
+        | FileError::ReservedName(_) => Some("choose another name with `-o`".into()),
         FileError::Locked(_) => Some("wait for it to end, or choose another name with `-o`".into()),
         FileError::NoSpace { needed_bytes, free_bytes, .. } => {
             let missing = ui::size(needed_bytes.saturating_sub(*free_bytes));
@@ -152,6 +153,10 @@ fn file(error: &FileError) -> Option<String> {
         }
         FileError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
             Some("choose another folder with `-o`".into())
+        }
+        FileError::Taken(_) => Some("run the same command again".into()),
+        FileError::LeftOver(path) => {
+            Some(format!("if no other sealift writes it, remove it: `rm {}`", ui::shell_word(path)))
         }
         FileError::Io { .. } => None,
     }
