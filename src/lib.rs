@@ -14,6 +14,7 @@ pub mod config;
 pub mod demo;
 pub mod error;
 pub mod event;
+pub mod foreign;
 pub mod fsio;
 pub mod image;
 pub mod pull;

@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const NOUNS: &[&str] =
-    &["archive", "blob", "config", "event", "fsio", "image", "registry", "secret", "source"];
+    &["archive", "blob", "config", "event", "foreign", "fsio", "image", "registry", "secret", "source"];
 const VERBS: &[&str] = &["demo", "pull"];
 /// What joins nouns for the verbs' use.
 const JOINTS: &[&str] = &["error"];

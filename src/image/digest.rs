@@ -9,6 +9,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256, Sha512};
 
+use crate::foreign::shown;
+
 /// The registered digest algorithms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Algorithm {
@@ -110,31 +112,22 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
-        let (name, hex) = text.split_once(':').ok_or_else(|| DigestError::NoAlgorithm(shorten(text)))?;
+        let (name, hex) = text.split_once(':').ok_or_else(|| DigestError::NoAlgorithm(shown(text)))?;
         let algorithm = match name {
             "sha256" => Algorithm::Sha256,
             "sha512" => Algorithm::Sha512,
-            _ => return Err(DigestError::UnknownAlgorithm(shorten(name))),
+            _ => return Err(DigestError::UnknownAlgorithm(shown(name))),
         };
         let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         if hex.len() != algorithm.hex_len() || !hex.bytes().all(is_hex) {
             return Err(DigestError::NotHex {
-                text: shorten(text),
+                text: shown(text),
                 algorithm: algorithm.name(),
                 expected: algorithm.hex_len(),
             });
         }
         Ok(Self { algorithm, hex: hex.into() })
     }
-}
-
-/// Foreign text in a message: control characters shown escaped, at most 160 characters.
-fn shorten(text: &str) -> String {
-    let mut shown: String = text.chars().take(160).flat_map(char::escape_debug).collect();
-    if text.chars().nth(160).is_some() {
-        shown.push('…');
-    }
-    shown
 }
 
 impl Serialize for Digest {

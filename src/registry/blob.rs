@@ -10,6 +10,7 @@ use futures::stream;
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
 
+use crate::foreign::shown;
 use crate::image::{Descriptor, Repository};
 use crate::secret::SafeUrl;
 use crate::source::BlobStream;
@@ -18,7 +19,7 @@ use super::client::Client;
 use super::error::RegistryError;
 use super::failure::{Cause, Failure, classify};
 use super::object::Object;
-use super::said::{is_html, shown};
+use super::said::is_html;
 use super::transport::Answer;
 
 /// Opens a blob at `from_bytes`.

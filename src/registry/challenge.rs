@@ -7,7 +7,7 @@ use http_auth::ChallengeParser;
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 use url::Url;
 
-use super::said::shown;
+use crate::foreign::shown;
 
 /// What a registry asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]

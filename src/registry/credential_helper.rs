@@ -13,13 +13,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
 use crate::config::Environment;
+use crate::foreign::shown;
 use crate::image::Registry;
 use crate::secret::Secret;
 
 use super::credentials::Credential;
 use super::docker_config::key_of;
 use super::error::RegistryError;
-use super::said::shown;
 
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 const MAX_OUTPUT_BYTES: u64 = 1 << 20;

@@ -12,12 +12,12 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 
+use crate::foreign::shown;
 use crate::image::Registry;
 use crate::secret::Secret;
 
 use super::credentials::Credential;
 use super::error::RegistryError;
-use super::said::shown;
 
 const MAX_FILE_BYTES: u64 = 4 << 20;
 /// Docker Hub's key: the address of a registry that ended in 2015.

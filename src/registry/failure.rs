@@ -7,7 +7,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use super::said::shown;
+use crate::foreign::shown;
 
 /// How a connection failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

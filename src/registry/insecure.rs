@@ -4,8 +4,9 @@ use std::str::FromStr;
 
 use url::{Host, Url};
 
+use crate::foreign::shown;
+
 use super::error::RegistryError;
-use super::said::shown;
 
 /// `HOST` (every port of it) or `HOST:PORT`, as `--insecure` takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]

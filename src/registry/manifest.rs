@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 
+use crate::foreign::shown;
 use crate::image::manifest::MAX_MANIFEST_BYTES;
 use crate::image::{Digest, Document, MediaType, Repository};
 use crate::secret::SafeUrl;
@@ -16,7 +17,7 @@ use super::client::Client;
 use super::error::RegistryError;
 use super::failure::classify;
 use super::object::Object;
-use super::said::{is_html, looks_like_html, read_at_most, shown};
+use super::said::{is_html, looks_like_html, read_at_most};
 use super::transport::Answer;
 
 const CONTENT_DIGEST: &str = "Docker-Content-Digest";

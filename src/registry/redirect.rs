@@ -8,9 +8,8 @@ use std::fmt;
 use reqwest::header::{HeaderMap, LOCATION};
 use url::Url;
 
+use crate::foreign::shown;
 use crate::secret::SafeUrl;
-
-use super::said::shown;
 
 /// What is wrong with a redirect.
 #[derive(Clone, Debug, PartialEq, Eq)]

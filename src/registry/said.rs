@@ -1,7 +1,7 @@
 //! What a registry said of its own accord: error bodies (distribution-spec "Error Codes"), `Retry-After`.
 //!
-//! Threats: these texts come from whoever runs the server and end on a terminal. They are read up to a limit, control
-//! characters are escaped, long ones cut short; a web page is recognised and never shown.
+//! Threats: these texts come from whoever runs the server and end on a terminal. They are read up to a limit and
+//! made fit to show ([`crate::foreign`]); a web page is recognised and never shown.
 
 use std::fmt;
 
@@ -9,10 +9,10 @@ use oci_distribution::errors::OciEnvelope;
 use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 
+use crate::foreign::shown;
+
 /// The most of an error body that is read.
 const MAX_ERROR_BYTES: u64 = 64 << 10;
-/// The most characters of a foreign text that are shown.
-const MAX_SHOWN: usize = 300;
 
 /// Why access was denied, as far as it can be told from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,23 +142,6 @@ pub(super) fn looks_like_html(body: &[u8]) -> bool {
         .any(|tag| start.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag.as_bytes())))
 }
 
-/// Foreign text as it may stand in a message: control characters escaped, cut short.
-pub(super) fn shown(text: &str) -> String {
-    let mut shown = String::new();
-    for character in text.chars().take(MAX_SHOWN) {
-        // Right-to-left marks and the like are format characters, which `escape_debug` escapes too.
-        if matches!(character, '\'' | '"' | '\\') {
-            shown.push(character);
-        } else {
-            shown.extend(character.escape_debug());
-        }
-    }
-    if text.chars().nth(MAX_SHOWN).is_some() {
-        shown.push('…');
-    }
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,14 +166,6 @@ mod tests {
         ] {
             assert_eq!(said(body).as_deref(), expected, "{body}");
         }
-    }
-
-    #[test]
-    fn foreign_text_can_not_steer_a_terminal() {
-        let text = format!("\u{1b}[2J\u{202e}it's \"{}", "x".repeat(400));
-        let safe = shown(&text);
-        assert!(safe.starts_with("\\u{1b}[2J\\u{202e}it's \"xxx"), "{safe}");
-        assert!(safe.ends_with('…') && safe.chars().count() < 340);
     }
 
     #[test]

@@ -1,0 +1,58 @@
+//! Foreign words made fit to show.
+//!
+//! Registries, files and servers name things in texts of their own, which end up in messages, and so on a terminal.
+//! What could steer it (control characters) or turn the line around (bidirectional marks) is escaped, and long texts
+//! are cut. Letters of any script stay as they are.
+
+/// The most characters of a foreign text that are shown.
+const MAX_SHOWN: usize = 160;
+
+/// `text` as it may stand in a message: on one line, escaped, and cut after 160 characters with `…`.
+pub fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len().min(2 * MAX_SHOWN));
+    for character in text.chars().take(MAX_SHOWN) {
+        if steers(character) {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    if text.chars().nth(MAX_SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// True for what a terminal obeys instead of showing.
+fn steers(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            // Marks, embeddings, overrides and isolates of the bidirectional algorithm.
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+            // Line and paragraph separators.
+            | '\u{2028}' | '\u{2029}'
+            // Zero-width space, byte order mark: two names that differ would look alike.
+            | '\u{200b}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_words_can_not_steer_a_terminal() {
+        assert_eq!(shown("\u{1b}[2J\r\n\u{9b}1m"), r"\u{1b}[2J\r\n\u{9b}1m");
+        assert_eq!(shown("a\u{202e}b\u{2066}c\u{200f}d"), r"a\u{202e}b\u{2066}c\u{200f}d");
+    }
+
+    #[test]
+    fn letters_and_quotes_stay() {
+        assert_eq!(shown(r#"Übung: "нет" C:\x 日本 it's"#), r#"Übung: "нет" C:\x 日本 it's"#);
+    }
+
+    #[test]
+    fn long_texts_are_cut() {
+        assert_eq!(shown(&"é".repeat(160)), "é".repeat(160));
+        assert_eq!(shown(&"é".repeat(161)), format!("{}…", "é".repeat(160)));
+    }
+}
