@@ -33,7 +33,7 @@ pub enum Event<'a> {
         /// Its size.
         size_bytes: u64,
     },
-    /// More of a blob is hashed and in its place.
+    /// More of a blob has come in. It counts when the whole blob is verified.
     BlobProgressed {
         /// The blob.
         digest: &'a Digest,
@@ -71,7 +71,17 @@ pub enum Warning {
         /// What was asked for.
         reference: Box<Reference>,
         /// What the image is for.
-        found: Platform,
+        found: Box<Platform>,
+    },
+    /// An index and the config of its image don't agree on the architecture.
+    #[error("the index of `{reference}` says {index}, the image's config says {config}")]
+    PlatformsDiffer {
+        /// What was asked for.
+        reference: Box<Reference>,
+        /// What the index says; this is believed.
+        index: Box<Platform>,
+        /// What the config says.
+        config: Box<Platform>,
     },
 }
 

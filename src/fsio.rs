@@ -94,7 +94,8 @@ pub fn space(folder: &Path) -> Option<Space> {
     #[cfg(target_os = "linux")]
     {
         const MSDOS_SUPER_MAGIC: u64 = 0x4d44;
-        let room = rustix::fs::statvfs(folder).ok()?;
+        // File systems that aren't on a disk, and some on a network, say that they have no blocks at all.
+        let room = rustix::fs::statvfs(folder).ok().filter(|room| room.f_blocks > 0)?;
         let kind = rustix::fs::statfs(folder).ok()?.f_type;
         let is_fat = u64::try_from(kind).is_ok_and(|kind| kind == MSDOS_SUPER_MAGIC);
         Some(Space { free_bytes: room.f_bavail.saturating_mul(room.f_frsize), is_fat })
@@ -145,6 +146,10 @@ pub fn folder_of(path: &Path) -> &Path {
 /// Is there a folder to write to?
 pub fn check_folder(folder: &Path) -> Result<(), FileError> {
     match std::fs::metadata(folder) {
+        #[cfg(unix)]
+        Ok(found) if found.is_dir() => rustix::fs::access(folder, rustix::fs::Access::WRITE_OK)
+            .map_err(|errno| FileError::io("write to", folder)(errno.into())),
+        #[cfg(not(unix))]
         Ok(found) if found.is_dir() => Ok(()),
         Ok(_) => Err(FileError::NotAFolder(folder.to_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(FileError::NoFolder(folder.to_owned())),

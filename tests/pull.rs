@@ -129,30 +129,12 @@ fn a_dry_run_is_a_table_for_people() {
     }
 }
 
-/// An index of these platforms, an attestation first.
-fn push_index(registry: &TestRegistry, platforms: &[&str]) -> (String, Digest) {
-    let mut attestation = descriptor(MediaType::OciManifest.as_str(), b"attestation");
-    attestation["platform"] = json!({"os": "unknown", "architecture": "unknown"});
-    let mut manifests = vec![attestation];
-    for platform in platforms {
-        let image = push(registry, "multi:part", platform, &[platform.as_bytes()]);
-        let bytes = registry.manifest_bytes("multi", "part");
-        assert_eq!(Digest::of(&bytes), image.manifest);
-        let mut parts = platform.split('/');
-        let mut entry = descriptor(MediaType::OciManifest.as_str(), &bytes);
-        entry["platform"] =
-            json!({"os": parts.next(), "architecture": parts.next(), "variant": parts.next().unwrap_or("")});
-        manifests.push(entry);
-    }
-    let index = json!({"schemaVersion": 2, "mediaType": MediaType::OciIndex, "manifests": manifests});
-    let digest = registry.manifest("multi", "latest", &MediaType::OciIndex, index.to_string());
-    (format!("{}/multi", registry.address()), digest)
-}
-
 #[test]
 fn the_platform_asked_for_is_the_one_that_comes() {
     let registry = TestRegistry::start();
-    let (reference, index) = push_index(&registry, &["linux/arm/v6", "linux/arm64/v8", "linux/amd64"]);
+    let platforms = ["linux/arm/v6", "linux/arm64/v8", "linux/amd64"];
+    let reference = push_index_of(&registry, &platforms.map(|platform| (Some(platform), platform)));
+    let index = Digest::of(&registry.manifest_bytes("multi", "latest"));
     let sandbox = Sandbox::new();
     for (option, value, platform) in [
         ("--platform", "linux/amd64", "linux/amd64"),
@@ -329,4 +311,161 @@ fn the_demo_pulls_from_its_own_registry() {
     let output = sandbox.output(&["demo", "-o", "demo.tar"]);
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "demo.tar\n");
     assert_eq!(sandbox.files(), ["demo.tar"]);
+}
+
+/// Puts an index of these entries there; each is a platform of the entry, if any, and one of the image's config.
+fn push_index_of(registry: &TestRegistry, entries: &[(Option<&str>, &str)]) -> String {
+    let mut manifests = Vec::new();
+    for (marked, built) in entries {
+        push(registry, "multi:part", built, &[built.as_bytes()]);
+        let mut entry =
+            descriptor(MediaType::OciManifest.as_str(), &registry.manifest_bytes("multi", "part"));
+        if let Some(marked) = marked {
+            let mut parts = marked.split('/');
+            entry["platform"] =
+                json!({"os": parts.next(), "architecture": parts.next(), "variant": parts.next()});
+        }
+        manifests.push(entry);
+    }
+    let index = json!({"schemaVersion": 2, "mediaType": MediaType::OciIndex, "manifests": manifests});
+    registry.manifest("multi", "latest", &MediaType::OciIndex, index.to_string());
+    format!("{}/multi", registry.address())
+}
+
+#[test]
+fn entries_that_say_nothing_are_looked_into_until_one_fits() {
+    let registry = TestRegistry::start();
+    let reference = push_index_of(&registry, &[(None, "linux/arm64"), (None, "linux/amd64")]);
+    let sandbox = Sandbox::new();
+    for (option, platform) in [("linux/amd64", "linux/amd64"), ("linux/arm64", "linux/arm64")] {
+        let output = sandbox.output(&["pull", &reference, "--platform", option, "--json"]);
+        let pulled: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(pulled["platform"], platform);
+    }
+    let output = sandbox.output(&["pull", &reference, "--platform", "linux/s390x"]);
+    assert_eq!(output.status.code(), Some(4));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("the index offers linux/arm64, linux/amd64"), "{said}");
+}
+
+#[test]
+fn an_index_goes_before_a_config_that_says_less_or_other() {
+    let registry = TestRegistry::start();
+    let sandbox = Sandbox::new();
+    let reference = push_index_of(&registry, &[(Some("linux/arm/v6"), "linux/arm")]);
+    let output = sandbox.output(&["pull", &reference, "--platform", "linux/arm/v6", "--json"]);
+    let pulled: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(pulled["platform"], "linux/arm/v6");
+    let reference = push_index_of(&registry, &[(Some("linux/arm64"), "linux/amd64")]);
+    let output = sandbox.output(&["pull", &reference, "--arch", "arm64", "--progress", "none"]);
+    assert!(output.status.success());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("warning: the index of") && said.contains("the image's config says linux/amd64"),
+        "{said}"
+    );
+}
+
+#[test]
+fn all_outputs_are_checked_before_the_first_layer_byte() {
+    let registry = TestRegistry::start();
+    let images = ["a", "b"].map(|name| push(&registry, name, "linux/amd64", &[name.as_bytes()]));
+    let sandbox = Sandbox::new();
+    let name = format!("{}_b_latest_amd64.tar", registry.address().replace(':', "_"));
+    fs::create_dir(sandbox.out().join(&name)).unwrap();
+    let output = sandbox.output(&["pull", &images[0].reference, &images[1].reference]);
+    assert_eq!(output.status.code(), Some(7));
+    assert_eq!(sandbox.files(), [name]);
+    let layer = images[0].layers[0].to_string();
+    assert!(!registry.requests().iter().any(|request| request.contains(&layer)));
+}
+
+#[test]
+fn plain_progress_is_a_line_every_few_seconds() {
+    let registry = TestRegistry::start();
+    let image = push(&registry, "n", "linux/amd64", &[&noise(1, 300_000)]);
+    registry.fault(&image.layers[0].to_string(), Fault::Pause(100_000, Duration::from_millis(5500)));
+    let output = Sandbox::new().output(&["pull", &image.reference]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("1 layer, 292.97 KiB\n"), "{said}");
+    assert!(
+        said.contains(" of 292.97 KiB, ") && said.contains("/s, ") && said.contains(" s left\n"),
+        "{said}"
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_terminal_gets_bars() {
+    let registry = TestRegistry::start();
+    let image = push(&registry, "n", "linux/amd64", &[&noise(1, 300_000)]);
+    registry.fault(&image.layers[0].to_string(), Fault::Pause(100_000, Duration::from_millis(800)));
+    let sandbox = Sandbox::new();
+    let line = format!("{} pull {}", env!("CARGO_BIN_EXE_sealift"), image.reference);
+    let mut command = std::process::Command::new("script");
+    let output = command
+        .args(["-qec", &line, "/dev/null"])
+        .current_dir(sandbox.out())
+        .env("TERM", "xterm")
+        .output()
+        .unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    for part in ["1 layer", image.layers[0].short(), "━", "97.66 KiB / 292.97 KiB", "docker load -i"] {
+        assert!(shown.contains(part), "{part} is not in {shown}");
+    }
+}
+
+#[test]
+fn settings_are_shown_made_and_found() {
+    let sandbox = Sandbox::new();
+    let text = |arguments: &[&str]| String::from_utf8(sandbox.output(arguments).stdout).unwrap();
+    let path = sandbox.home().join(".config/sealift/config.json");
+    assert_eq!(text(&["config", "path"]).trim_end(), path.to_str().unwrap());
+    let shown: Value = serde_json::from_str(&text(&["config", "show"])).unwrap();
+    assert_eq!(shown, serde_json::from_str::<Value>(include_str!("../config.json")).unwrap());
+    assert_eq!(text(&["config", "init"]).trim_end(), path.to_str().unwrap());
+    assert_eq!(
+        sandbox.output(&["config", "init"]).status.code(),
+        Some(7),
+        "what is there is not overwritten"
+    );
+    fs::write(&path, r#"{"connections": 3, "platform": "linux/arm64"}"#).unwrap();
+    let shown: Value = serde_json::from_str(&text(&["config", "show"])).unwrap();
+    assert_eq!((&shown["connections"], &shown["platform"]), (&json!(3), &json!("linux/arm64")));
+    let own = sandbox.path().join("own.json");
+    fs::write(&own, r#"{"connections": 5}"#).unwrap();
+    let shown: Value =
+        serde_json::from_str(&text(&["--config", own.to_str().unwrap(), "config", "show"])).unwrap();
+    assert_eq!((&shown["connections"], &shown["platform"]), (&json!(5), &Value::Null));
+}
+
+#[test]
+fn settings_are_obeyed_and_flags_beat_the_environment_which_beats_the_file() {
+    let registry = TestRegistry::start();
+    let reference = push_index_of(
+        &registry,
+        &[
+            (Some("linux/amd64"), "linux/amd64"),
+            (Some("linux/arm64"), "linux/arm64"),
+            (Some("linux/s390x"), "linux/s390x"),
+        ],
+    );
+    let sandbox = Sandbox::new();
+    let file = sandbox.path().join("own.json");
+    fs::create_dir(sandbox.out().join("there")).unwrap();
+    fs::write(&file, r#"{"platform": "linux/arm64", "output": "there"}"#).unwrap();
+    let pull = |sandbox: &Sandbox, options: &[&str]| {
+        let arguments =
+            [&["--config", file.to_str().unwrap(), "pull", &reference, "--json"], options].concat();
+        let output = sandbox.output(&arguments);
+        let pulled: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (
+            pulled["platform"].as_str().unwrap().to_owned(),
+            pulled["path"].as_str().unwrap().starts_with("there/"),
+        )
+    };
+    assert_eq!(pull(&sandbox, &[]), ("linux/arm64".into(), true));
+    let sandbox = sandbox.variable("SEALIFT_PLATFORM", "linux/s390x");
+    assert_eq!(pull(&sandbox, &[]), ("linux/s390x".into(), true));
+    assert_eq!(pull(&sandbox, &["--arch", "amd64", "-o", "x.tar"]), ("linux/amd64".into(), false));
 }

@@ -10,7 +10,7 @@ const MAX_NAME_BYTES: usize = 255 - ".partial".len();
 /// A file name for each image. Images that would get the same one (`a/b_c` and `a_b/c`) are told apart by a short
 /// hash of their reference, whatever their order.
 pub fn file_names(images: &[ResolvedImage]) -> Vec<String> {
-    let identities = images.iter().map(|image| (&image.reference, image.platform()));
+    let identities = images.iter().map(|image| (&image.reference, image.platform.clone()));
     names_of(&identities.collect::<Vec<_>>())
 }
 

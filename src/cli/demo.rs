@@ -7,6 +7,7 @@ use sealift::demo::DemoRegistry;
 use sealift::image::Reference;
 use sealift::pull::{Output, Pull};
 use sealift::registry::{Client, ClientOptions};
+use tempfile::TempDir;
 
 use super::Context;
 use super::progress::Mode;
@@ -22,9 +23,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Failure> {
-    let output = match arguments.output {
-        Some(path) => Output::of(path),
-        None => Output::Folder(temporary_folder()?),
+    let (output, folder) = match arguments.output {
+        Some(path) => (Output::of(path), None),
+        None => temporary_folder().map(|folder| (Output::Folder(folder.path().to_owned()), Some(folder)))?,
     };
     let registry = DemoRegistry::start().await.map_err(|error| Failure::Other(error.into()))?;
     let reference: Reference = registry.reference().parse()?;
@@ -34,7 +35,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     // The demo asks nobody else: no proxy, no credentials.
     let client = Client::new(ClientOptions::default())?;
     let reporter = Mode::Auto.reporter();
-    let pull = Pull { source: &client, reporter: &*reporter, connections: context.config.connections };
+    let pull = Pull { source: &client, reporter: &*reporter, connections: context.config.connections.into() };
     for planned in pull.plan(&[reference], None, &output).await? {
         let archive = pull.write(&planned).await?;
         ui::talk("");
@@ -56,14 +57,14 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         ui::talk("  sealift pull busybox:latest");
         ui::data(&archive.path.display().to_string())?;
     }
+    // What was made stays, for the file to be looked at.
+    let _ = folder.map(TempDir::keep);
     Ok(())
 }
 
-/// A new folder that stays, for the file to be looked at.
-fn temporary_folder() -> Result<PathBuf, Failure> {
+/// A new folder, which goes away unless the demo succeeds.
+fn temporary_folder() -> Result<TempDir, Failure> {
     let folder = tempfile::Builder::new().prefix("sealift-demo-").tempdir();
-    let folder = folder.map_err(|error| {
-        Failure::Other(anyhow::Error::new(error).context("cannot make a temporary folder"))
-    })?;
-    Ok(folder.keep())
+    folder
+        .map_err(|error| Failure::Other(anyhow::Error::new(error).context("cannot make a temporary folder")))
 }

@@ -23,8 +23,11 @@ pub(super) enum Mode {
     Plain,
     /// A line of JSON for each event
     Json,
-    /// Nothing
+    /// Nothing but warnings
     None,
+    /// Nothing at all, for `--quiet`
+    #[value(skip)]
+    Quiet,
 }
 
 impl Mode {
@@ -35,8 +38,14 @@ impl Mode {
             Self::Bar => Box::new(bars::Bars::new()),
             Self::Auto | Self::Plain => Box::new(plain::Plain::default()),
             Self::Json => Box::new(JsonLines),
-            Self::None => Box::new(Silent),
+            Self::None => Box::new(Warnings),
+            Self::Quiet => Box::new(Silent),
         }
+    }
+
+    /// True where a sentence for people has its place on stderr.
+    pub(super) fn has_words(self) -> bool {
+        !matches!(self, Self::Json | Self::Quiet)
     }
 }
 
@@ -48,6 +57,17 @@ fn words(event: &Event<'_>, digest_text: &dyn Fn(&Digest) -> String) -> Option<S
         }
         Event::Warning(warning) => Some(format!("warning: {warning}")),
         _ => None,
+    }
+}
+
+/// What a person should know even of a pull that is not watched.
+struct Warnings;
+
+impl Reporter for Warnings {
+    fn report(&self, event: Event<'_>) {
+        if let Event::Warning(warning) = event {
+            ui::talk(&format!("warning: {warning}"));
+        }
     }
 }
 

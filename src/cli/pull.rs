@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use clap::Args;
 use sealift::archive::CommittedArchive;
+use sealift::config::MAX_CONNECTIONS;
 use sealift::image::{Descriptor, Platform, Reference};
 use sealift::pull::{Output, PlannedArchive, Pull};
 use serde::Serialize;
@@ -36,7 +37,7 @@ pub(super) struct Arguments {
     #[arg(short, long, value_name = "ARCH", conflicts_with = "platform")]
     arch: Option<String>,
     /// Blobs fetched at the same time, 1 to 64 [env: SEALIFT_CONNECTIONS]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_CONNECTIONS)))]
     connections: Option<u8>,
     /// Show what would be fetched and written, to the byte, and stop
     #[arg(long)]
@@ -62,18 +63,19 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         return Err(Failure::Usage("-o FILE takes one image; for several name a folder: -o DIR/"));
     }
     let client = arguments.connection.client(&references, &context)?;
-    let mode = if arguments.quiet { Mode::None } else { arguments.progress };
+    let mode = if arguments.quiet { Mode::Quiet } else { arguments.progress };
     let reporter = mode.reporter();
     let pull = Pull {
         source: &client,
         reporter: &*reporter,
-        connections: arguments.connections.map_or(context.config.connections, usize::from),
+        connections: arguments.connections.unwrap_or(context.config.connections).into(),
     };
-    for planned in pull.plan(&references, platform.as_ref(), &output).await? {
-        if arguments.dry_run {
-            dry_run::show(&planned, arguments.json)?;
-            continue;
-        }
+    let planned = pull.plan(&references, platform.as_ref(), &output).await?;
+    if arguments.dry_run {
+        return planned.iter().try_for_each(|archive| dry_run::show(archive, arguments.json));
+    }
+    Pull::check(&planned)?;
+    for planned in planned {
         let started = Instant::now();
         let archive = pull.write(&planned).await?;
         if arguments.json {
@@ -81,7 +83,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         } else {
             ui::data(&archive.path.display().to_string())?;
         }
-        if !arguments.quiet {
+        if mode.has_words() {
             ui::talk(&format!(
                 "{} in {:.1} s; to load it: docker load -i {}",
                 ui::size(archive.size_bytes),
@@ -142,7 +144,7 @@ impl<'a> Identity<'a> {
         let image = &planned.image;
         Self {
             image: image.reference.to_string(),
-            platform: image.platform().to_string(),
+            platform: image.platform.to_string(),
             digest: &image.target.digest,
             manifest: image.manifest_document.digest(),
             config: &image.manifest.config.digest,

@@ -1,7 +1,6 @@
 //! config.json: the shipped one, and the user's over it.
 
 use std::io::ErrorKind;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +12,7 @@ use crate::image::Platform;
 /// The shipped defaults.
 pub const SHIPPED: &str = include_str!("../../config.json");
 /// More connections help nobody and annoy registries.
-const CONNECTIONS: RangeInclusive<usize> = 1..=64;
+pub const MAX_CONNECTIONS: u8 = 64;
 /// No configuration is larger.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
@@ -25,7 +24,7 @@ pub struct Config {
     #[serde(with = "platform_text")]
     pub platform: Option<Platform>,
     /// How many blobs are fetched at the same time.
-    pub connections: usize,
+    pub connections: u8,
     /// Where archives go.
     pub output: PathBuf,
     /// Files of PEM certificates that are trusted beside the system's; relative ones are beside the config file.
@@ -75,12 +74,12 @@ pub enum ConfigError {
         nearest: String,
     },
     /// A value out of its range.
-    #[error("{}: `connections` is {found}; it goes from 1 to 64", .path.display())]
+    #[error("{}: `connections` is {found}; it goes from 1 to {MAX_CONNECTIONS}", .path.display())]
     Connections {
         /// The file.
         path: PathBuf,
         /// The value.
-        found: usize,
+        found: u8,
     },
     /// An environment variable with a value that means nothing.
     #[error("the environment variable {name} is not {expected}")]
@@ -137,8 +136,8 @@ impl Config {
             self.platform = Some(text.parse().map_err(|_| bad("SEALIFT_PLATFORM", "`os/arch[/variant]`"))?);
         }
         if let Some(text) = environment.text("SEALIFT_CONNECTIONS") {
-            let count = text.parse().ok().filter(|count| CONNECTIONS.contains(count));
-            self.connections = count.ok_or(bad("SEALIFT_CONNECTIONS", "a number from 1 to 64"))?;
+            let count = text.parse().ok().filter(|count| is_count(*count));
+            self.connections = count.ok_or(bad("SEALIFT_CONNECTIONS", "a number of connections"))?;
         }
         if let Some(path) = environment.path("SEALIFT_OUTPUT") {
             self.output = path;
@@ -159,7 +158,7 @@ impl Config {
             settings.insert(key, value);
         }
         let mut config: Self = serde_json::from_value(Value::Object(settings)).map_err(invalid)?;
-        if !CONNECTIONS.contains(&config.connections) {
+        if !is_count(config.connections) {
             return Err(ConfigError::Connections { path: path.to_owned(), found: config.connections });
         }
         if let Some(folder) = path.parent() {
@@ -169,6 +168,10 @@ impl Config {
         }
         Ok(config)
     }
+}
+
+fn is_count(connections: u8) -> bool {
+    (1..=MAX_CONNECTIONS).contains(&connections)
 }
 
 fn read(path: &Path) -> std::io::Result<String> {

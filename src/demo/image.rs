@@ -39,7 +39,7 @@ pub(super) async fn publish(store: &Store, repository: &str, tag: &str) -> Resul
 
 /// A descriptor's fields, for what was just stored.
 struct Stored {
-    media_type: &'static str,
+    media_type: MediaType,
     digest: Digest,
     size_bytes: usize,
 }
@@ -72,10 +72,11 @@ async fn platform_image(
             {"created": CREATED, "created_by": "the message of the day deleted"},
         ],
     });
-    let config = blob(store, "application/vnd.oci.image.config.v1+json", config.to_string().into()).await?;
+    let config = blob(store, MediaType::OciConfig, config.to_string().into()).await?;
     let mut layers = Vec::new();
     for layer in [base, top] {
-        let stored = blob(store, "application/vnd.oci.image.layer.v1.tar+gzip", gzip(&layer)).await?;
+        let stored =
+            blob(store, MediaType::of("application/vnd.oci.image.layer.v1.tar+gzip"), gzip(&layer)).await?;
         layers.push(described(&stored, json!({})));
     }
     manifest(store, repository, &config, &layers).await
@@ -92,8 +93,8 @@ async fn attestation(store: &Store, repository: &str, image: &Stored) -> Result<
     let statement = statement.to_string();
     let diff_ids = [Digest::of(statement.as_bytes())];
     let config = json!({"architecture": "unknown", "os": "unknown", "rootfs": {"type": "layers", "diff_ids": diff_ids}});
-    let config = blob(store, "application/vnd.oci.image.config.v1+json", config.to_string().into()).await?;
-    let layer = blob(store, "application/vnd.in-toto+json", statement.into()).await?;
+    let config = blob(store, MediaType::OciConfig, config.to_string().into()).await?;
+    let layer = blob(store, MediaType::of("application/vnd.in-toto+json"), statement.into()).await?;
     manifest(store, repository, &config, &[described(&layer, json!({}))]).await
 }
 
@@ -112,10 +113,10 @@ async fn manifest(
     let bytes = Bytes::from(manifest.to_string());
     let (digest, size_bytes) = (Digest::of(&bytes), bytes.len());
     store.put_manifest(repository, &digest.to_string(), MediaType::OciManifest, bytes).await?;
-    Ok(Stored { media_type: "application/vnd.oci.image.manifest.v1+json", digest, size_bytes })
+    Ok(Stored { media_type: MediaType::OciManifest, digest, size_bytes })
 }
 
-async fn blob(store: &Store, media_type: &'static str, bytes: Bytes) -> Result<Stored, ServerError> {
+async fn blob(store: &Store, media_type: MediaType, bytes: Bytes) -> Result<Stored, ServerError> {
     let (digest, size_bytes) = (Digest::of(&bytes), bytes.len());
     store.put_blob(bytes).await?;
     Ok(Stored { media_type, digest, size_bytes })
@@ -123,7 +124,7 @@ async fn blob(store: &Store, media_type: &'static str, bytes: Bytes) -> Result<S
 
 /// A descriptor of `stored`, with `more` fields.
 fn described(stored: &Stored, mut more: Value) -> Value {
-    more["mediaType"] = stored.media_type.into();
+    more["mediaType"] = stored.media_type.as_str().into();
     more["digest"] = stored.digest.to_string().into();
     more["size"] = stored.size_bytes.into();
     more

@@ -21,8 +21,11 @@ pub struct ImageConfig {
 
 #[derive(Clone, Debug, Deserialize)]
 struct Fields {
-    #[serde(flatten)]
-    platform: Platform,
+    os: Option<String>,
+    architecture: Option<String>,
+    variant: Option<String>,
+    #[serde(rename = "os.version")]
+    os_version: Option<String>,
     #[serde(default, deserialize_with = "null_as_empty")]
     rootfs: RootFs,
 }
@@ -45,9 +48,15 @@ impl ImageConfig {
         &self.bytes
     }
 
-    /// What the image is built for.
+    /// What the image is built for. A config without an os is for linux, as Docker takes it; one without an
+    /// architecture is for an `unknown` one.
     pub fn platform(&self) -> Platform {
-        self.fields.platform.normalised()
+        let Fields { os, architecture, variant, os_version, .. } = self.fields.clone();
+        let or = |word: Option<String>, missing: &str| {
+            word.filter(|w| !w.is_empty()).unwrap_or(missing.to_owned())
+        };
+        Platform { os: or(os, "linux"), architecture: or(architecture, "unknown"), variant, os_version }
+            .normalised()
     }
 
     /// The digests of the inflated layers, lowest first.
@@ -76,8 +85,13 @@ mod tests {
     }
 
     #[test]
-    fn a_config_without_a_platform_is_none() {
-        assert!(ImageConfig::parse(Bytes::from_static(b"{}")).is_err());
+    fn what_go_takes_is_taken() {
+        let platform = |json: &'static [u8]| {
+            ImageConfig::parse(Bytes::from_static(json)).unwrap().platform().to_string()
+        };
+        assert_eq!(platform(b"{}"), "linux/unknown");
+        assert_eq!(platform(br#"{"os":null,"architecture":"amd64","author":"\ud800"}"#), "linux/amd64");
+        assert_eq!(platform(b"{\"architecture\":\"amd64\",\"author\":\"\xfc\"}"), "linux/amd64");
         assert!(ImageConfig::parse(Bytes::from_static(b"[]")).is_err());
     }
 }

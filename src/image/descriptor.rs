@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Digest, MediaType, Platform};
 
@@ -19,25 +19,41 @@ pub struct Descriptor {
     #[serde(rename = "size", deserialize_with = "size_bytes")]
     pub size_bytes: u64,
     /// In an index: what the manifest is for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "named_platform")]
     pub platform: Option<Platform>,
     /// In an index: set on artifacts by their kind.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub artifact_type: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "named_type")]
+    pub artifact_type: Option<MediaType>,
     /// Free text, by key.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_as_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "texts")]
     pub annotations: BTreeMap<String, String>,
 }
 
-fn size_bytes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+fn size_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let size = i64::deserialize(deserializer)?;
     u64::try_from(size).map_err(|_| serde::de::Error::custom(format_args!("size {size} is negative")))
+}
+
+/// A platform without os and architecture says nothing.
+fn named_platform<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Platform>, D::Error> {
+    let platform = Option::<Platform>::deserialize(deserializer)?;
+    Ok(platform.filter(|platform| !platform.os.is_empty() || !platform.architecture.is_empty()))
+}
+
+fn named_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<MediaType>, D::Error> {
+    let kind = Option::<MediaType>::deserialize(deserializer)?;
+    Ok(kind.filter(|kind| !kind.as_str().is_empty()))
+}
+
+fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let texts = Option::<BTreeMap<String, Option<String>>>::deserialize(deserializer)?.unwrap_or_default();
+    Ok(texts.into_iter().map(|(key, text)| (key, text.unwrap_or_default())).collect())
 }
 
 /// Go writes an empty map as `null`.
 pub(super) fn null_as_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
-    D: serde::Deserializer<'de>,
+    D: Deserializer<'de>,
     T: Default + Deserialize<'de>,
 {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())

@@ -5,7 +5,8 @@
 //! written back: the [`Document`] keeps the bytes.
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use super::descriptor::null_as_empty;
 use super::{Descriptor, Digest, MediaType};
@@ -21,6 +22,16 @@ pub struct Document {
     media_type: MediaType,
     digest: Digest,
     bytes: Bytes,
+}
+
+impl Parsed {
+    /// Which of the four kinds it is.
+    pub fn media_type(&self) -> &MediaType {
+        match self {
+            Self::Index(index) => &index.media_type,
+            Self::Manifest(manifest) => &manifest.media_type,
+        }
+    }
 }
 
 impl Document {
@@ -66,7 +77,7 @@ impl Document {
         if probe.manifests.is_some() && (probe.layers.is_some() || probe.config.is_some()) {
             return Err(ManifestError::Ambiguous);
         }
-        let media_type = match probe.media_type {
+        let media_type = match probe.media_type.filter(|stated| !stated.as_str().is_empty()) {
             Some(stated) => stated,
             None if self.media_type.is_index() || self.media_type.is_manifest() => self.media_type.clone(),
             None if probe.manifests.is_some() => MediaType::OciIndex,
@@ -107,8 +118,9 @@ pub struct Index {
     /// Which of the two kinds it is.
     #[serde(skip, default = "unknown")]
     pub media_type: MediaType,
-    /// The manifests and indexes it names, attestations and artifacts included.
-    #[serde(deserialize_with = "null_as_empty")]
+    /// The manifests and indexes it names, attestations and artifacts included. Entries that can't be read are left
+    /// out: an index may hold kinds of a later day.
+    #[serde(deserialize_with = "readable_entries")]
     pub manifests: Vec<Descriptor>,
 }
 
@@ -124,6 +136,11 @@ pub struct Manifest {
     /// The layers, lowest first.
     #[serde(default, deserialize_with = "null_as_empty")]
     pub layers: Vec<Descriptor>,
+}
+
+fn readable_entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Descriptor>, D::Error> {
+    let entries = Option::<Vec<&'de RawValue>>::deserialize(deserializer)?.unwrap_or_default();
+    Ok(entries.iter().filter_map(|entry| serde_json::from_str(entry.get()).ok()).collect())
 }
 
 fn unknown() -> MediaType {

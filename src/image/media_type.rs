@@ -5,6 +5,8 @@ use std::fmt;
 use oci_distribution::manifest as known;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::foreign::shown;
+
 /// A media type as sealift tells them apart. Parameters (`; charset=utf-8`) are dropped on reading.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum MediaType {
@@ -144,7 +146,7 @@ impl MediaType {
 
 impl fmt::Display for MediaType {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
+        formatter.write_str(&shown(self.as_str()))
     }
 }
 

@@ -9,12 +9,16 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::foreign::shown;
+
 /// What an image is built for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Platform {
     /// The operating system, as Go names it (`linux`).
+    #[serde(default)]
     pub os: String,
     /// The architecture, as Go names it (`amd64`).
+    #[serde(default)]
     pub architecture: String,
     /// The architecture's variant (`v7`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -121,9 +125,9 @@ fn is_known_os(os: &str) -> bool {
 
 impl fmt::Display for Platform {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.os, self.architecture)?;
+        write!(formatter, "{}/{}", shown(&self.os), shown(&self.architecture))?;
         match &self.variant {
-            Some(variant) => write!(formatter, "/{variant}"),
+            Some(variant) => write!(formatter, "/{}", shown(variant)),
             None => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 //! An image with everything known that a plan needs: the answer of *resolve*.
 
-use super::{Descriptor, DiffId, Document, ImageConfig, Manifest, Platform, Reference};
+use super::{Descriptor, Document, ImageConfig, Manifest, Platform, Reference};
 
 /// A reference followed down to one platform's manifest and config.
 #[derive(Clone, Debug)]
@@ -9,6 +9,8 @@ pub struct ResolvedImage {
     pub reference: Reference,
     /// What the reference resolved to at the source: the outermost index, or the manifest itself.
     pub target: Descriptor,
+    /// What the image is built for, by the index that led to it, or else by its config.
+    pub platform: Platform,
     /// The indexes between the reference and the manifest, outermost first; none where the name is the manifest's.
     pub indexes: Vec<Document>,
     /// The chosen manifest's bytes.
@@ -17,16 +19,4 @@ pub struct ResolvedImage {
     pub manifest: Manifest,
     /// The config, verified against the manifest.
     pub config: ImageConfig,
-}
-
-impl ResolvedImage {
-    /// What the image is built for, by its config.
-    pub fn platform(&self) -> Platform {
-        self.config.platform()
-    }
-
-    /// The layers, lowest first, each with the digest its inflated tar has to have.
-    pub fn layers(&self) -> impl Iterator<Item = (&Descriptor, &DiffId)> {
-        self.manifest.layers.iter().zip(self.config.diff_ids())
-    }
 }

@@ -57,7 +57,7 @@ impl Pull<'_> {
             stream::iter(resolutions).buffered(self.connections.max(1)).try_collect().await?;
         for image in &images {
             let (reference, digest) = (&image.reference, &image.target.digest);
-            self.reporter.report(Event::Resolved { reference, digest, platform: &image.platform() });
+            self.reporter.report(Event::Resolved { reference, digest, platform: &image.platform });
         }
         let paths = output.paths(&images);
         images

@@ -31,6 +31,8 @@ pub(crate) enum Fault {
     Cut(usize),
     /// The body stops after so many bytes, and the connection stays.
     Stall(usize),
+    /// The body pauses after so many bytes.
+    Pause(usize, Duration),
 }
 
 #[derive(Default)]
@@ -155,13 +157,8 @@ async fn misbehave(State(script): State<Arc<Mutex<Script>>>, request: Request, n
             });
             beginning(response, bytes, broken).await
         }
-        Fault::Stall(bytes) => {
-            let silence = futures::stream::once(async {
-                tokio::time::sleep(Duration::from_secs(3600)).await;
-                Ok(Bytes::new())
-            });
-            beginning(response, bytes, silence).await
-        }
+        Fault::Stall(bytes) => pause(response, bytes, Duration::from_secs(3600)).await,
+        Fault::Pause(bytes, duration) => pause(response, bytes, duration).await,
     }
 }
 
@@ -173,6 +170,19 @@ async fn alter(response: Response, change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> R
     let chunks: Vec<_> =
         change(body.to_vec()).chunks(64 << 10).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect();
     Response::from_parts(parts, Body::from_stream(futures::stream::iter(chunks)))
+}
+
+/// The response with a pause after `bytes`.
+async fn pause(response: Response, bytes: usize, duration: Duration) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    let first = futures::stream::iter([Ok::<_, std::io::Error>(body.slice(..bytes.min(body.len())))]);
+    let rest = futures::stream::once(async move {
+        tokio::time::sleep(duration).await;
+        Ok(body.slice(bytes.min(body.len())..))
+    });
+    Response::from_parts(parts, Body::from_stream(first.chain(rest)))
 }
 
 /// The response's first `bytes`, then `rest`; the promised length stays.

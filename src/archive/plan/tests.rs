@@ -34,6 +34,7 @@ fn image_of(reference: &str, layers: &[(&str, u64)], media_type: &str, diff_ids:
     ResolvedImage {
         reference: reference.parse().unwrap(),
         target: manifest_document.descriptor(MediaType::OciManifest),
+        platform: config.platform(),
         indexes: vec![],
         manifest_document,
         manifest,

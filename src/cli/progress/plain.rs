@@ -32,7 +32,7 @@ impl Fill {
         )]
         let (bytes_per_second, left) = {
             let speed = self.done_bytes as f64 / seconds.max(0.001);
-            (speed as u64, (self.total_bytes - self.done_bytes) as f64 / speed.max(1.0))
+            (speed as u64, self.total_bytes.saturating_sub(self.done_bytes) as f64 / speed.max(1.0))
         };
         let (done, total) = (ui::size(self.done_bytes), ui::size(self.total_bytes));
         format!("{done} of {total}, {}/s, {left:.0} s left", ui::size(bytes_per_second))

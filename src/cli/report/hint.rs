@@ -64,7 +64,7 @@ fn resolve(error: &ResolveError) -> Option<String> {
     match error {
         ResolveError::NoSuchPlatform { offered, .. } => {
             let first = offered.platforms.first()?;
-            Some(format!("choose one, e.g. `--platform {first}`"))
+            Some(format!("choose one, e.g. `--platform {}`", ui::shell_word(first.to_string().as_ref())))
         }
         ResolveError::NotAnImage { .. } => Some("sealift packs container images only".into()),
         ResolveError::Manifest { source, .. } if source.is_another_kind() => {
