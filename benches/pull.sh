@@ -72,7 +72,7 @@ done
 
 with_sealift() { "$sealift" pull "$image" -o "$folder/out/four.tar" -q > /dev/null; }
 with_curl() {
-    (cd "$folder/out" && curl -sZ --parallel-max 8 --remote-name-all "${urls[@]}" && sync -f .)
+    (cd "$folder/out" && curl -sZ --parallel-max 8 --remote-name-all "${urls[@]}" 2> /dev/null && sync -f .)
 }
 seconds() { local start=$EPOCHREALTIME; "$@"; local end=$EPOCHREALTIME; echo "$end $start" | awk '{printf "%.3f\n", $1 - $2}'; }
 median() { sort -n | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }

@@ -109,7 +109,10 @@ pub fn space(folder: &Path) -> Option<Space> {
 
 /// Will files of these sizes fit beside `path`, the first of them? What a file system can't tell is no objection.
 pub fn check_room(path: &Path, sizes_bytes: &[u64]) -> Result<(), FileError> {
-    let Some(space) = space(folder_of(path)) else { return Ok(()) };
+    space(folder_of(path)).map_or(Ok(()), |space| fit(space, path, sizes_bytes))
+}
+
+fn fit(space: Space, path: &Path, sizes_bytes: &[u64]) -> Result<(), FileError> {
     let path = path.to_owned();
     if let Some(&needed_bytes) = sizes_bytes.iter().find(|&&size| space.is_fat && size > FAT32_MAX_FILE_BYTES)
     {
@@ -415,6 +418,22 @@ mod tests {
         PartialFile::create(&folder.path().join("link.tar"), 4).unwrap().commit().unwrap();
         assert_eq!(std::fs::read(&other).unwrap(), [0; 4], "through a link, what it leads to is replaced");
         assert!(folder.path().join("link.tar").is_symlink());
+    }
+
+    #[test]
+    fn room_is_counted_for_all_files_and_fat32_by_file() {
+        let (fat, other) =
+            (Space { free_bytes: 20 << 30, is_fat: true }, Space { free_bytes: 20 << 30, is_fat: false });
+        let fit = |space, sizes: &[u64]| fit(space, Path::new("x.tar"), sizes);
+        assert!(fit(other, &[5 << 30, 15 << 30]).is_ok());
+        assert!(
+            matches!(fit(other, &[5 << 30, 16 << 30]), Err(FileError::NoSpace { needed_bytes, .. }) if needed_bytes == 21 << 30)
+        );
+        assert!(matches!(fit(other, &[u64::MAX, 1]), Err(FileError::NoSpace { .. })));
+        assert!(fit(fat, &[FAT32_MAX_FILE_BYTES, 1 << 30]).is_ok());
+        assert!(
+            matches!(fit(fat, &[1, 4 << 30]), Err(FileError::TooLargeForFat32 { needed_bytes, .. }) if needed_bytes == 4 << 30)
+        );
     }
 
     #[test]

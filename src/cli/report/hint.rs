@@ -1,5 +1,7 @@
 //! What to do next, for the failures where that can be told.
 
+use std::io::ErrorKind;
+
 use sealift::archive::PlanError;
 use sealift::config::ConfigError;
 use sealift::fsio::FileError;
@@ -151,7 +153,9 @@ fn file(error: &FileError) -> Option<String> {
         FileError::TooLargeForFat32 { .. } => {
             Some("choose another disk with `-o`, or format it as exFAT".into())
         }
-        FileError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+        FileError::Io { source, .. }
+            if matches!(source.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
+        {
             Some("choose another folder with `-o`".into())
         }
         FileError::Taken(_) => Some("run the same command again".into()),
