@@ -40,10 +40,11 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         let archive = pull.write(&planned).await?;
         ui::talk("");
         ui::talk(
-            "The file, entry by entry: a `docker save` archive and an OCI image layout at once, each blob once.",
+            "The file, entry by entry: a `docker save` archive and an OCI image layout at once. Each blob stands",
         );
+        ui::talk("there once: the empty entries below blobs/ are links to it.");
         for entry in planned.plan.entries() {
-            ui::talk(&format!("  {:>6}  {}", entry.content_size_bytes(), entry.path));
+            ui::talk(&format!("  {:>6}  {}", entry.content_size_bytes(), shortened(&entry.path)));
         }
         let path = ui::shell_word(&archive.path);
         ui::talk("");
@@ -60,6 +61,17 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     // What was made stays, for the file to be looked at.
     let _ = folder.map(TempDir::keep);
     Ok(())
+}
+
+/// A path with its digests cut to what a person compares.
+fn shortened(path: &str) -> String {
+    let cut = |part: &str| match part.get(..64) {
+        Some(hex) if hex.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            format!("{}…{}", &hex[..12], &part[64..])
+        }
+        _ => part.to_owned(),
+    };
+    path.split('/').map(cut).collect::<Vec<_>>().join("/")
 }
 
 /// A new folder, which goes away unless the demo succeeds.
