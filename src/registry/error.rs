@@ -71,13 +71,13 @@ pub enum RegistryError {
         /// What it offered.
         offered: String,
     },
-    /// An HTTPS registry names a token server on plain HTTP.
-    #[error("`{registry}` names a token server on plain HTTP, {realm}: nothing was sent there")]
-    PlainHttpRealm {
+    /// The registry names a token server that it may not lead to.
+    #[error("`{registry}` names a token server that is not asked: {problem}")]
+    BadRealm {
         /// The registry.
         registry: Registry,
-        /// The token server it names.
-        realm: Box<SafeUrl>,
+        /// Why not.
+        problem: RedirectProblem,
     },
     /// Docker's config.json can't be read. Its content is never shown.
     #[error("the credentials file {} can't be used", .path.display())]

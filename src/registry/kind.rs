@@ -25,7 +25,7 @@ impl RegistryError {
             Self::AccessDenied { .. }
             | Self::TokenRefused { .. }
             | Self::UnknownChallenge { .. }
-            | Self::PlainHttpRealm { .. }
+            | Self::BadRealm { .. }
             | Self::CredentialFile { .. }
             | Self::CredentialHelper { .. } => Kind::Access,
             Self::Unreachable { .. }

@@ -12,6 +12,7 @@ mod credentials;
 mod docker_config;
 mod error;
 mod failure;
+mod hop;
 mod insecure;
 mod kind;
 mod manifest;

@@ -1,8 +1,8 @@
 //! Tokens: asking a token server (distribution's "Token Authentication" and "OAuth 2.0" specifications).
 //!
-//! Threats: the realm is named by the registry, so it may point anywhere. An HTTPS registry can't have credentials
-//! sent over plain HTTP, nor have plain HTTP spoken to a host that was not declared insecure. Credentials go in
-//! headers or the body, never the URL. The answer is read up to a limit; its token is never shown.
+//! Threats: the realm is named by the registry, so it may point anywhere: it is asked by the rule of [`super::hop`], and
+//! an HTTPS registry can't have credentials sent over plain HTTP at all. Credentials go in headers or the body, never
+//! the URL. The answer is read up to a limit; its token is never shown.
 
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use crate::secret::{SafeUrl, Secret};
 use super::challenge::Bearer;
 use super::credentials::Credential;
 use super::error::RegistryError;
+use super::redirect::RedirectProblem;
 use super::said::{Denial, RetryAfter, Said, read_at_most};
 use super::transport::{Answer, Transport};
 
@@ -45,11 +46,13 @@ pub(super) async fn fetch(
     credential: Option<&Credential>,
 ) -> Result<Token, RegistryError> {
     let realm = &challenge.realm;
-    let plain = realm.scheme() != "https";
-    let secret_in_clear = plain && base.scheme() == "https" && credential.is_some();
-    if secret_in_clear || (plain && !transport.may_lead_to_plain(base, realm)) {
-        let realm = Box::new(realm.clone().into());
-        return Err(RegistryError::PlainHttpRealm { registry: registry.clone(), realm });
+    let secret_in_clear = realm.scheme() != "https" && base.scheme() == "https" && credential.is_some();
+    let problem = match transport.check_hop(base, realm) {
+        Ok(()) if secret_in_clear => Some(RedirectProblem::PlainHttp(realm.clone().into())),
+        checked => checked.err(),
+    };
+    if let Some(problem) = problem {
+        return Err(RegistryError::BadRealm { registry: registry.clone(), problem });
     }
     let asked_at = Instant::now();
     let scope = challenge.scope.as_deref().unwrap_or(scope);

@@ -306,7 +306,7 @@ async fn an_unknown_way_of_authentication_is_named() {
 async fn a_realm_on_plain_http_elsewhere_is_not_spoken_to() {
     let server = Scripted::plain(|_| Reply::challenge(r#"Bearer realm="http://auth.example/token""#)).await;
     let error = fetch_tag(&with_password(server.address), &repository(server.address)).await.unwrap_err();
-    assert!(matches!(error, RegistryError::PlainHttpRealm { .. }), "{error:?}");
+    assert!(matches!(error, RegistryError::BadRealm { .. }), "{error:?}");
 }
 
 #[tokio::test]

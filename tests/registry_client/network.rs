@@ -1,5 +1,6 @@
 //! TLS, plain HTTP, proxies, timeouts: how the other side is reached.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,7 +102,7 @@ async fn credentials_of_an_https_registry_do_not_go_to_a_plain_http_realm() {
         ..ClientOptions::default()
     });
     let error = fetch_tag(&client, &repository(server.address)).await.unwrap_err();
-    assert!(matches!(error, RegistryError::PlainHttpRealm { .. }), "{error:?}");
+    assert!(matches!(error, RegistryError::BadRealm { .. }), "{error:?}");
     assert!(realm.requests().is_empty());
 }
 
@@ -187,6 +188,58 @@ async fn a_redirect_of_a_public_host_does_not_reach_services_on_loopback() {
     // A registry on loopback may use a store there.
     let client = client_with(ClientOptions { ca_files: authority.file(), ..ClientOptions::default() });
     fetch_tag(&client, &repository(server.address)).await.unwrap();
+}
+
+/// A registry on plain HTTP at `plain.test`, which was declared insecure, and a service on this machine.
+async fn insecure_registry_and_local_service(
+    reply: impl Fn(SocketAddr) -> Reply + Send + Sync + 'static,
+) -> (Client, Scripted) {
+    let local = Scripted::plain(|_| Reply::ok(r#"{"access_token":"of this machine"}"#)).await;
+    let address = local.address;
+    let proxy = Scripted::plain(move |request| match request.method.as_str() {
+        "CONNECT" => Reply::new(403, ""),
+        _ => reply(address),
+    })
+    .await;
+    (through(&proxy.address.to_string(), Some("plain.test"), Vec::new()), local)
+}
+
+#[tokio::test]
+async fn an_insecure_host_does_not_lead_to_services_on_loopback_either() {
+    let (client, local) = insecure_registry_and_local_service(|local| {
+        Reply::challenge(format!(r#"Bearer realm="http://{local}/admin""#))
+    })
+    .await;
+    let error = fetch_tag(&client, &named("plain.test/a/b")).await.unwrap_err();
+    assert!(matches!(error, RegistryError::BadRealm { .. }), "{error:?}");
+    assert_eq!(error.kind(), Kind::Access);
+    assert!(local.requests().is_empty());
+
+    let (client, local) =
+        insecure_registry_and_local_service(|local| Reply::redirect(format!("http://{local}/admin"))).await;
+    let error = fetch_tag(&client, &named("plain.test/a/b")).await.unwrap_err();
+    assert!(error.to_string().contains("leads to this machine"), "{error}");
+    assert!(local.requests().is_empty());
+
+    // A registry on loopback may lead there, but not what it led to.
+    let first = Scripted::plain(|_| Reply::redirect("http://plain.test/a")).await;
+    let error = fetch_tag(&client, &repository(first.address)).await.unwrap_err();
+    assert!(matches!(error, RegistryError::BadRedirect { .. }), "{error:?}");
+    assert!(local.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_public_host_does_not_lead_to_loopback_over_https_either() {
+    let authority = Authority::new();
+    let local = Scripted::tls(Arc::clone(&authority.server), |_| Reply::ok(MANIFEST)).await;
+    let location = format!("https://{}/admin", local.address);
+    let server =
+        Scripted::tls(Arc::clone(&authority.server), move |_| Reply::redirect(location.clone())).await;
+    let (proxy, _) = connect_proxy(server.address, None).await;
+    let client = through(&proxy.to_string(), None, authority.file());
+    let error = fetch_tag(&client, &named("registry.test/org/app")).await.unwrap_err();
+    assert!(matches!(error, RegistryError::BadRedirect { .. }), "{error:?}");
+    assert!(local.requests().is_empty());
 }
 
 #[tokio::test]
