@@ -1,7 +1,8 @@
 //! Credential helpers: `docker-credential-<name> get`, the registry on stdin, JSON on stdout (docker-credential-helpers).
 //!
 //! Threats: a helper's stdout holds a secret and is never shown, not even when it fails; what it says on stderr is.
-//! The registry's name goes through stdin, never into arguments. Names were checked when the file was read
+//! The registry's name goes through stdin, never into arguments. What our own environment holds of user and password is
+//! not handed on. Names were checked when the file was read
 //! ([`super::docker_config`]). One that hangs is killed.
 
 use std::path::PathBuf;
@@ -74,6 +75,7 @@ async fn run(
     let program = find(helper, environment).ok_or(HelperProblem::NotFound)?;
     let mut command = Command::new(program);
     command.arg("get").env_clear().envs(environment.variables());
+    command.env_remove("SEALIFT_USERNAME").env_remove("SEALIFT_PASSWORD");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let output = tokio::time::timeout(limit, talk(command, server))
         .await

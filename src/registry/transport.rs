@@ -22,7 +22,7 @@ use super::insecure::InsecureHost;
 use super::options::{ClientOptions, Timeouts};
 use super::proxy::ProxyRules;
 use super::redirect::{self, RedirectProblem};
-use super::said::read_at_most;
+use super::said::read_soon;
 use super::tls;
 
 const MAX_REDIRECTS: usize = 10;
@@ -137,9 +137,9 @@ impl Transport {
     }
 }
 
-/// Reads a body that nobody needs, so that its connection can be used again; a long one is dropped with it.
+/// Reads a body that nobody needs, so that its connection can be used again; a long or slow one is dropped with it.
 pub(super) async fn finish(response: Response) {
-    let _ = read_at_most(response, MAX_UNREAD_BYTES).await;
+    read_soon(response, MAX_UNREAD_BYTES).await;
 }
 
 fn client(

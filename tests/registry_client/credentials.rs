@@ -29,7 +29,8 @@ impl Home {
     fn client(&self) -> Client {
         let folder = self.0.path().to_str().unwrap();
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/helpers:/usr/bin:/bin");
-        let environment: Environment = [("HOME", folder), ("PATH", path)].into_iter().collect();
+        let own = [("SEALIFT_USERNAME", "user"), ("SEALIFT_PASSWORD", PASSWORD)];
+        let environment: Environment = [("HOME", folder), ("PATH", path)].into_iter().chain(own).collect();
         let credentials = Credentials::of_docker(&environment);
         Client::new(ClientOptions { credentials, ..ClientOptions::default() }).unwrap()
     }
@@ -80,6 +81,16 @@ async fn a_helper_is_asked_once_with_the_registry_on_stdin() {
     let read = |name: &str| std::fs::read_to_string(home.0.path().join(name)).unwrap();
     assert_eq!(read("arguments"), "get\n");
     assert_eq!(read("stdin"), server.address.to_string());
+}
+
+#[tokio::test]
+async fn a_helper_is_not_told_the_password_in_our_environment() {
+    let server = basic_registry().await;
+    let home = Home::with_config(r#"{"credsStore":"fake"}"#)
+        .helper(r#"env > "$HOME/environment"; echo '{"Username":"user","Secret":"hunter2"}'"#);
+    fetch_tag(&home.client(), &repository(server.address)).await.unwrap();
+    let environment = std::fs::read_to_string(home.0.path().join("environment")).unwrap();
+    assert!(environment.contains("HOME=") && !environment.contains("SEALIFT"), "{environment}");
 }
 
 #[tokio::test]

@@ -68,6 +68,39 @@ async fn a_tags_digest_header_may_be_missing_but_not_wrong() {
 }
 
 #[tokio::test]
+async fn schema_1_is_refused_by_name_though_its_digest_is_not_of_its_bytes() {
+    // The digest is of the payload without signatures.
+    const SCHEMA_1: &str = r#"{"schemaVersion":1,"name":"n","tag":"1","fsLayers":[],"signatures":[]}"#;
+    let payload = Digest::of(b"the payload");
+    let stated = payload.to_string();
+    let server = Scripted::plain(move |_| {
+        Reply::ok(SCHEMA_1)
+            .with("Content-Type", "application/vnd.docker.distribution.manifest.v1+prettyjws")
+            .with("Docker-Content-Digest", stated.clone())
+    })
+    .await;
+    for selector in [tag(), Selector::Digest(payload)] {
+        let error = client().fetch_manifest(&repository(server.address), &selector).await.unwrap_err();
+        let sealift::source::SourceError::Registry(error) = error else { panic!("{error:?}") };
+        assert!(matches!(error, RegistryError::Schema1 { .. }), "{error:?}");
+        assert_eq!(error.kind(), Kind::Unsupported);
+        assert!(everything(&error).contains("schema 1"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_called_schema_1_and_is_not_must_still_hash_to_its_digest() {
+    let server = Scripted::plain(|_| {
+        Reply::ok(MANIFEST)
+            .with("Content-Type", "application/vnd.docker.distribution.manifest.v1+json")
+            .with("Docker-Content-Digest", Digest::of(b"another").to_string())
+    })
+    .await;
+    let error = fetch_tag(&client(), &repository(server.address)).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Integrity, "{error:?}");
+}
+
+#[tokio::test]
 async fn a_manifest_over_the_limit_is_refused_whatever_its_framing() {
     let huge = || vec![b' '; 5 << 20];
     for reply in

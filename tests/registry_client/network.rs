@@ -144,6 +144,29 @@ async fn a_silent_server_times_out() {
     assert_eq!(failure(&error), Failure::TimedOut, "{error:?}");
 }
 
+#[tokio::test]
+async fn a_body_that_nobody_needs_may_not_trickle_for_ever() {
+    let server = Scripted::plain(|request| match request.target.as_str() {
+        "/moved" => Reply::new(404, "no ").trickling(),
+        _ if request.authorization().is_some() => {
+            Reply::new(307, "moved ").with("Location", "/moved").trickling()
+        }
+        _ => Reply::new(401, "who? ").with("WWW-Authenticate", r#"Basic realm="r""#).trickling(),
+    })
+    .await;
+    let credential = Credential::Password { username: "user".to_owned(), password: Secret::new("hunter2") };
+    let client = client_with(ClientOptions {
+        credentials: Credentials::default().with(registry(server.address), credential),
+        ..ClientOptions::default()
+    });
+    let started = std::time::Instant::now();
+    let repository = repository(server.address);
+    let fetched = tokio::time::timeout(Duration::from_secs(20), fetch_tag(&client, &repository)).await;
+    let error = fetched.expect("it ends").unwrap_err();
+    assert!(matches!(error, RegistryError::NotFound { .. }), "{error:?}");
+    assert!(started.elapsed() < Duration::from_secs(12), "{:?}", started.elapsed());
+}
+
 fn through(proxy: &str, insecure: Option<&str>, ca_files: Vec<PathBuf>) -> Client {
     let environment = [("ALL_PROXY", proxy), ("NO_PROXY", "0.0.0.0")].into_iter().collect();
     client_with(ClientOptions {

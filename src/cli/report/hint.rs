@@ -58,6 +58,7 @@ fn of(error: &sealift::Error) -> Option<String> {
     }
 }
 
+const PUSHED_AGAIN: &str = "if its owner pushes it again with a current tool, it can be pulled";
 const THROWN_AWAY: &str = "the data was thrown away; if this repeats, a proxy or mirror alters it";
 
 fn resolve(error: &ResolveError) -> Option<String> {
@@ -67,9 +68,7 @@ fn resolve(error: &ResolveError) -> Option<String> {
             Some(format!("choose one, e.g. `--platform {first}`"))
         }
         ResolveError::NotAnImage { .. } => Some("sealift packs container images only".into()),
-        ResolveError::Manifest { source, .. } if source.is_another_kind() => {
-            Some("if its owner pushes it again with a current tool, it can be pulled".into())
-        }
+        ResolveError::Manifest { source, .. } if source.is_another_kind() => Some(PUSHED_AGAIN.into()),
         ResolveError::Manifest { .. } => {
             Some("the registry, or something before it, sends what is no manifest".into())
         }
@@ -103,6 +102,7 @@ fn registry(error: &RegistryError) -> Option<String> {
         RegistryError::RedirectLoop { .. } | RegistryError::BadRedirect { .. } => {
             "check host and port; the registry, or a proxy before it, is set up wrongly".into()
         }
+        RegistryError::Schema1 { .. } => PUSHED_AGAIN.into(),
         RegistryError::CaFile { .. } => "`--ca` takes a file of PEM certificates".into(),
         _ => return None,
     };
