@@ -17,7 +17,7 @@ use crate::image::{Descriptor, Document, Registry, Repository};
 use crate::source::{BlobStream, Selector, Source, SourceError};
 
 use super::auth::{Access, Permit};
-use super::challenge;
+use super::challenge::{self, Challenge, Unanswerable};
 use super::credentials::Credentials;
 use super::error::RegistryError;
 use super::failure::{Cause, Failure};
@@ -63,9 +63,7 @@ impl Client {
         let mut permit = access.permit(transport, credentials, repository).await?;
         let mut answer = transport.get(&url, headers, permit.header.as_ref()).await?;
         if answer.response.status() == StatusCode::UNAUTHORIZED && !answer.from_elsewhere {
-            let challenge = challenge::of(answer.response.headers()).map_err(|offered| {
-                RegistryError::UnknownChallenge { registry: repository.registry().clone(), offered }
-            })?;
+            let challenge = read_challenge(repository.registry(), &answer)?;
             if let Some(challenge) = challenge
                 && let Some(renewed) =
                     access.renew(transport, credentials, repository, challenge, &permit).await?
@@ -110,6 +108,15 @@ impl Source for Client {
     ) -> BoxFuture<'a, Result<BlobStream, SourceError>> {
         async move { Ok(blob::open(self, repository, blob, from_bytes).await?) }.boxed()
     }
+}
+
+/// The challenge of an answer with status 401.
+fn read_challenge(registry: &Registry, answer: &Answer) -> Result<Option<Challenge>, RegistryError> {
+    let registry = || registry.clone();
+    challenge::of(answer.response.headers(), answer.url.reveal()).map_err(|unanswerable| match unanswerable {
+        Unanswerable::Offered(offered) => RegistryError::UnknownChallenge { registry: registry(), offered },
+        Unanswerable::Unreadable(header) => RegistryError::BadChallenge { registry: registry(), header },
+    })
 }
 
 /// Where the registry's API is: HTTPS, but for loopback and insecure hosts that turn out to speak plain HTTP.

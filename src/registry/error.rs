@@ -72,6 +72,14 @@ pub enum RegistryError {
         /// What it offered.
         offered: String,
     },
+    /// The registry wants authentication, but how can't be told.
+    #[error("`{registry}` refused access, and its `WWW-Authenticate` header could not be read: `{header}`")]
+    BadChallenge {
+        /// The registry.
+        registry: Registry,
+        /// The header, escaped and cut short.
+        header: String,
+    },
     /// The registry names a token server that it may not lead to.
     #[error("`{registry}` names a token server that is not asked: {problem}")]
     BadRealm {

@@ -27,6 +27,7 @@ impl RegistryError {
             Self::AccessDenied { .. }
             | Self::TokenRefused { .. }
             | Self::UnknownChallenge { .. }
+            | Self::BadChallenge { .. }
             | Self::BadRealm { .. }
             | Self::CredentialFile { .. }
             | Self::CredentialHelper { .. } => Kind::Access,

@@ -19,6 +19,7 @@ mod manifest;
 mod no_proxy;
 mod object;
 mod options;
+mod parameters;
 mod proxy;
 mod redirect;
 mod refusal;

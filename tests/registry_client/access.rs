@@ -303,6 +303,35 @@ async fn an_unknown_way_of_authentication_is_named() {
 }
 
 #[tokio::test]
+async fn a_challenge_that_makes_no_sense_is_said_to_be_unreadable() {
+    let server = Scripted::plain(|_| Reply::challenge("Bearer realm=\"nowhere\"")).await;
+    let error = fetch_tag(&client(), &repository(server.address)).await.unwrap_err();
+    assert!(error.to_string().contains("`WWW-Authenticate` header could not be read"), "{error}");
+    assert_eq!(error.kind(), Kind::Access);
+}
+
+#[tokio::test]
+async fn challenges_are_answered_though_they_break_the_grammar() {
+    for challenge in ["Basic realm=\"Übung\"", "Negotiate abc==, Basic realm=My Registry"] {
+        let server = Scripted::plain(move |request| match request.authorization() {
+            Some(BASIC) => Reply::ok(MANIFEST),
+            _ => Reply::challenge(challenge),
+        })
+        .await;
+        fetch_tag(&with_password(server.address), &repository(server.address)).await.unwrap();
+    }
+    let server = Scripted::plain(|request| match request.authorization() {
+        _ if request.target == "/token?service=host%3A5000&scope=repository%3Ax%3Apull" => {
+            Reply::ok(r#"{"token":"good"}"#)
+        }
+        Some("Bearer good") => Reply::ok(MANIFEST),
+        _ => Reply::challenge("Bearer realm=\"/token\",service=host:5000,scope=repository:x:pull"),
+    })
+    .await;
+    fetch_tag(&client(), &repository(server.address)).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_realm_on_plain_http_elsewhere_is_not_spoken_to() {
     let server = Scripted::plain(|_| Reply::challenge(r#"Bearer realm="http://auth.example/token""#)).await;
     let error = fetch_tag(&with_password(server.address), &repository(server.address)).await.unwrap_err();
