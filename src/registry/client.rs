@@ -1,7 +1,7 @@
 //! The client: manifests and blobs of any registry, as a [`Source`].
 //!
 //! One request is: the registry's scheme (decided once), what it is asked with ([`super::auth`]), the wire
-//! ([`super::transport`]), one replay after a 401, and a status that is an answer or an error. Tries again, other
+//! ([`super::transport`]), one replay with what the registry's challenge asks for, and a status that is an answer or an error. Tries again, other
 //! mirrors and certificates by host join here; nothing here loops over failures.
 
 use std::collections::HashMap;
@@ -62,22 +62,46 @@ impl Client {
 
         let mut permit = access.permit(transport, credentials, repository).await?;
         let mut answer = transport.get(&url, headers, permit.header.as_ref()).await?;
-        if answer.response.status() == StatusCode::UNAUTHORIZED && !answer.from_elsewhere {
-            let challenge = read_challenge(repository.registry(), &answer)?;
-            if let Some(challenge) = challenge
-                && let Some(renewed) =
-                    access.renew(transport, credentials, repository, challenge, &permit).await?
-            {
-                finish(answer.response).await;
-                permit = renewed;
-                answer = transport.get(&url, headers, permit.header.as_ref()).await?;
-            }
+        if let Some(challenge) = self.challenge(&access, base, &permit, &answer).await?
+            && let Some(renewed) =
+                access.renew(transport, credentials, repository, challenge, &permit).await?
+        {
+            finish(answer.response).await;
+            permit = renewed;
+            answer = transport.get(&url, headers, permit.header.as_ref()).await?;
         }
         if answer.response.status().is_success() {
             return Ok(answer);
         }
         let asked = asked(&access, &permit);
         Err(refusal::of(answer, object, asked).await)
+    }
+
+    /// The challenge that could turn the answer for the better: its own, or that of `/v2/` where the registry may only
+    /// hide from strangers what it has.
+    async fn challenge(
+        &self,
+        access: &Access,
+        base: &Url,
+        permit: &Permit,
+        answer: &Answer,
+    ) -> Result<Option<Challenge>, RegistryError> {
+        let Shared { transport, credentials, .. } = &*self.0;
+        match answer.response.status() {
+            _ if answer.from_elsewhere => Ok(None),
+            StatusCode::UNAUTHORIZED => read_challenge(access.registry(), answer),
+            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND
+                if permit.header.is_none() && access.can_find_credential(credentials).await =>
+            {
+                let Ok(ping) = transport.get(base, &HeaderMap::new(), None).await else { return Ok(None) };
+                let asks = ping.response.status() == StatusCode::UNAUTHORIZED && !ping.from_elsewhere;
+                let challenge =
+                    if asks { read_challenge(access.registry(), &ping).ok().flatten() } else { None };
+                finish(ping.response).await;
+                Ok(challenge)
+            }
+            _ => Ok(None),
+        }
     }
 
     fn access(&self, registry: &Registry) -> Arc<Access> {
@@ -147,7 +171,7 @@ fn might_be_plain(failure: Failure, https: &Url, http: &Url) -> bool {
 }
 
 fn asked(access: &Access, permit: &Permit) -> Asked {
-    Asked { with_credential: access.has_credential(), with_token: permit.is_token() }
+    Asked { stranger: access.stranger(), with_token: permit.is_token() }
 }
 
 fn unreadable(registry: &Registry) -> RegistryError {

@@ -78,6 +78,9 @@ fn media_type(headers: &HeaderMap) -> MediaType {
 fn stated_digest(url: &SafeUrl, headers: &HeaderMap) -> Result<Option<Digest>, RegistryError> {
     let Some(value) = headers.get(CONTENT_DIGEST) else { return Ok(None) };
     let text = String::from_utf8_lossy(value.as_bytes());
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
     text.trim().parse().map(Some).map_err(|_| RegistryError::BadHeader {
         url: Box::new(url.clone()),
         header: CONTENT_DIGEST,

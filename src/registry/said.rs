@@ -18,10 +18,12 @@ const MAX_ERROR_BYTES: u64 = 64 << 10;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why access was denied, as far as it can be told from here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denial {
     /// No credentials were found for the registry: logging in could help.
     NoCredentials,
+    /// As well, but Docker's settings name a credential helper that is not installed: after `docker-credential-`.
+    NoHelper(String),
     /// There were credentials, and they are wrong.
     CredentialsRefused,
     /// The credentials are right, but do not reach this far.
@@ -32,6 +34,12 @@ impl fmt::Display for Denial {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::NoCredentials => "anonymous access was refused",
+            Self::NoHelper(helper) => {
+                return write!(
+                    formatter,
+                    "anonymous access was refused, and the credential helper `docker-credential-{helper}` was not found"
+                );
+            }
             Self::CredentialsRefused => "the credentials were refused",
             Self::Forbidden => "the credentials do not allow it",
         })

@@ -17,11 +17,11 @@ use crate::image::Registry;
 use crate::secret::{SafeUrl, Secret};
 
 use super::challenge::Bearer;
-use super::credentials::Credential;
+use super::credentials::{Credential, Found, TOKEN_USER};
 use super::error::RegistryError;
 use super::redirect::RedirectProblem;
 use super::said::{Denial, RetryAfter, Said, read_at_most};
-use super::transport::{Answer, Transport};
+use super::transport::{Answer, Transport, finish};
 
 /// How long a token lives where the server doesn't say (distribution's specification).
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
@@ -43,9 +43,10 @@ pub(super) async fn fetch(
     base: &Url,
     challenge: &Bearer,
     scope: &str,
-    credential: Option<&Credential>,
+    found: &Found,
 ) -> Result<Token, RegistryError> {
     let realm = &challenge.realm;
+    let credential = found.credential.as_ref();
     let secret_in_clear = realm.scheme() != "https" && base.scheme() == "https" && credential.is_some();
     let problem = match transport.check_hop(base, realm) {
         Ok(()) if secret_in_clear => Some(RedirectProblem::PlainHttp(realm.clone().into())),
@@ -65,7 +66,14 @@ pub(super) async fn fetch(
                 ("refresh_token", token.reveal()),
             ];
             form.extend(challenge.service.as_deref().map(|service| ("service", service)));
-            transport.post_form(realm, &form).await?
+            let answer = transport.post_form(realm, &form).await?;
+            // Some know no POST (containerd names GCR), but take the token as a password.
+            if matches!(answer.response.status(), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
+                finish(answer.response).await;
+                ask(transport, challenge, scope, None, Some(&basic_header(TOKEN_USER, token))).await?
+            } else {
+                answer
+            }
         }
         Some(Credential::Password { username, password }) => {
             let basic = basic_header(username, password);
@@ -75,7 +83,7 @@ pub(super) async fn fetch(
     };
     let status = answer.response.status();
     if !status.is_success() {
-        return Err(refusal(registry, answer, credential.is_some()).await);
+        return Err(refusal(registry, answer, found.stranger()).await);
     }
     let realm = answer.url;
     let body = read_at_most(answer.response, MAX_ANSWER_BYTES).await.ok().flatten();
@@ -113,7 +121,7 @@ async fn ask(
     transport.get(&url, &HeaderMap::new(), authorization).await
 }
 
-async fn refusal(registry: &Registry, answer: Answer, with_credentials: bool) -> RegistryError {
+async fn refusal(registry: &Registry, answer: Answer, stranger: Option<Denial>) -> RegistryError {
     let status = answer.response.status();
     let url: Box<SafeUrl> = Box::new(answer.url);
     let retry_after = RetryAfter::of(answer.response.headers());
@@ -121,12 +129,12 @@ async fn refusal(registry: &Registry, answer: Answer, with_credentials: bool) ->
     match status {
         // OAuth 2.0 servers answer 400 `invalid_grant` to a wrong refresh token (RFC 6749 section 5.2).
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST
-            if with_credentials || status != StatusCode::BAD_REQUEST =>
+            if stranger.is_none() || status != StatusCode::BAD_REQUEST =>
         {
-            let denial = match (with_credentials, status) {
-                (false, _) => Denial::NoCredentials,
-                (true, StatusCode::FORBIDDEN) => Denial::Forbidden,
-                (true, _) => Denial::CredentialsRefused,
+            let denial = match (stranger, status) {
+                (Some(denial), _) => denial,
+                (None, StatusCode::FORBIDDEN) => Denial::Forbidden,
+                (None, _) => Denial::CredentialsRefused,
             };
             let may_not_exist = denial != Denial::CredentialsRefused;
             RegistryError::TokenRefused {

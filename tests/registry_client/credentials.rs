@@ -108,7 +108,6 @@ async fn a_failing_helper_is_named_and_its_output_never_shown() {
     for (home, said) in [
         (failing("echo hunter2; echo locked keyring >&2; echo second line >&2; exit 3"), "locked keyring"),
         (failing("echo '{\"hunter2\"'"), "no valid credentials"),
-        (Home::with_config(r#"{"credsStore":"other"}"#), "not found on the PATH"),
     ] {
         let server = basic_registry().await;
         let error = fetch_tag(&home.client(), &repository(server.address)).await.unwrap_err();
@@ -117,6 +116,35 @@ async fn a_failing_helper_is_named_and_its_output_never_shown() {
         assert!(text.contains("`docker-credential-") && text.contains(said), "{text}");
         assert!(!text.contains(PASSWORD) && !text.contains("second line"), "{text}");
     }
+}
+
+#[tokio::test]
+async fn without_its_helper_public_images_can_be_pulled_and_private_ones_name_it() {
+    let missing = || Home::with_config(r#"{"credsStore":"not-there"}"#);
+    let anonymous = Scripted::plain(|request| match request.target.as_str() {
+        "/token?scope=repository%3Aorg%2Fapp%3Apull" => Reply::ok(r#"{"token":"good"}"#),
+        _ if request.authorization() == Some("Bearer good") => Reply::ok(MANIFEST),
+        _ => Reply::challenge(r#"Bearer realm="/token""#),
+    })
+    .await;
+    fetch_tag(&missing().client(), &repository(anonymous.address)).await.unwrap();
+
+    let refusing_tokens = Scripted::plain(|request| match request.target.as_str() {
+        "/v2/org/app/manifests/1" => Reply::challenge(r#"Bearer realm="/token""#),
+        _ => Reply::new(401, ""),
+    });
+    for server in [basic_registry().await, refusing_tokens.await] {
+        let error = fetch_tag(&missing().client(), &repository(server.address)).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Access);
+        assert!(error.to_string().contains("`docker-credential-not-there` was not found"), "{error}");
+    }
+
+    let server = basic_registry().await;
+    let config = format!(
+        r#"{{"credsStore":"not-there","auths":{{"{}":{{"auth":"dXNlcjpodW50ZXIy"}}}}}}"#,
+        server.address
+    );
+    fetch_tag(&Home::with_config(&config).client(), &repository(server.address)).await.unwrap();
 }
 
 #[tokio::test]

@@ -54,7 +54,9 @@ async fn a_tags_digest_header_may_be_missing_but_not_wrong() {
         (None, None),
         (Some(Digest::of(b"another").to_string()), Some(Kind::Integrity)),
         (Some("sha256:../../x".to_owned()), Some(Kind::Network)),
-        (Some(String::new()), Some(Kind::Network)),
+        (Some("nonsense".to_owned()), Some(Kind::Network)),
+        (Some(String::new()), None),
+        (Some(" ".to_owned()), None),
     ] {
         let stated = header.clone();
         let server = Scripted::plain(move |_| match &stated {
@@ -117,7 +119,7 @@ async fn a_manifest_over_the_limit_is_refused_whatever_its_framing() {
 
 #[tokio::test]
 async fn a_web_page_is_recognised() {
-    for (status, kind) in [(200, "text/html; charset=utf-8"), (200, ""), (404, "text/html")] {
+    for (status, kind) in [(200, "text/html; charset=utf-8"), (200, ""), (400, "text/html")] {
         let server = Scripted::plain(move |_| {
             Reply::new(status, "<!DOCTYPE html><title>hello</title>").with("Content-Type", kind)
         })
@@ -140,6 +142,11 @@ async fn what_does_not_exist_is_told_apart() {
         assert!(matches!(error, RegistryError::NotFound { missing, .. } if missing == expected), "{error:?}");
         assert!(!everything(&error).contains('\u{1b}'));
     }
+    let page = || Reply::new(404, "<html>not here</html>").with("Content-Type", "text/html");
+    let server = Scripted::plain(move |_| page()).await;
+    let error = fetch_tag(&client(), &repository(server.address)).await.unwrap_err();
+    assert!(matches!(error, RegistryError::NotFound { .. }), "{error:?}");
+    assert!(everything(&error).contains("web page") && !everything(&error).contains("not here"));
     let server = Scripted::plain(|_| Reply::new(404, "")).await;
     let error = fetch_blob(&client(), &repository(server.address), 0).await.unwrap_err();
     assert!(matches!(error, RegistryError::NotFound { missing: Missing::Blob, .. }), "{error:?}");

@@ -84,10 +84,10 @@ fn registry(error: &RegistryError) -> Option<String> {
         RegistryError::NotFound { .. } => "check the spelling of repository and tag".into(),
         RegistryError::AccessDenied { object, denial, may_not_exist, .. } => {
             let registry = object.repository().registry();
-            access(registry.as_str(), *denial, *may_not_exist)
+            access(registry.as_str(), denial, *may_not_exist)
         }
         RegistryError::TokenRefused { registry, denial, may_not_exist, .. } => {
-            access(registry.as_str(), *denial, *may_not_exist)
+            access(registry.as_str(), denial, *may_not_exist)
         }
         RegistryError::Unreachable { url, failure, .. } => {
             unreachable(*failure, url.reveal().host_str().unwrap_or("HOST"))
@@ -109,11 +109,14 @@ fn registry(error: &RegistryError) -> Option<String> {
     Some(hint)
 }
 
-fn access(registry: &str, denial: Denial, may_not_exist: bool) -> String {
+fn access(registry: &str, denial: &Denial, may_not_exist: bool) -> String {
     let advice = match denial {
         Denial::NoCredentials => {
             let login = if registry == "docker.io" { String::new() } else { format!(" {registry}") };
             format!("log in with `docker login{login}`, or give `-u USER --password-stdin`")
+        }
+        Denial::NoHelper(helper) => {
+            format!("install `docker-credential-{helper}`, or give `-u USER --password-stdin`")
         }
         Denial::CredentialsRefused => format!("check user and password for {registry}"),
         Denial::Forbidden => "ask the repository's owner for access".to_owned(),
