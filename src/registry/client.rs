@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -26,6 +27,9 @@ use super::options::ClientOptions;
 use super::refusal::{self, Asked};
 use super::transport::{Answer, Transport, finish};
 use super::{blob, manifest};
+
+/// How long a host that may be plain has to answer over HTTPS before it is asked in plain HTTP as well.
+const PROBE_TIME: Duration = Duration::from_secs(3);
 
 /// A client of registries. Cheap to clone; clones share connections and tokens.
 #[derive(Clone)]
@@ -151,12 +155,25 @@ async fn find_base(transport: &Transport, registry: &Registry) -> Result<Url, Re
     if !transport.may_be_plain(&https) && !transport.may_be_plain(&http) {
         return Ok(https);
     }
-    match transport.get(&https, &HeaderMap::new(), None).await {
-        Err(RegistryError::Unreachable { failure, .. }) if might_be_plain(failure, &https, &http) => Ok(http),
-        Err(error @ RegistryError::Unreachable { .. }) => Err(error),
+    let headers = HeaderMap::new();
+    match tokio::time::timeout(PROBE_TIME, transport.get(&https, &headers, None)).await {
+        Err(_) | Ok(Err(RegistryError::Unreachable { failure: Failure::TimedOut, .. })) => {
+            Ok(if answers_plain(transport, &http).await { http } else { https })
+        }
+        Ok(Err(RegistryError::Unreachable { failure, .. })) if might_be_plain(failure, &https, &http) => {
+            Ok(http)
+        }
+        Ok(Err(error @ RegistryError::Unreachable { .. })) => Err(error),
         // It answered, if badly: that is for the real request to say.
-        Ok(_) | Err(_) => Ok(https),
+        Ok(_) => Ok(https),
     }
+}
+
+/// True if a server that was silent towards HTTPS speaks plain HTTP: it may also be slow. Servers of HTTPS hang up on
+/// plain requests, or answer 400 (Go, nginx, Apache).
+async fn answers_plain(transport: &Transport, http: &Url) -> bool {
+    let answer = transport.get(http, &HeaderMap::new(), None).await;
+    answer.is_ok_and(|answer| answer.response.status() != StatusCode::BAD_REQUEST)
 }
 
 /// True for failures that a server of plain HTTP causes. Without a port, HTTP has another one, so a refused
@@ -165,8 +182,8 @@ fn might_be_plain(failure: Failure, https: &Url, http: &Url) -> bool {
     let other_port = https.port_or_known_default() != http.port_or_known_default();
     match failure {
         Failure::PlainHttp | Failure::ClosedEarly | Failure::Proxy => true,
-        Failure::Connect | Failure::TimedOut => other_port,
-        Failure::Dns | Failure::Certificate | Failure::Tls | Failure::NotHttp => false,
+        Failure::Connect => other_port,
+        Failure::TimedOut | Failure::Dns | Failure::Certificate | Failure::Tls | Failure::NotHttp => false,
     }
 }
 

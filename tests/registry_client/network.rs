@@ -117,7 +117,9 @@ async fn nothing_listening_is_a_failed_connection() {
 #[tokio::test]
 async fn a_name_without_address_is_told_from_a_failed_connection() {
     // No resolver knows a name below `invalid` (RFC 6761 section 6.4).
-    let error = fetch_tag(&client(), &named("registry.invalid/org/app")).await.unwrap_err();
+    let (client, repository) = (client(), named("registry.invalid/org/app"));
+    let fetched = tokio::time::timeout(Duration::from_secs(20), fetch_tag(&client, &repository)).await;
+    let error = fetched.expect("the resolver answers").unwrap_err();
     assert_eq!(failure(&error), Failure::Dns, "{error:?}");
 }
 
@@ -133,6 +135,44 @@ async fn an_answer_that_is_no_http_is_told() {
     });
     let error = fetch_tag(&client(), &repository(address)).await.unwrap_err();
     assert_eq!(failure(&error), Failure::NotHttp, "{error:?}");
+}
+
+#[tokio::test]
+async fn a_plain_server_that_is_silent_at_a_tls_hello_is_found_soon() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut start = [0; 4];
+                stream.read_exact(&mut start).await.unwrap();
+                if start == *b"GET " {
+                    let head = format!(
+                        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+                        MANIFEST.len()
+                    );
+                    stream.write_all(format!("{head}{MANIFEST}").as_bytes()).await.unwrap();
+                }
+                // It waits for the rest of the line, which never comes.
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+            });
+        }
+    });
+    let (client, repository) = (client(), repository(address));
+    let fetched = tokio::time::timeout(Duration::from_secs(10), fetch_tag(&client, &repository)).await;
+    assert_eq!(fetched.expect("soon").unwrap().bytes(), MANIFEST);
+}
+
+#[tokio::test]
+async fn a_slow_server_is_not_taken_for_a_plain_one() {
+    let authority = Authority::new();
+    let server = Scripted::tls(Arc::clone(&authority.server), |request| match request.target.as_str() {
+        "/v2/" => Reply::ok("{}").after(Duration::from_secs(5)),
+        _ => Reply::ok(MANIFEST),
+    })
+    .await;
+    let client = client_with(ClientOptions { ca_files: authority.file(), ..ClientOptions::default() });
+    fetch_tag(&client, &repository(server.address)).await.unwrap();
 }
 
 #[tokio::test]
