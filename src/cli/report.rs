@@ -106,6 +106,7 @@ fn code_of(error: &sealift::Error) -> u8 {
     match error {
         Error::Blob { .. } => 3,
         Error::Source(SourceError::Registry(error)) => match error.kind() {
+            Kind::Unsupported => 1,
             Kind::Integrity => 3,
             Kind::NotFound => 4,
             Kind::Access => 5,

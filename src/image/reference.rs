@@ -4,7 +4,6 @@
 //! means docker.io, one path component there means `library/`. Every refusal knows the character it is about.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use super::Digest;
@@ -14,7 +13,7 @@ const DOCKER_HUB: &str = "docker.io";
 const MAX_NAME_LENGTH: usize = 255;
 const MAX_TAG_LENGTH: usize = 128;
 
-/// A registry's host and port, as written in a reference (`docker.io`, `localhost:5000`, `[::1]:5000`).
+/// A registry's host and port, as written in a reference, but in lower case (`docker.io`, `localhost:5000`, `[::1]:5000`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Registry(Box<str>);
 
@@ -29,20 +28,7 @@ impl Registry {
         if self.is_docker_hub() { "registry-1.docker.io" } else { &self.0 }
     }
 
-    /// The host without its port; IPv6 addresses without brackets.
-    pub fn host(&self) -> &str {
-        if let Some(rest) = self.0.strip_prefix('[') {
-            return rest.split(']').next().unwrap_or(rest);
-        }
-        self.0.split(':').next().unwrap_or(&self.0)
-    }
-
-    /// True for `localhost` and the loopback addresses: only these are spoken to over plain HTTP unasked.
-    pub fn is_loopback(&self) -> bool {
-        self.host() == "localhost" || self.host().parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-    }
-
-    /// `host[:port]` as it stands in the reference.
+    /// `host[:port]`, in lower case.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -233,7 +219,7 @@ fn parse(text: &str, start: usize) -> Located<Reference> {
     });
     let (registry, path_start) = match host_end {
         Some(end) => (host(&text[start..end], start)?, end + 1),
-        None => (DOCKER_HUB, start),
+        None => (DOCKER_HUB.to_owned(), start),
     };
     let tag_start = text[path_start..name_end].find(':').map(|colon| path_start + colon + 1);
     let path_end = tag_start.map_or(name_end, |tag| tag - 1);
@@ -243,10 +229,8 @@ fn parse(text: &str, start: usize) -> Located<Reference> {
     if host_end.is_none() && path.len() == 64 && path.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err((path_start, ReferenceProblem::LooksLikeId));
     }
-    let path = match registry {
-        DOCKER_HUB if !path.contains('/') => format!("library/{path}"),
-        _ => path.to_owned(),
-    };
+    let is_familiar = registry == DOCKER_HUB && !path.contains('/');
+    let path = if is_familiar { format!("library/{path}") } else { path.to_owned() };
     if registry.len() + 1 + path.len() > MAX_NAME_LENGTH {
         return Err((path_start, ReferenceProblem::TooLong));
     }
@@ -258,7 +242,8 @@ fn parse(text: &str, start: usize) -> Located<Reference> {
     })
 }
 
-fn host(text: &str, start: usize) -> Located<&str> {
+/// Reads a host and port; hosts are the same in any case (RFC 3986 section 3.2.2).
+fn host(text: &str, start: usize) -> Located<String> {
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {
         let end = rest.find(']').ok_or((start, ReferenceProblem::BadHost))?;
         if rest[..end].parse::<std::net::Ipv6Addr>().is_err() {
@@ -282,7 +267,8 @@ fn host(text: &str, start: usize) -> Located<&str> {
             return Err((start + host.len() + 1, ReferenceProblem::BadPort));
         }
     }
-    Ok(if text == "index.docker.io" { DOCKER_HUB } else { text })
+    let lower = text.to_ascii_lowercase();
+    Ok(if lower == "index.docker.io" { DOCKER_HUB.to_owned() } else { lower })
 }
 
 fn check_host_name(host: &str, start: usize) -> Located<()> {

@@ -16,8 +16,9 @@ use url::Url;
 use crate::image::{Registry, Repository};
 
 use super::challenge::Challenge;
-use super::credentials::{Credential, Credentials};
+use super::credentials::{Credential, Credentials, Found};
 use super::error::RegistryError;
+use super::said::Denial;
 use super::token;
 use super::transport::Transport;
 
@@ -25,7 +26,7 @@ use super::transport::Transport;
 pub(super) struct Access {
     registry: Registry,
     base: OnceCell<Url>,
-    credential: OnceCell<Option<Credential>>,
+    found: OnceCell<Found>,
     grants: Mutex<HashMap<Box<str>, Arc<AsyncMutex<Grant>>>>,
 }
 
@@ -56,12 +57,12 @@ impl Permit {
 impl Access {
     /// Nothing known yet.
     pub(super) fn new(registry: Registry) -> Self {
-        Self {
-            registry,
-            base: OnceCell::new(),
-            credential: OnceCell::new(),
-            grants: Mutex::new(HashMap::new()),
-        }
+        Self { registry, base: OnceCell::new(), found: OnceCell::new(), grants: Mutex::new(HashMap::new()) }
+    }
+
+    /// The registry it is about.
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// The registry's `/v2/`, found once by `find`; a failure is not kept.
@@ -72,9 +73,18 @@ impl Access {
         self.base.get_or_try_init(find).await
     }
 
-    /// True if credentials were looked for and found.
-    pub(super) fn has_credential(&self) -> bool {
-        matches!(self.credential.get(), Some(Some(_)))
+    /// Why the registry denies access as to a stranger; none if credentials were looked for and found.
+    pub(super) fn stranger(&self) -> Option<Denial> {
+        self.found.get().map_or(Some(Denial::NoCredentials), Found::stranger)
+    }
+
+    /// True if there are credentials. Where they can't be looked up there are none: nobody asked for them yet.
+    pub(super) async fn can_find_credential(&self, credentials: &Credentials) -> bool {
+        self.found(credentials).await.is_ok_and(|found| found.credential.is_some())
+    }
+
+    async fn found(&self, credentials: &Credentials) -> Result<&Found, RegistryError> {
+        self.found.get_or_try_init(|| credentials.of(&self.registry)).await
     }
 
     /// What to ask `repository` with now: nothing before the first challenge, a fresh token after the last one ended.
@@ -122,12 +132,12 @@ impl Access {
         credentials: &Credentials,
         repository: &Repository,
     ) -> Result<bool, RegistryError> {
-        let credential = self.credential.get_or_try_init(|| credentials.of(&self.registry)).await?.as_ref();
-        let (header, renew_at) = match (&grant.challenge, credential) {
-            (Some(Challenge::Bearer(bearer)), credential) => {
+        let found = self.found(credentials).await?;
+        let (header, renew_at) = match (&grant.challenge, &found.credential) {
+            (Some(Challenge::Bearer(bearer)), _) => {
                 let scope = format!("repository:{}:pull", repository.path());
                 let Some(base) = self.base.get() else { return Ok(false) };
-                let token = token::fetch(transport, &self.registry, base, bearer, &scope, credential).await?;
+                let token = token::fetch(transport, &self.registry, base, bearer, &scope, found).await?;
                 (token.header, Some(token.renew_at))
             }
             (Some(Challenge::Basic), Some(Credential::Password { username, password })) => {

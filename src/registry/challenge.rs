@@ -1,13 +1,18 @@
 //! `WWW-Authenticate`: how a registry wants to be asked (RFC 9110 section 11; distribution's token specification).
 //!
-//! Threats: the header is foreign. It names the URL that credentials are sent to, so only whole, well-formed
-//! challenges count, and whether that URL may have them is decided in [`super::token`].
+//! Threats: the header is foreign, and names the URL that credentials are sent to; whether that URL may have them is
+//! decided in [`super::token`]. It is read as registries write it, not as the grammar wants it: [`super::parameters`]
+//! tells the challenges apart, and one that can't be used takes no other with it.
 
-use http_auth::ChallengeParser;
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 use url::Url;
 
 use crate::foreign::shown;
+
+use super::parameters;
+
+/// The most of a header that is read.
+const MAX_HEADER_BYTES: usize = 8 << 10;
 
 /// What a registry asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,46 +32,63 @@ pub(super) struct Bearer {
     pub(super) service: Option<String>,
     /// What it is to allow, e.g. `repository:library/busybox:pull`.
     pub(super) scope: Option<String>,
-    /// Why a token that was sent did not do.
-    pub(super) error: Option<String>,
 }
 
-/// The challenge to answer: Bearer before Basic; none where there is no challenge at all. Otherwise the schemes that
-/// were offered instead, for a message.
-pub(super) fn of(headers: &HeaderMap) -> Result<Option<Challenge>, String> {
-    let mut offered = Vec::new();
+/// Why there is no challenge to answer. The texts are fit to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unanswerable {
+    /// Only these other schemes are offered.
+    Offered(String),
+    /// The header, which makes no sense.
+    Unreadable(String),
+}
+
+/// The challenge of the answer from `url`, Bearer before Basic; none where there is no such header at all.
+pub(super) fn of(headers: &HeaderMap, url: &Url) -> Result<Option<Challenge>, Unanswerable> {
+    let mut others = Vec::new();
+    let mut unreadable = None;
     let mut basic = false;
     for header in headers.get_all(WWW_AUTHENTICATE) {
-        let Ok(text) = header.to_str() else { continue };
-        for challenge in ChallengeParser::new(text).map_while(Result::ok) {
+        let bytes = header.as_bytes();
+        let text = decode(&bytes[..bytes.len().min(MAX_HEADER_BYTES)]);
+        let mut understood = false;
+        for challenge in parameters::challenges(&text) {
             if challenge.scheme.eq_ignore_ascii_case("bearer") {
-                let value = |name: &str| {
-                    let mut params = challenge.params.iter();
-                    let (_, value) = params.find(|(key, _)| key.eq_ignore_ascii_case(name))?;
-                    Some(value.to_unescaped()).filter(|value| !value.is_empty())
-                };
-                if let Some(realm) = value("realm").as_deref().and_then(realm) {
-                    return Ok(Some(Challenge::Bearer(Bearer {
-                        realm,
-                        service: value("service"),
-                        scope: value("scope"),
-                        error: value("error"),
-                    })));
+                if let Some(realm) = challenge.value("realm").and_then(|text| realm(text, url)) {
+                    let value = |name| challenge.value(name).map(str::to_owned);
+                    let (service, scope) = (value("service"), value("scope"));
+                    return Ok(Some(Challenge::Bearer(Bearer { realm, service, scope })));
+                }
+            } else {
+                understood = true;
+                if challenge.scheme.eq_ignore_ascii_case("basic") {
+                    basic = true;
+                } else {
+                    others.push(format!("`{}`", shown(challenge.scheme)));
                 }
             }
-            basic |= challenge.scheme.eq_ignore_ascii_case("basic");
-            offered.push(format!("`{}`", shown(challenge.scheme)));
+        }
+        if !understood {
+            unreadable.get_or_insert_with(|| shown(&text));
         }
     }
-    match (basic, offered.is_empty()) {
+    match (basic, unreadable) {
         (true, _) => Ok(Some(Challenge::Basic)),
-        (false, true) => Ok(None),
-        (false, false) => Err(offered.join(", ")),
+        (false, Some(text)) => Err(Unanswerable::Unreadable(text)),
+        (false, None) if others.is_empty() => Ok(None),
+        (false, None) => Err(Unanswerable::Offered(others.join(", "))),
     }
 }
 
-fn realm(text: &str) -> Option<Url> {
-    let mut realm = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+/// Headers are bytes: UTF-8, or else Latin-1, as they once were (RFC 9110 section 5.5).
+fn decode(bytes: &[u8]) -> String {
+    std::str::from_utf8(bytes).map_or_else(|_| bytes.iter().copied().map(char::from).collect(), str::to_owned)
+}
+
+/// A realm's URL; a path is one of the server that names it.
+fn realm(text: &str, url: &Url) -> Option<Url> {
+    let realm = if text.starts_with('/') { url.join(text) } else { Url::parse(text) };
+    let mut realm = realm.ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
     // reqwest would make an Authorization header of these.
     let _ = realm.set_username("");
     let _ = realm.set_password(None);
@@ -80,8 +102,10 @@ mod tests {
 
     use super::*;
 
-    fn read(headers: &[&'static str]) -> Result<Option<Challenge>, String> {
-        of(&headers.iter().map(|text| (WWW_AUTHENTICATE, HeaderValue::from_static(text))).collect())
+    fn read(headers: &[&'static str]) -> Result<Option<Challenge>, Unanswerable> {
+        let headers = headers.iter().map(|text| HeaderValue::from_bytes(text.as_bytes()).unwrap());
+        let url = Url::parse("https://reg.example/v2/x/manifests/1").unwrap();
+        of(&headers.map(|value| (WWW_AUTHENTICATE, value)).collect(), &url)
     }
 
     fn bearer(headers: &[&'static str]) -> Bearer {
@@ -99,7 +123,6 @@ mod tests {
         assert_eq!(hub.realm.as_str(), "https://auth.docker.io/token");
         assert_eq!(hub.service.as_deref(), Some("registry.docker.io"));
         assert_eq!(hub.scope.as_deref(), Some("repository:a/b:pull,push repository:c:pull"));
-        assert_eq!(hub.error.as_deref(), Some("insufficient_scope"));
 
         let odd = bearer(&[r#"bEARER Realm="https://a.example/t", Service=plain"#]);
         assert_eq!((odd.service.as_deref(), odd.scope), (Some("plain"), None));
@@ -121,13 +144,46 @@ mod tests {
         }
         assert_eq!(read(&[r#"BASIC realm="r""#]), Ok(Some(Challenge::Basic)));
         // A realm that is no URL can't be asked; Basic still can.
-        assert_eq!(read(&[r#"Bearer realm="/token", Basic realm="r""#]), Ok(Some(Challenge::Basic)));
+        assert_eq!(read(&[r#"Bearer realm="token", Basic realm="r""#]), Ok(Some(Challenge::Basic)));
+    }
+
+    #[test]
+    fn one_that_breaks_the_grammar_is_read_too() {
+        let unquoted =
+            bearer(&["Bearer realm=https://a.example/t,service=host:5000,scope=repository:x:pull"]);
+        assert_eq!(unquoted.realm.as_str(), "https://a.example/t");
+        assert_eq!(unquoted.service.as_deref(), Some("host:5000"));
+        assert_eq!(unquoted.scope.as_deref(), Some("repository:x:pull"));
+        for basic in [
+            "Basic realm=\"Übung\"",
+            "Basic realm=My Registry",
+            "Basic",
+            "Negotiate abc==, Basic realm=x",
+            "Bearer, Basic",
+            "=, Basic realm=\"r\"",
+        ] {
+            assert_eq!(read(&[basic]), Ok(Some(Challenge::Basic)), "{basic}");
+        }
+        let latin1 = HeaderValue::from_bytes(b"Basic realm=\"\xdcbung\"").unwrap();
+        let headers = HeaderMap::from_iter([(WWW_AUTHENTICATE, latin1)]);
+        let url = Url::parse("https://reg.example/").unwrap();
+        assert_eq!(of(&headers, &url), Ok(Some(Challenge::Basic)));
+    }
+
+    #[test]
+    fn a_realm_may_be_a_path_of_the_registry() {
+        assert_eq!(bearer(&[r#"Bearer realm="/token""#]).realm.as_str(), "https://reg.example/token");
+        assert_eq!(bearer(&[r#"Bearer realm="//a.example/t""#]).realm.as_str(), "https://a.example/t");
     }
 
     #[test]
     fn what_else_is_offered_is_told() {
-        assert_eq!(read(&["Negotiate, Digest realm=\"r\""]), Err("`Negotiate`, `Digest`".to_owned()));
+        let offered = Unanswerable::Offered("`Negotiate`, `Digest`".to_owned());
+        assert_eq!(read(&["Negotiate, Digest realm=\"r\""]), Err(offered));
         assert_eq!(read(&[]), Ok(None));
-        assert_eq!(read(&["=,="]), Ok(None));
+        for unreadable in ["=,=", "", "Bearer", "Bearer realm=\"token\""] {
+            let expected = Unanswerable::Unreadable(unreadable.to_owned());
+            assert_eq!(read(&[unreadable]), Err(expected));
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! The client: manifests and blobs of any registry, as a [`Source`].
 //!
 //! One request is: the registry's scheme (decided once), what it is asked with ([`super::auth`]), the wire
-//! ([`super::transport`]), one replay after a 401, and a status that is an answer or an error. Tries again, other
+//! ([`super::transport`]), one replay with what the registry's challenge asks for, and a status that is an answer or an error. Tries again, other
 //! mirrors and certificates by host join here; nothing here loops over failures.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -17,7 +18,7 @@ use crate::image::{Descriptor, Document, Registry, Repository};
 use crate::source::{BlobStream, Selector, Source, SourceError};
 
 use super::auth::{Access, Permit};
-use super::challenge;
+use super::challenge::{self, Challenge, Unanswerable};
 use super::credentials::Credentials;
 use super::error::RegistryError;
 use super::failure::{Cause, Failure};
@@ -26,6 +27,9 @@ use super::options::ClientOptions;
 use super::refusal::{self, Asked};
 use super::transport::{Answer, Transport, finish};
 use super::{blob, manifest};
+
+/// How long a host that may be plain has to answer over HTTPS before it is asked in plain HTTP as well.
+const PROBE_TIME: Duration = Duration::from_secs(3);
 
 /// A client of registries. Cheap to clone; clones share connections and tokens.
 #[derive(Clone)]
@@ -62,24 +66,46 @@ impl Client {
 
         let mut permit = access.permit(transport, credentials, repository).await?;
         let mut answer = transport.get(&url, headers, permit.header.as_ref()).await?;
-        if answer.response.status() == StatusCode::UNAUTHORIZED && !answer.from_elsewhere {
-            let challenge = challenge::of(answer.response.headers()).map_err(|offered| {
-                RegistryError::UnknownChallenge { registry: repository.registry().clone(), offered }
-            })?;
-            if let Some(challenge) = challenge
-                && let Some(renewed) =
-                    access.renew(transport, credentials, repository, challenge, &permit).await?
-            {
-                finish(answer.response).await;
-                permit = renewed;
-                answer = transport.get(&url, headers, permit.header.as_ref()).await?;
-            }
+        if let Some(challenge) = self.challenge(&access, base, &permit, &answer).await?
+            && let Some(renewed) =
+                access.renew(transport, credentials, repository, challenge, &permit).await?
+        {
+            finish(answer.response).await;
+            permit = renewed;
+            answer = transport.get(&url, headers, permit.header.as_ref()).await?;
         }
         if answer.response.status().is_success() {
             return Ok(answer);
         }
         let asked = asked(&access, &permit);
         Err(refusal::of(answer, object, asked).await)
+    }
+
+    /// The challenge that could turn the answer for the better: its own, or that of `/v2/` where the registry may only
+    /// hide from strangers what it has.
+    async fn challenge(
+        &self,
+        access: &Access,
+        base: &Url,
+        permit: &Permit,
+        answer: &Answer,
+    ) -> Result<Option<Challenge>, RegistryError> {
+        let Shared { transport, credentials, .. } = &*self.0;
+        match answer.response.status() {
+            _ if answer.from_elsewhere => Ok(None),
+            StatusCode::UNAUTHORIZED => read_challenge(access.registry(), answer),
+            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND
+                if permit.header.is_none() && access.can_find_credential(credentials).await =>
+            {
+                let Ok(ping) = transport.get(base, &HeaderMap::new(), None).await else { return Ok(None) };
+                let asks = ping.response.status() == StatusCode::UNAUTHORIZED && !ping.from_elsewhere;
+                let challenge =
+                    if asks { read_challenge(access.registry(), &ping).ok().flatten() } else { None };
+                finish(ping.response).await;
+                Ok(challenge)
+            }
+            _ => Ok(None),
+        }
     }
 
     fn access(&self, registry: &Registry) -> Arc<Access> {
@@ -112,6 +138,15 @@ impl Source for Client {
     }
 }
 
+/// The challenge of an answer with status 401.
+fn read_challenge(registry: &Registry, answer: &Answer) -> Result<Option<Challenge>, RegistryError> {
+    let registry = || registry.clone();
+    challenge::of(answer.response.headers(), answer.url.reveal()).map_err(|unanswerable| match unanswerable {
+        Unanswerable::Offered(offered) => RegistryError::UnknownChallenge { registry: registry(), offered },
+        Unanswerable::Unreadable(header) => RegistryError::BadChallenge { registry: registry(), header },
+    })
+}
+
 /// Where the registry's API is: HTTPS, but for loopback and insecure hosts that turn out to speak plain HTTP.
 async fn find_base(transport: &Transport, registry: &Registry) -> Result<Url, RegistryError> {
     let base = |scheme: &str| Url::parse(&format!("{scheme}://{}/v2/", registry.api_authority()));
@@ -120,12 +155,25 @@ async fn find_base(transport: &Transport, registry: &Registry) -> Result<Url, Re
     if !transport.may_be_plain(&https) && !transport.may_be_plain(&http) {
         return Ok(https);
     }
-    match transport.get(&https, &HeaderMap::new(), None).await {
-        Err(RegistryError::Unreachable { failure, .. }) if might_be_plain(failure, &https, &http) => Ok(http),
-        Err(error @ RegistryError::Unreachable { .. }) => Err(error),
+    let headers = HeaderMap::new();
+    match tokio::time::timeout(PROBE_TIME, transport.get(&https, &headers, None)).await {
+        Err(_) | Ok(Err(RegistryError::Unreachable { failure: Failure::TimedOut, .. })) => {
+            Ok(if answers_plain(transport, &http).await { http } else { https })
+        }
+        Ok(Err(RegistryError::Unreachable { failure, .. })) if might_be_plain(failure, &https, &http) => {
+            Ok(http)
+        }
+        Ok(Err(error @ RegistryError::Unreachable { .. })) => Err(error),
         // It answered, if badly: that is for the real request to say.
-        Ok(_) | Err(_) => Ok(https),
+        Ok(_) => Ok(https),
     }
+}
+
+/// True if a server that was silent towards HTTPS speaks plain HTTP: it may also be slow. Servers of HTTPS hang up on
+/// plain requests, or answer 400 (Go, nginx, Apache).
+async fn answers_plain(transport: &Transport, http: &Url) -> bool {
+    let answer = transport.get(http, &HeaderMap::new(), None).await;
+    answer.is_ok_and(|answer| answer.response.status() != StatusCode::BAD_REQUEST)
 }
 
 /// True for failures that a server of plain HTTP causes. Without a port, HTTP has another one, so a refused
@@ -134,13 +182,13 @@ fn might_be_plain(failure: Failure, https: &Url, http: &Url) -> bool {
     let other_port = https.port_or_known_default() != http.port_or_known_default();
     match failure {
         Failure::PlainHttp | Failure::ClosedEarly | Failure::Proxy => true,
-        Failure::Connect | Failure::TimedOut => other_port,
-        Failure::Dns | Failure::Certificate | Failure::Tls | Failure::NotHttp => false,
+        Failure::Connect => other_port,
+        Failure::TimedOut | Failure::Dns | Failure::Certificate | Failure::Tls | Failure::NotHttp => false,
     }
 }
 
 fn asked(access: &Access, permit: &Permit) -> Asked {
-    Asked { with_credential: access.has_credential(), with_token: permit.is_token() }
+    Asked { stranger: access.stranger(), with_token: permit.is_token() }
 }
 
 fn unreadable(registry: &Registry) -> RegistryError {

@@ -1,7 +1,8 @@
 //! Credential helpers: `docker-credential-<name> get`, the registry on stdin, JSON on stdout (docker-credential-helpers).
 //!
 //! Threats: a helper's stdout holds a secret and is never shown, not even when it fails; what it says on stderr is.
-//! The registry's name goes through stdin, never into arguments. Names were checked when the file was read
+//! The registry's name goes through stdin, never into arguments. What our own environment holds of user and password is
+//! not handed on. Names were checked when the file was read
 //! ([`super::docker_config`]). One that hangs is killed.
 
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use crate::foreign::shown;
 use crate::image::Registry;
 use crate::secret::Secret;
 
-use super::credentials::Credential;
+use super::credentials::{Credential, TOKEN_USER};
 use super::docker_config::key_of;
 use super::error::RegistryError;
 
@@ -25,15 +26,10 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 const MAX_OUTPUT_BYTES: u64 = 1 << 20;
 /// What helpers print where they know nothing of a registry (`errCredentialsNotFound`); the exit status is 1.
 const NOT_FOUND: &str = "credentials not found in native keychain";
-/// The user name that goes with an identity token.
-const TOKEN_USER: &str = "<token>";
 
 /// What can go wrong with a helper.
 #[derive(Debug, thiserror::Error)]
 pub enum HelperProblem {
-    /// There is no such program on the PATH.
-    #[error("it was not found on the PATH")]
-    NotFound,
     /// It could not be started or spoken to.
     #[error("it could not be run")]
     NotRun(#[source] std::io::Error),
@@ -54,12 +50,23 @@ pub enum HelperProblem {
     BadAnswer,
 }
 
-/// Asks a helper for the credentials of `registry`; none if it knows of none.
+/// What came of asking a helper.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// The credentials.
+    Credential(Credential),
+    /// It has none for the registry.
+    Nothing,
+    /// There is no such program on the PATH.
+    NotInstalled,
+}
+
+/// Asks a helper for the credentials of `registry`.
 pub(super) async fn ask(
     helper: &str,
     registry: &Registry,
     environment: &Environment,
-) -> Result<Option<Credential>, RegistryError> {
+) -> Result<Answer, RegistryError> {
     run(helper, key_of(registry), environment, TIME_LIMIT).await.map_err(|problem| {
         RegistryError::CredentialHelper { helper: shown(helper), registry: registry.clone(), problem }
     })
@@ -70,10 +77,11 @@ async fn run(
     server: &str,
     environment: &Environment,
     limit: Duration,
-) -> Result<Option<Credential>, HelperProblem> {
-    let program = find(helper, environment).ok_or(HelperProblem::NotFound)?;
+) -> Result<Answer, HelperProblem> {
+    let Some(program) = find(helper, environment) else { return Ok(Answer::NotInstalled) };
     let mut command = Command::new(program);
     command.arg("get").env_clear().envs(environment.variables());
+    command.env_remove("SEALIFT_USERNAME").env_remove("SEALIFT_PASSWORD");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let output = tokio::time::timeout(limit, talk(command, server))
         .await
@@ -82,7 +90,7 @@ async fn run(
     if !output.status.success() {
         let says_not_found = |text: &[u8]| String::from_utf8_lossy(text).contains(NOT_FOUND);
         if says_not_found(&output.stdout) || says_not_found(&output.stderr) {
-            return Ok(None);
+            return Ok(Answer::Nothing);
         }
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(HelperProblem::Failed { said: shown(said.trim().lines().next().unwrap_or_default()) });
@@ -129,18 +137,19 @@ fn find(helper: &str, environment: &Environment) -> Option<PathBuf> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Answer {
+struct Printed {
     username: String,
     secret: String,
 }
 
-fn read_answer(stdout: &[u8]) -> Result<Option<Credential>, HelperProblem> {
-    let Answer { username, secret } = serde_json::from_slice(stdout).map_err(|_| HelperProblem::BadAnswer)?;
+fn read_answer(stdout: &[u8]) -> Result<Answer, HelperProblem> {
+    let Printed { username, secret } =
+        serde_json::from_slice(stdout).map_err(|_| HelperProblem::BadAnswer)?;
     if secret.is_empty() {
-        return Ok(None);
+        return Ok(Answer::Nothing);
     }
     let secret = Secret::new(secret);
-    Ok(Some(match username.as_str() {
+    Ok(Answer::Credential(match username.as_str() {
         TOKEN_USER => Credential::IdentityToken(secret),
         _ => Credential::Password { username, password: secret },
     }))
@@ -172,16 +181,16 @@ mod tests {
     async fn a_helper_in_a_relative_folder_is_not_run() {
         let environment = [("PATH", ".:")].into_iter().collect();
         let answer = run("fake", "reg.example", &environment, TIME_LIMIT).await;
-        assert!(matches!(answer, Err(HelperProblem::NotFound)), "{answer:?}");
+        assert!(matches!(answer, Ok(Answer::NotInstalled)), "{answer:?}");
     }
 
     #[test]
     fn answers_are_read_and_an_empty_secret_is_none() {
         let read = |text: &str| read_answer(text.as_bytes());
-        assert!(matches!(read(r#"{"Username":"u","Secret":""}"#), Ok(None)));
+        assert!(matches!(read(r#"{"Username":"u","Secret":""}"#), Ok(Answer::Nothing)));
         assert!(matches!(
             read(r#"{"Username":"<token>","Secret":"t"}"#),
-            Ok(Some(Credential::IdentityToken(_)))
+            Ok(Answer::Credential(Credential::IdentityToken(_)))
         ));
         assert!(matches!(read("{}"), Err(HelperProblem::BadAnswer)));
     }

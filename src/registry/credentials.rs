@@ -9,9 +9,10 @@ use crate::config::Environment;
 use crate::image::Registry;
 use crate::secret::Secret;
 
-use super::credential_helper;
+use super::credential_helper::{self, Answer};
 use super::docker_config::DockerConfig;
 use super::error::RegistryError;
+use super::said::Denial;
 
 /// What a registry or its token server is convinced with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,28 @@ pub enum Credential {
     },
     /// A refresh token, traded for access tokens (docker's `identitytoken`).
     IdentityToken(Secret),
+}
+
+/// The user name that stands for an identity token.
+pub(super) const TOKEN_USER: &str = "<token>";
+
+/// What looking for a registry's credentials found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) credential: Option<Credential>,
+    /// A helper that should have been asked, and is not installed.
+    missing_helper: Option<String>,
+}
+
+impl Found {
+    /// Why whoever comes with this is denied access as a stranger; none if there are credentials.
+    pub(super) fn stranger(&self) -> Option<Denial> {
+        match (&self.credential, &self.missing_helper) {
+            (Some(_), _) => None,
+            (None, Some(helper)) => Some(Denial::NoHelper(helper.clone())),
+            (None, None) => Some(Denial::NoCredentials),
+        }
+    }
 }
 
 /// The sources of credentials, in order. The default has none.
@@ -55,19 +78,30 @@ impl Credentials {
         self
     }
 
-    /// Looks up the credentials of `registry`.
-    pub(super) async fn of(&self, registry: &Registry) -> Result<Option<Credential>, RegistryError> {
+    /// Looks up the credentials of `registry`. A helper that is not installed is remembered: public images are to be
+    /// had without it.
+    pub(super) async fn of(&self, registry: &Registry) -> Result<Found, RegistryError> {
+        let mut found = Found::default();
         if let Some((_, credential)) = self.given.iter().find(|(given, _)| given == registry) {
-            return Ok(Some(credential.clone()));
+            found.credential = Some(credential.clone());
+            return Ok(found);
         }
-        let Some(path) = &self.docker_config else { return Ok(None) };
-        let Some(config) = DockerConfig::read(path).await? else { return Ok(None) };
+        let Some(path) = &self.docker_config else { return Ok(found) };
+        let Some(config) = DockerConfig::read(path).await? else { return Ok(found) };
         for helper in config.helpers(registry) {
-            if let Some(credential) = credential_helper::ask(helper, registry, &self.environment).await? {
-                return Ok(Some(credential));
+            match credential_helper::ask(helper, registry, &self.environment).await? {
+                Answer::Credential(credential) => {
+                    found.credential = Some(credential);
+                    return Ok(found);
+                }
+                Answer::Nothing => {}
+                Answer::NotInstalled => {
+                    found.missing_helper.get_or_insert_with(|| helper.to_owned());
+                }
             }
         }
-        config.stored(registry)
+        found.credential = config.stored(registry)?;
+        Ok(found)
     }
 }
 

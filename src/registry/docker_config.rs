@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
+use tokio::io::AsyncReadExt as _;
 
 use crate::foreign::shown;
 use crate::image::Registry;
@@ -89,14 +90,18 @@ impl DockerConfig {
     /// Reads the file; none if there is no such file.
     pub(super) async fn read(path: &Path) -> Result<Option<Self>, RegistryError> {
         let fail = |problem| RegistryError::CredentialFile { path: path.to_owned(), problem };
-        let bytes = match read_bounded(path).await {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) => return Err(fail(CredentialFileProblem::TooLarge { limit_bytes: MAX_FILE_BYTES })),
+        let mut bytes = Vec::new();
+        let read = async {
+            tokio::fs::File::open(path).await?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).await
+        };
+        match read.await {
+            Ok(_) if bytes.len() as u64 <= MAX_FILE_BYTES => {}
+            Ok(_) => return Err(fail(CredentialFileProblem::TooLarge { limit_bytes: MAX_FILE_BYTES })),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Ok(None);
             }
             Err(error) => return Err(fail(CredentialFileProblem::Unreadable(error))),
-        };
+        }
         let file: File = serde_json::from_slice(&bytes).map_err(|error| {
             fail(CredentialFileProblem::NotValid { line: error.line(), column: error.column() })
         })?;
@@ -150,8 +155,9 @@ fn lookup<'a, T>(entries: &'a HashMap<String, T>, registry: &Registry) -> Option
     let exact = entries.get_key_value(key_of(registry));
     let found = exact.or_else(|| {
         let same_host = |key: &str| {
-            let host = host_of(key);
-            host == registry.as_str() || (registry.is_docker_hub() && DOCKER_HUB_HOSTS.contains(&host))
+            let host = host_of(key).to_ascii_lowercase();
+            host == registry.as_str()
+                || (registry.is_docker_hub() && DOCKER_HUB_HOSTS.contains(&host.as_str()))
         };
         // The first in order, so that the same file gives the same answer every time.
         entries.iter().filter(|(key, _)| same_host(key)).min_by_key(|(key, _)| key.as_str())
@@ -175,14 +181,6 @@ fn decode_basic(auth: &str) -> Option<(String, Secret)> {
     let decoded = String::from_utf8(BASE64.decode(auth.trim()).ok()?).ok()?;
     let (username, password) = decoded.split_once(':')?;
     Some((username.to_owned(), Secret::new(password.trim_matches('\0'))))
-}
-
-async fn read_bounded(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    use tokio::io::AsyncReadExt as _;
-
-    let mut bytes = Vec::new();
-    tokio::fs::File::open(path).await?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).await?;
-    Ok(if bytes.len() as u64 > MAX_FILE_BYTES { None } else { Some(bytes) })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+use crate::image::manifest::ManifestError;
 use crate::image::{Digest, Registry};
 use crate::secret::SafeUrl;
 
@@ -71,13 +72,21 @@ pub enum RegistryError {
         /// What it offered.
         offered: String,
     },
-    /// An HTTPS registry names a token server on plain HTTP.
-    #[error("`{registry}` names a token server on plain HTTP, {realm}: nothing was sent there")]
-    PlainHttpRealm {
+    /// The registry wants authentication, but how can't be told.
+    #[error("`{registry}` refused access, and its `WWW-Authenticate` header could not be read: `{header}`")]
+    BadChallenge {
         /// The registry.
         registry: Registry,
-        /// The token server it names.
-        realm: Box<SafeUrl>,
+        /// The header, escaped and cut short.
+        header: String,
+    },
+    /// The registry names a token server that it may not lead to.
+    #[error("`{registry}` names a token server that is not asked: {problem}")]
+    BadRealm {
+        /// The registry.
+        registry: Registry,
+        /// Why not.
+        problem: RedirectProblem,
     },
     /// Docker's config.json can't be read. Its content is never shown.
     #[error("the credentials file {} can't be used", .path.display())]
@@ -232,7 +241,7 @@ pub enum RegistryError {
         /// The digest of the bytes.
         got: Box<Digest>,
     },
-    /// A blob is longer or shorter than its descriptor says.
+    /// A server states another length for a blob than its descriptor.
     #[error("{object} has the wrong length at {url}: {expected_bytes} bytes were promised, {got_bytes} come")]
     WrongLength {
         /// What was asked for.
@@ -241,7 +250,7 @@ pub enum RegistryError {
         url: Box<SafeUrl>,
         /// What the descriptor says.
         expected_bytes: u64,
-        /// What the server says, or has sent when it went over.
+        /// What the server says will come.
         got_bytes: u64,
     },
     /// A manifest over the limit.
@@ -251,6 +260,17 @@ pub enum RegistryError {
         object: Box<Object>,
         /// The limit.
         limit_bytes: u64,
+    },
+
+    // -- not supported --
+    /// A manifest in Docker's schema 1, by the digest of something else.
+    #[error("the manifest {object} can't be used")]
+    Schema1 {
+        /// What was asked for.
+        object: Box<Object>,
+        /// That it is schema 1.
+        #[source]
+        problem: ManifestError,
     },
 
     // -- setup --

@@ -5,6 +5,8 @@ use super::error::RegistryError;
 /// What an error is about, for exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// It is sound, but of a kind that sealift does not take.
+    Unsupported,
     /// Bytes are not what their name promises.
     Integrity,
     /// Something asked for does not exist.
@@ -25,7 +27,8 @@ impl RegistryError {
             Self::AccessDenied { .. }
             | Self::TokenRefused { .. }
             | Self::UnknownChallenge { .. }
-            | Self::PlainHttpRealm { .. }
+            | Self::BadChallenge { .. }
+            | Self::BadRealm { .. }
             | Self::CredentialFile { .. }
             | Self::CredentialHelper { .. } => Kind::Access,
             Self::Unreachable { .. }
@@ -42,6 +45,7 @@ impl RegistryError {
             Self::DigestMismatch { .. } | Self::WrongLength { .. } | Self::ManifestTooLarge { .. } => {
                 Kind::Integrity
             }
+            Self::Schema1 { .. } => Kind::Unsupported,
             Self::CaFile { .. }
             | Self::BadProxy { .. }
             | Self::BadInsecureHost { .. }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use crate::foreign::shown;
-use crate::image::manifest::MAX_MANIFEST_BYTES;
+use crate::image::manifest::{MAX_MANIFEST_BYTES, ManifestError};
 use crate::image::{Digest, Document, MediaType, Repository};
 use crate::secret::SafeUrl;
 use crate::source::Selector;
@@ -47,11 +47,18 @@ pub(super) async fn fetch(
         return Err(RegistryError::WebPage { url: Box::new(url), status });
     }
     let Some(expected) = expected else { return Ok(Document::of(bytes, media_type)) };
-    Document::verified(bytes, media_type, &expected).map_err(|got| RegistryError::DigestMismatch {
-        object: Box::new(object),
-        url: Box::new(url),
-        expected: Box::new(expected),
-        got: Box::new(got),
+    let object = Box::new(object);
+    Document::verified(bytes.clone(), media_type.clone(), &expected).map_err(|got| {
+        // The digest of Docker's schema 1 is that of its payload without signatures: no matter, it is not taken.
+        match Document::of(bytes, media_type).parse() {
+            Err(problem @ ManifestError::Schema1) => RegistryError::Schema1 { object, problem },
+            _ => RegistryError::DigestMismatch {
+                object,
+                url: Box::new(url),
+                expected: Box::new(expected),
+                got: Box::new(got),
+            },
+        }
     })
 }
 
@@ -71,6 +78,9 @@ fn media_type(headers: &HeaderMap) -> MediaType {
 fn stated_digest(url: &SafeUrl, headers: &HeaderMap) -> Result<Option<Digest>, RegistryError> {
     let Some(value) = headers.get(CONTENT_DIGEST) else { return Ok(None) };
     let text = String::from_utf8_lossy(value.as_bytes());
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
     text.trim().parse().map(Some).map_err(|_| RegistryError::BadHeader {
         url: Box::new(url.clone()),
         header: CONTENT_DIGEST,

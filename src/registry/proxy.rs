@@ -4,12 +4,13 @@
 //! reading of the environment is off: it sends requests to localhost through the proxy and does not know
 //! `host:port` in `NO_PROXY` (reqwest 0.13).
 
-use url::{Host, Url};
+use url::Url;
 
 use crate::config::Environment;
 use crate::secret::SafeUrl;
 
 use super::error::RegistryError;
+use super::hop::is_loopback;
 use super::no_proxy::NoProxy;
 
 /// Proxies by scheme, and the hosts that are reached without.
@@ -57,19 +58,10 @@ impl ProxyRules {
             _ => self.http.as_ref(),
         }?;
         let host = url.host()?;
-        if is_loopback(&host) || self.without.covers(&host, url.port_or_known_default()) {
+        if is_loopback(url) || self.without.covers(&host, url.port_or_known_default()) {
             return None;
         }
         Some(proxy)
-    }
-}
-
-/// True for `localhost` and the loopback addresses.
-pub(super) fn is_loopback(host: &Host<&str>) -> bool {
-    match host {
-        Host::Domain(name) => name.eq_ignore_ascii_case("localhost"),
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
     }
 }
 

@@ -8,10 +8,10 @@ use super::said::{Denial, RetryAfter, Said};
 use super::transport::Answer;
 
 /// What a refused request was sent with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Asked {
-    /// There are credentials for the registry, and they were used.
-    pub(super) with_credential: bool,
+    /// Why no credentials were used; none if they were.
+    pub(super) stranger: Option<Denial>,
     /// A token was sent.
     pub(super) with_token: bool,
 }
@@ -30,21 +30,21 @@ pub(super) async fn of(answer: Answer, object: &Object, asked: Asked) -> Registr
         }
         // A blob store's refusal (an expired link, often) says nothing about access to the registry.
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if !answer.from_elsewhere => {
-            let denial = denial(status, asked);
             let may_not_exist = asked.with_token || status == StatusCode::FORBIDDEN;
+            let denial = denial(status, asked);
             RegistryError::AccessDenied { object, denial, may_not_exist, said }
         }
-        _ if said == Some(Said::WebPage) => RegistryError::WebPage { url, status: status.as_u16() },
         StatusCode::NOT_FOUND => {
             RegistryError::NotFound { missing: missing(&object, said.as_ref()), object, said }
         }
+        _ if said == Some(Said::WebPage) => RegistryError::WebPage { url, status: status.as_u16() },
         _ => RegistryError::UnexpectedStatus { url, status: status.as_u16(), said },
     }
 }
 
 fn denial(status: StatusCode, asked: Asked) -> Denial {
     match asked {
-        Asked { with_credential: false, .. } => Denial::NoCredentials,
+        Asked { stranger: Some(denial), .. } => denial,
         // A token server took the credentials, so they are right.
         Asked { with_token: true, .. } => Denial::Forbidden,
         Asked { .. } if status == StatusCode::FORBIDDEN => Denial::Forbidden,

@@ -1,9 +1,10 @@
 //! What a registry said of its own accord: error bodies (distribution-spec "Error Codes"), `Retry-After`.
 //!
-//! Threats: these texts come from whoever runs the server and end on a terminal. They are read up to a limit and
+//! Threats: these texts come from whoever runs the server and end on a terminal. They are read up to a limit of bytes and time, and
 //! made fit to show ([`crate::foreign`]); a web page is recognised and never shown.
 
 use std::fmt;
+use std::time::Duration;
 
 use oci_distribution::errors::OciEnvelope;
 use reqwest::Response;
@@ -13,12 +14,16 @@ use crate::foreign::shown;
 
 /// The most of an error body that is read.
 const MAX_ERROR_BYTES: u64 = 64 << 10;
+/// How long the whole of a body may take that nothing depends on.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why access was denied, as far as it can be told from here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denial {
     /// No credentials were found for the registry: logging in could help.
     NoCredentials,
+    /// As well, but Docker's settings name a credential helper that is not installed: after `docker-credential-`.
+    NoHelper(String),
     /// There were credentials, and they are wrong.
     CredentialsRefused,
     /// The credentials are right, but do not reach this far.
@@ -29,6 +34,12 @@ impl fmt::Display for Denial {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::NoCredentials => "anonymous access was refused",
+            Self::NoHelper(helper) => {
+                return write!(
+                    formatter,
+                    "anonymous access was refused, and the credential helper `docker-credential-{helper}` was not found"
+                );
+            }
             Self::CredentialsRefused => "the credentials were refused",
             Self::Forbidden => "the credentials do not allow it",
         })
@@ -86,7 +97,7 @@ impl Said {
     /// Reads an error answer's body; none where it says nothing.
     pub(super) async fn read(response: Response) -> Option<Self> {
         let declared_html = is_html(response.headers());
-        let body = read_at_most(response, MAX_ERROR_BYTES).await.ok().flatten()?;
+        let body = read_soon(response, MAX_ERROR_BYTES).await?;
         if declared_html || looks_like_html(&body) { Some(Self::WebPage) } else { Self::of_body(&body) }
     }
 
@@ -125,6 +136,12 @@ pub(super) async fn read_at_most(
         body.extend_from_slice(&chunk);
     }
     Ok(Some(body))
+}
+
+/// The body of an answer that nothing depends on: none if it is longer than `limit_bytes`, takes too long or breaks.
+pub(super) async fn read_soon(response: Response, limit_bytes: u64) -> Option<Vec<u8>> {
+    let body = tokio::time::timeout(PATIENCE, read_at_most(response, limit_bytes)).await;
+    body.ok()?.ok()?
 }
 
 /// True if the headers call the body HTML.

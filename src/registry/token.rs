@@ -1,8 +1,8 @@
 //! Tokens: asking a token server (distribution's "Token Authentication" and "OAuth 2.0" specifications).
 //!
-//! Threats: the realm is named by the registry, so it may point anywhere. An HTTPS registry can't have credentials
-//! sent over plain HTTP, nor have plain HTTP spoken to a host that was not declared insecure. Credentials go in
-//! headers or the body, never the URL. The answer is read up to a limit; its token is never shown.
+//! Threats: the realm is named by the registry, so it may point anywhere: it is asked by the rule of [`super::hop`], and
+//! an HTTPS registry can't have credentials sent over plain HTTP at all. Credentials go in headers or the body, never
+//! the URL. The answer is read up to a limit; its token is never shown.
 
 use std::time::{Duration, Instant};
 
@@ -17,10 +17,11 @@ use crate::image::Registry;
 use crate::secret::{SafeUrl, Secret};
 
 use super::challenge::Bearer;
-use super::credentials::Credential;
+use super::credentials::{Credential, Found, TOKEN_USER};
 use super::error::RegistryError;
+use super::redirect::RedirectProblem;
 use super::said::{Denial, RetryAfter, Said, read_at_most};
-use super::transport::{Answer, Transport};
+use super::transport::{Answer, Transport, finish};
 
 /// How long a token lives where the server doesn't say (distribution's specification).
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
@@ -42,14 +43,17 @@ pub(super) async fn fetch(
     base: &Url,
     challenge: &Bearer,
     scope: &str,
-    credential: Option<&Credential>,
+    found: &Found,
 ) -> Result<Token, RegistryError> {
     let realm = &challenge.realm;
-    let plain = realm.scheme() != "https";
-    let secret_in_clear = plain && base.scheme() == "https" && credential.is_some();
-    if secret_in_clear || (plain && !transport.may_lead_to_plain(base, realm)) {
-        let realm = Box::new(realm.clone().into());
-        return Err(RegistryError::PlainHttpRealm { registry: registry.clone(), realm });
+    let credential = found.credential.as_ref();
+    let secret_in_clear = realm.scheme() != "https" && base.scheme() == "https" && credential.is_some();
+    let problem = match transport.check_hop(base, realm) {
+        Ok(()) if secret_in_clear => Some(RedirectProblem::PlainHttp(realm.clone().into())),
+        checked => checked.err(),
+    };
+    if let Some(problem) = problem {
+        return Err(RegistryError::BadRealm { registry: registry.clone(), problem });
     }
     let asked_at = Instant::now();
     let scope = challenge.scope.as_deref().unwrap_or(scope);
@@ -62,7 +66,14 @@ pub(super) async fn fetch(
                 ("refresh_token", token.reveal()),
             ];
             form.extend(challenge.service.as_deref().map(|service| ("service", service)));
-            transport.post_form(realm, &form).await?
+            let answer = transport.post_form(realm, &form).await?;
+            // Some know no POST (containerd names GCR), but take the token as a password.
+            if matches!(answer.response.status(), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
+                finish(answer.response).await;
+                ask(transport, challenge, scope, None, Some(&basic_header(TOKEN_USER, token))).await?
+            } else {
+                answer
+            }
         }
         Some(Credential::Password { username, password }) => {
             let basic = basic_header(username, password);
@@ -72,7 +83,7 @@ pub(super) async fn fetch(
     };
     let status = answer.response.status();
     if !status.is_success() {
-        return Err(refusal(registry, answer, credential.is_some()).await);
+        return Err(refusal(registry, answer, found.stranger()).await);
     }
     let realm = answer.url;
     let body = read_at_most(answer.response, MAX_ANSWER_BYTES).await.ok().flatten();
@@ -110,7 +121,7 @@ async fn ask(
     transport.get(&url, &HeaderMap::new(), authorization).await
 }
 
-async fn refusal(registry: &Registry, answer: Answer, with_credentials: bool) -> RegistryError {
+async fn refusal(registry: &Registry, answer: Answer, stranger: Option<Denial>) -> RegistryError {
     let status = answer.response.status();
     let url: Box<SafeUrl> = Box::new(answer.url);
     let retry_after = RetryAfter::of(answer.response.headers());
@@ -118,12 +129,12 @@ async fn refusal(registry: &Registry, answer: Answer, with_credentials: bool) ->
     match status {
         // OAuth 2.0 servers answer 400 `invalid_grant` to a wrong refresh token (RFC 6749 section 5.2).
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST
-            if with_credentials || status != StatusCode::BAD_REQUEST =>
+            if stranger.is_none() || status != StatusCode::BAD_REQUEST =>
         {
-            let denial = match (with_credentials, status) {
-                (false, _) => Denial::NoCredentials,
-                (true, StatusCode::FORBIDDEN) => Denial::Forbidden,
-                (true, _) => Denial::CredentialsRefused,
+            let denial = match (stranger, status) {
+                (Some(denial), _) => denial,
+                (None, StatusCode::FORBIDDEN) => Denial::Forbidden,
+                (None, _) => Denial::CredentialsRefused,
             };
             let may_not_exist = denial != Denial::CredentialsRefused;
             RegistryError::TokenRefused {

@@ -1,9 +1,9 @@
 //! HTTP: one request and its redirects, over the right TLS setup and proxy.
 //!
-//! Threats: every answer is foreign. Redirects are followed here, not by reqwest: at most [`MAX_REDIRECTS`], never to
-//! plain HTTP on a host that was not declared insecure, and `Authorization` goes to the origin it was made for and
-//! nowhere else, not even back there after a detour (S3 and Azure refuse it, and it would be a leak). Nothing is
-//! decompressed: blobs arrive as they are. Statuses are the caller's business.
+//! Threats: every answer is foreign. Redirects are followed here, not by reqwest: at most [`MAX_REDIRECTS`], each by
+//! the rule of [`super::hop`], and `Authorization` goes to the origin it was made for and nowhere else, not even back
+//! there after a detour (S3 and Azure refuse it, and it would be a leak). Nothing is decompressed: blobs arrive as
+//! they are. Statuses are the caller's business.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +17,12 @@ use crate::secret::SafeUrl;
 
 use super::error::RegistryError;
 use super::failure::{Cause, Failure, classify};
+use super::hop::{self, is_loopback};
 use super::insecure::InsecureHost;
 use super::options::{ClientOptions, Timeouts};
-use super::proxy::{ProxyRules, is_loopback};
-use super::redirect;
-use super::said::read_at_most;
+use super::proxy::ProxyRules;
+use super::redirect::{self, RedirectProblem};
+use super::said::read_soon;
 use super::tls;
 
 const MAX_REDIRECTS: usize = 10;
@@ -62,13 +63,12 @@ impl Transport {
 
     /// True if plain HTTP will do for `url`'s host: it is loopback, or was declared insecure.
     pub(super) fn may_be_plain(&self, url: &Url) -> bool {
-        url.host().is_some_and(|host| is_loopback(&host)) || self.is_insecure(url)
+        is_loopback(url) || self.is_insecure(url)
     }
 
-    /// True if the server at `from` may send us to `to` over plain HTTP. To loopback only one that is there itself
-    /// may: others would make us call on services of this machine.
-    pub(super) fn may_lead_to_plain(&self, from: &Url, to: &Url) -> bool {
-        self.is_insecure(to) || (self.may_be_plain(to) && self.may_be_plain(from))
+    /// Says whether the server at `from` may lead to `to`.
+    pub(super) fn check_hop(&self, from: &Url, to: &Url) -> Result<(), RedirectProblem> {
+        hop::check(from, to, self.is_insecure(to))
     }
 
     /// Gets `url`, following redirects.
@@ -90,7 +90,8 @@ impl Transport {
                 let proxied = self.proxies.proxy_for(&next).is_some();
                 return Ok(Answer { response, url: next.into(), from_elsewhere, proxied });
             }
-            let to = redirect::target(&next, response.headers(), |to| self.may_lead_to_plain(url, to))
+            let to = redirect::target(&next, response.headers())
+                .and_then(|to| self.check_hop(&next, &to).map(|()| to))
                 .map_err(|problem| RegistryError::BadRedirect {
                     url: Box::new(SafeUrl::from(next.clone())),
                     problem,
@@ -136,9 +137,9 @@ impl Transport {
     }
 }
 
-/// Reads a body that nobody needs, so that its connection can be used again; a long one is dropped with it.
+/// Reads a body that nobody needs, so that its connection can be used again; a long or slow one is dropped with it.
 pub(super) async fn finish(response: Response) {
-    let _ = read_at_most(response, MAX_UNREAD_BYTES).await;
+    read_soon(response, MAX_UNREAD_BYTES).await;
 }
 
 fn client(

@@ -147,6 +147,51 @@ async fn an_identity_token_is_traded_in_a_form() {
 }
 
 #[tokio::test]
+async fn an_identity_token_goes_to_token_servers_without_post_as_a_password() {
+    for status in [404, 405] {
+        let server = with_tokens(move |request| match request.method.as_str() {
+            "POST" => Reply::new(status, ""),
+            // `<token>:refresh`
+            _ if request.authorization() == Some("Basic PHRva2VuPjpyZWZyZXNo") => {
+                assert!(!request.target.contains("account="), "{}", request.target);
+                Reply::ok(r#"{"token":"good"}"#)
+            }
+            _ => Reply::new(401, ""),
+        })
+        .await;
+        let client = with(server.address, Credential::IdentityToken(Secret::new("refresh")));
+        fetch_tag(&client, &repository(server.address)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn credentials_are_used_where_strangers_are_told_that_nothing_exists() {
+    for status in [403, 404] {
+        let server =
+            Scripted::plain(move |request| match (request.target.as_str(), request.authorization()) {
+                ("/v2/", None) => Reply::challenge("Basic realm=x"),
+                (_, Some(BASIC)) if request.target.contains("/blobs/") => Reply::ok(BLOB),
+                (_, Some(BASIC)) => Reply::ok(MANIFEST),
+                _ => Reply::new(status, ""),
+            })
+            .await;
+        let (client, repository) = (with_password(server.address), repository(server.address));
+        fetch_tag(&client, &repository).await.unwrap();
+        fetch_blob(&client, &repository, 0).await.unwrap();
+        assert_eq!(server.requests().len(), 4, "once known, they are sent at once: {:?}", server.requests());
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_asked_for_once_without_credentials_or_a_challenge() {
+    let server = Scripted::plain(|_| Reply::new(404, "")).await;
+    let error = fetch_tag(&client(), &repository(server.address)).await.unwrap_err();
+    assert_eq!((error.kind(), server.requests().len()), (Kind::NotFound, 1));
+    let error = fetch_tag(&with_password(server.address), &repository(server.address)).await.unwrap_err();
+    assert_eq!((error.kind(), server.requests().len()), (Kind::NotFound, 3), "`/v2/` was asked too");
+}
+
+#[tokio::test]
 async fn challenge_token_and_answer_share_one_connection() {
     let server = with_tokens(|_| Reply::ok(r#"{"token":"good"}"#)).await;
     let (client, repository) = (client(), repository(server.address));
@@ -244,7 +289,7 @@ async fn denials_say_whether_credentials_were_missing_or_wrong() {
         let error = fetch_tag(&client, &repository(server.address)).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Access);
         assert!(
-            matches!(error, RegistryError::AccessDenied { denial, .. } if denial == expected),
+            matches!(&error, RegistryError::AccessDenied { denial, .. } if *denial == expected),
             "{error:?}"
         );
         assert!(!everything(&error).contains(PASSWORD) && !everything(&error).contains(BASIC));
@@ -280,7 +325,7 @@ async fn the_token_servers_own_refusal_is_told() {
         let error = fetch_tag(&client, &repository(server.address)).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Access);
         assert!(
-            matches!(error, RegistryError::TokenRefused { denial, .. } if denial == expected),
+            matches!(&error, RegistryError::TokenRefused { denial, .. } if *denial == expected),
             "{error:?}"
         );
         let text = everything(&error);
@@ -303,10 +348,39 @@ async fn an_unknown_way_of_authentication_is_named() {
 }
 
 #[tokio::test]
+async fn a_challenge_that_makes_no_sense_is_said_to_be_unreadable() {
+    let server = Scripted::plain(|_| Reply::challenge("Bearer realm=\"nowhere\"")).await;
+    let error = fetch_tag(&client(), &repository(server.address)).await.unwrap_err();
+    assert!(error.to_string().contains("`WWW-Authenticate` header could not be read"), "{error}");
+    assert_eq!(error.kind(), Kind::Access);
+}
+
+#[tokio::test]
+async fn challenges_are_answered_though_they_break_the_grammar() {
+    for challenge in ["Basic realm=\"Übung\"", "Negotiate abc==, Basic realm=My Registry"] {
+        let server = Scripted::plain(move |request| match request.authorization() {
+            Some(BASIC) => Reply::ok(MANIFEST),
+            _ => Reply::challenge(challenge),
+        })
+        .await;
+        fetch_tag(&with_password(server.address), &repository(server.address)).await.unwrap();
+    }
+    let server = Scripted::plain(|request| match request.authorization() {
+        _ if request.target == "/token?service=host%3A5000&scope=repository%3Ax%3Apull" => {
+            Reply::ok(r#"{"token":"good"}"#)
+        }
+        Some("Bearer good") => Reply::ok(MANIFEST),
+        _ => Reply::challenge("Bearer realm=\"/token\",service=host:5000,scope=repository:x:pull"),
+    })
+    .await;
+    fetch_tag(&client(), &repository(server.address)).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_realm_on_plain_http_elsewhere_is_not_spoken_to() {
     let server = Scripted::plain(|_| Reply::challenge(r#"Bearer realm="http://auth.example/token""#)).await;
     let error = fetch_tag(&with_password(server.address), &repository(server.address)).await.unwrap_err();
-    assert!(matches!(error, RegistryError::PlainHttpRealm { .. }), "{error:?}");
+    assert!(matches!(error, RegistryError::BadRealm { .. }), "{error:?}");
 }
 
 #[tokio::test]

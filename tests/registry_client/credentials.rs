@@ -29,7 +29,8 @@ impl Home {
     fn client(&self) -> Client {
         let folder = self.0.path().to_str().unwrap();
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/helpers:/usr/bin:/bin");
-        let environment: Environment = [("HOME", folder), ("PATH", path)].into_iter().collect();
+        let own = [("SEALIFT_USERNAME", "user"), ("SEALIFT_PASSWORD", PASSWORD)];
+        let environment: Environment = [("HOME", folder), ("PATH", path)].into_iter().chain(own).collect();
         let credentials = Credentials::of_docker(&environment);
         Client::new(ClientOptions { credentials, ..ClientOptions::default() }).unwrap()
     }
@@ -83,6 +84,16 @@ async fn a_helper_is_asked_once_with_the_registry_on_stdin() {
 }
 
 #[tokio::test]
+async fn a_helper_is_not_told_the_password_in_our_environment() {
+    let server = basic_registry().await;
+    let home = Home::with_config(r#"{"credsStore":"fake"}"#)
+        .helper(r#"env > "$HOME/environment"; echo '{"Username":"user","Secret":"hunter2"}'"#);
+    fetch_tag(&home.client(), &repository(server.address)).await.unwrap();
+    let environment = std::fs::read_to_string(home.0.path().join("environment")).unwrap();
+    assert!(environment.contains("HOME=") && !environment.contains("SEALIFT"), "{environment}");
+}
+
+#[tokio::test]
 async fn a_helper_that_knows_nothing_leaves_the_file_to_be_asked() {
     let server = basic_registry().await;
     let config =
@@ -97,7 +108,6 @@ async fn a_failing_helper_is_named_and_its_output_never_shown() {
     for (home, said) in [
         (failing("echo hunter2; echo locked keyring >&2; echo second line >&2; exit 3"), "locked keyring"),
         (failing("echo '{\"hunter2\"'"), "no valid credentials"),
-        (Home::with_config(r#"{"credsStore":"other"}"#), "not found on the PATH"),
     ] {
         let server = basic_registry().await;
         let error = fetch_tag(&home.client(), &repository(server.address)).await.unwrap_err();
@@ -106,6 +116,35 @@ async fn a_failing_helper_is_named_and_its_output_never_shown() {
         assert!(text.contains("`docker-credential-") && text.contains(said), "{text}");
         assert!(!text.contains(PASSWORD) && !text.contains("second line"), "{text}");
     }
+}
+
+#[tokio::test]
+async fn without_its_helper_public_images_can_be_pulled_and_private_ones_name_it() {
+    let missing = || Home::with_config(r#"{"credsStore":"not-there"}"#);
+    let anonymous = Scripted::plain(|request| match request.target.as_str() {
+        "/token?scope=repository%3Aorg%2Fapp%3Apull" => Reply::ok(r#"{"token":"good"}"#),
+        _ if request.authorization() == Some("Bearer good") => Reply::ok(MANIFEST),
+        _ => Reply::challenge(r#"Bearer realm="/token""#),
+    })
+    .await;
+    fetch_tag(&missing().client(), &repository(anonymous.address)).await.unwrap();
+
+    let refusing_tokens = Scripted::plain(|request| match request.target.as_str() {
+        "/v2/org/app/manifests/1" => Reply::challenge(r#"Bearer realm="/token""#),
+        _ => Reply::new(401, ""),
+    });
+    for server in [basic_registry().await, refusing_tokens.await] {
+        let error = fetch_tag(&missing().client(), &repository(server.address)).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Access);
+        assert!(error.to_string().contains("`docker-credential-not-there` was not found"), "{error}");
+    }
+
+    let server = basic_registry().await;
+    let config = format!(
+        r#"{{"credsStore":"not-there","auths":{{"{}":{{"auth":"dXNlcjpodW50ZXIy"}}}}}}"#,
+        server.address
+    );
+    fetch_tag(&Home::with_config(&config).client(), &repository(server.address)).await.unwrap();
 }
 
 #[tokio::test]

@@ -54,7 +54,9 @@ async fn a_tags_digest_header_may_be_missing_but_not_wrong() {
         (None, None),
         (Some(Digest::of(b"another").to_string()), Some(Kind::Integrity)),
         (Some("sha256:../../x".to_owned()), Some(Kind::Network)),
-        (Some(String::new()), Some(Kind::Network)),
+        (Some("nonsense".to_owned()), Some(Kind::Network)),
+        (Some(String::new()), None),
+        (Some(" ".to_owned()), None),
     ] {
         let stated = header.clone();
         let server = Scripted::plain(move |_| match &stated {
@@ -65,6 +67,39 @@ async fn a_tags_digest_header_may_be_missing_but_not_wrong() {
         let result = fetch_tag(&client(), &repository(server.address)).await;
         assert_eq!(result.err().map(|error| error.kind()), refused, "{header:?}");
     }
+}
+
+#[tokio::test]
+async fn schema_1_is_refused_by_name_though_its_digest_is_not_of_its_bytes() {
+    // The digest is of the payload without signatures.
+    const SCHEMA_1: &str = r#"{"schemaVersion":1,"name":"n","tag":"1","fsLayers":[],"signatures":[]}"#;
+    let payload = Digest::of(b"the payload");
+    let stated = payload.to_string();
+    let server = Scripted::plain(move |_| {
+        Reply::ok(SCHEMA_1)
+            .with("Content-Type", "application/vnd.docker.distribution.manifest.v1+prettyjws")
+            .with("Docker-Content-Digest", stated.clone())
+    })
+    .await;
+    for selector in [tag(), Selector::Digest(payload)] {
+        let error = client().fetch_manifest(&repository(server.address), &selector).await.unwrap_err();
+        let sealift::source::SourceError::Registry(error) = error else { panic!("{error:?}") };
+        assert!(matches!(error, RegistryError::Schema1 { .. }), "{error:?}");
+        assert_eq!(error.kind(), Kind::Unsupported);
+        assert!(everything(&error).contains("schema 1"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_called_schema_1_and_is_not_must_still_hash_to_its_digest() {
+    let server = Scripted::plain(|_| {
+        Reply::ok(MANIFEST)
+            .with("Content-Type", "application/vnd.docker.distribution.manifest.v1+json")
+            .with("Docker-Content-Digest", Digest::of(b"another").to_string())
+    })
+    .await;
+    let error = fetch_tag(&client(), &repository(server.address)).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Integrity, "{error:?}");
 }
 
 #[tokio::test]
@@ -84,7 +119,7 @@ async fn a_manifest_over_the_limit_is_refused_whatever_its_framing() {
 
 #[tokio::test]
 async fn a_web_page_is_recognised() {
-    for (status, kind) in [(200, "text/html; charset=utf-8"), (200, ""), (404, "text/html")] {
+    for (status, kind) in [(200, "text/html; charset=utf-8"), (200, ""), (400, "text/html")] {
         let server = Scripted::plain(move |_| {
             Reply::new(status, "<!DOCTYPE html><title>hello</title>").with("Content-Type", kind)
         })
@@ -107,6 +142,11 @@ async fn what_does_not_exist_is_told_apart() {
         assert!(matches!(error, RegistryError::NotFound { missing, .. } if missing == expected), "{error:?}");
         assert!(!everything(&error).contains('\u{1b}'));
     }
+    let page = || Reply::new(404, "<html>not here</html>").with("Content-Type", "text/html");
+    let server = Scripted::plain(move |_| page()).await;
+    let error = fetch_tag(&client(), &repository(server.address)).await.unwrap_err();
+    assert!(matches!(error, RegistryError::NotFound { .. }), "{error:?}");
+    assert!(everything(&error).contains("web page") && !everything(&error).contains("not here"));
     let server = Scripted::plain(|_| Reply::new(404, "")).await;
     let error = fetch_blob(&client(), &repository(server.address), 0).await.unwrap_err();
     assert!(matches!(error, RegistryError::NotFound { missing: Missing::Blob, .. }), "{error:?}");

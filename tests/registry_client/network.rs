@@ -1,5 +1,6 @@
 //! TLS, plain HTTP, proxies, timeouts: how the other side is reached.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,7 +102,7 @@ async fn credentials_of_an_https_registry_do_not_go_to_a_plain_http_realm() {
         ..ClientOptions::default()
     });
     let error = fetch_tag(&client, &repository(server.address)).await.unwrap_err();
-    assert!(matches!(error, RegistryError::PlainHttpRealm { .. }), "{error:?}");
+    assert!(matches!(error, RegistryError::BadRealm { .. }), "{error:?}");
     assert!(realm.requests().is_empty());
 }
 
@@ -116,7 +117,9 @@ async fn nothing_listening_is_a_failed_connection() {
 #[tokio::test]
 async fn a_name_without_address_is_told_from_a_failed_connection() {
     // No resolver knows a name below `invalid` (RFC 6761 section 6.4).
-    let error = fetch_tag(&client(), &named("registry.invalid/org/app")).await.unwrap_err();
+    let (client, repository) = (client(), named("registry.invalid/org/app"));
+    let fetched = tokio::time::timeout(Duration::from_secs(20), fetch_tag(&client, &repository)).await;
+    let error = fetched.expect("the resolver answers").unwrap_err();
     assert_eq!(failure(&error), Failure::Dns, "{error:?}");
 }
 
@@ -135,12 +138,73 @@ async fn an_answer_that_is_no_http_is_told() {
 }
 
 #[tokio::test]
+async fn a_plain_server_that_is_silent_at_a_tls_hello_is_found_soon() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut start = [0; 4];
+                stream.read_exact(&mut start).await.unwrap();
+                if start == *b"GET " {
+                    let head = format!(
+                        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+                        MANIFEST.len()
+                    );
+                    stream.write_all(format!("{head}{MANIFEST}").as_bytes()).await.unwrap();
+                }
+                // It waits for the rest of the line, which never comes.
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+            });
+        }
+    });
+    let (client, repository) = (client(), repository(address));
+    let fetched = tokio::time::timeout(Duration::from_secs(10), fetch_tag(&client, &repository)).await;
+    assert_eq!(fetched.expect("soon").unwrap().bytes(), MANIFEST);
+}
+
+#[tokio::test]
+async fn a_slow_server_is_not_taken_for_a_plain_one() {
+    let authority = Authority::new();
+    let server = Scripted::tls(Arc::clone(&authority.server), |request| match request.target.as_str() {
+        "/v2/" => Reply::ok("{}").after(Duration::from_secs(5)),
+        _ => Reply::ok(MANIFEST),
+    })
+    .await;
+    let client = client_with(ClientOptions { ca_files: authority.file(), ..ClientOptions::default() });
+    fetch_tag(&client, &repository(server.address)).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_silent_server_times_out() {
     let server = Scripted::plain(|_| Reply::ok(MANIFEST).after(Duration::from_secs(5))).await;
     let timeouts = Timeouts { read: Duration::from_millis(200), ..Timeouts::default() };
     let client = client_with(ClientOptions { timeouts, ..ClientOptions::default() });
     let error = fetch_tag(&client, &repository(server.address)).await.unwrap_err();
     assert_eq!(failure(&error), Failure::TimedOut, "{error:?}");
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_needs_may_not_trickle_for_ever() {
+    let server = Scripted::plain(|request| match request.target.as_str() {
+        "/moved" => Reply::new(404, "no ").trickling(),
+        _ if request.authorization().is_some() => {
+            Reply::new(307, "moved ").with("Location", "/moved").trickling()
+        }
+        _ => Reply::new(401, "who? ").with("WWW-Authenticate", r#"Basic realm="r""#).trickling(),
+    })
+    .await;
+    let credential = Credential::Password { username: "user".to_owned(), password: Secret::new("hunter2") };
+    let client = client_with(ClientOptions {
+        credentials: Credentials::default().with(registry(server.address), credential),
+        ..ClientOptions::default()
+    });
+    let started = std::time::Instant::now();
+    let repository = repository(server.address);
+    let fetched = tokio::time::timeout(Duration::from_secs(20), fetch_tag(&client, &repository)).await;
+    let error = fetched.expect("it ends").unwrap_err();
+    assert!(matches!(error, RegistryError::NotFound { .. }), "{error:?}");
+    assert!(started.elapsed() < Duration::from_secs(12), "{:?}", started.elapsed());
 }
 
 fn through(proxy: &str, insecure: Option<&str>, ca_files: Vec<PathBuf>) -> Client {
@@ -187,6 +251,58 @@ async fn a_redirect_of_a_public_host_does_not_reach_services_on_loopback() {
     // A registry on loopback may use a store there.
     let client = client_with(ClientOptions { ca_files: authority.file(), ..ClientOptions::default() });
     fetch_tag(&client, &repository(server.address)).await.unwrap();
+}
+
+/// A registry on plain HTTP at `plain.test`, which was declared insecure, and a service on this machine.
+async fn insecure_registry_and_local_service(
+    reply: impl Fn(SocketAddr) -> Reply + Send + Sync + 'static,
+) -> (Client, Scripted) {
+    let local = Scripted::plain(|_| Reply::ok(r#"{"access_token":"of this machine"}"#)).await;
+    let address = local.address;
+    let proxy = Scripted::plain(move |request| match request.method.as_str() {
+        "CONNECT" => Reply::new(403, ""),
+        _ => reply(address),
+    })
+    .await;
+    (through(&proxy.address.to_string(), Some("plain.test"), Vec::new()), local)
+}
+
+#[tokio::test]
+async fn an_insecure_host_does_not_lead_to_services_on_loopback_either() {
+    let (client, local) = insecure_registry_and_local_service(|local| {
+        Reply::challenge(format!(r#"Bearer realm="http://{local}/admin""#))
+    })
+    .await;
+    let error = fetch_tag(&client, &named("plain.test/a/b")).await.unwrap_err();
+    assert!(matches!(error, RegistryError::BadRealm { .. }), "{error:?}");
+    assert_eq!(error.kind(), Kind::Access);
+    assert!(local.requests().is_empty());
+
+    let (client, local) =
+        insecure_registry_and_local_service(|local| Reply::redirect(format!("http://{local}/admin"))).await;
+    let error = fetch_tag(&client, &named("plain.test/a/b")).await.unwrap_err();
+    assert!(error.to_string().contains("leads to this machine"), "{error}");
+    assert!(local.requests().is_empty());
+
+    // A registry on loopback may lead there, but not what it led to.
+    let first = Scripted::plain(|_| Reply::redirect("http://plain.test/a")).await;
+    let error = fetch_tag(&client, &repository(first.address)).await.unwrap_err();
+    assert!(matches!(error, RegistryError::BadRedirect { .. }), "{error:?}");
+    assert!(local.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_public_host_does_not_lead_to_loopback_over_https_either() {
+    let authority = Authority::new();
+    let local = Scripted::tls(Arc::clone(&authority.server), |_| Reply::ok(MANIFEST)).await;
+    let location = format!("https://{}/admin", local.address);
+    let server =
+        Scripted::tls(Arc::clone(&authority.server), move |_| Reply::redirect(location.clone())).await;
+    let (proxy, _) = connect_proxy(server.address, None).await;
+    let client = through(&proxy.to_string(), None, authority.file());
+    let error = fetch_tag(&client, &named("registry.test/org/app")).await.unwrap_err();
+    assert!(matches!(error, RegistryError::BadRedirect { .. }), "{error:?}");
+    assert!(local.requests().is_empty());
 }
 
 #[tokio::test]

@@ -38,6 +38,8 @@ enum Framing {
     Length(u64),
     Chunked,
     UntilClose,
+    /// A byte now and then, without end.
+    Trickle,
 }
 
 pub(crate) struct Reply {
@@ -79,6 +81,11 @@ impl Reply {
 
     pub(crate) fn until_close(self) -> Self {
         Self { framing: Framing::UntilClose, ..self }
+    }
+
+    /// Sends the body's bytes one by one, slowly, again and again.
+    pub(crate) fn trickling(self) -> Self {
+        Self { framing: Framing::Trickle, ..self }
     }
 
     /// States a length whatever the body's is; the connection is closed after the body.
@@ -275,9 +282,16 @@ async fn write_reply<S: AsyncWrite + Unpin>(stream: &mut S, reply: Reply) -> std
     match reply.framing {
         Framing::Length(length) => head += &format!("Content-Length: {length}\r\n\r\n"),
         Framing::Chunked => head += "Transfer-Encoding: chunked\r\n\r\n",
-        Framing::UntilClose => head += "Connection: close\r\n\r\n",
+        Framing::UntilClose | Framing::Trickle => head += "Connection: close\r\n\r\n",
     }
     stream.write_all(head.as_bytes()).await?;
+    if matches!(reply.framing, Framing::Trickle) {
+        for byte in reply.body.iter().cycle() {
+            stream.write_all(&[*byte]).await?;
+            stream.flush().await?;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
     if matches!(reply.framing, Framing::Chunked) {
         for part in reply.body.chunks(64 << 10) {
             stream.write_all(format!("{:x}\r\n", part.len()).as_bytes()).await?;

@@ -60,6 +60,7 @@ fn of(error: &sealift::Error) -> Option<String> {
     }
 }
 
+const PUSHED_AGAIN: &str = "if its owner pushes it again with a current tool, it can be pulled";
 const THROWN_AWAY: &str = "the data was thrown away; if this repeats, a proxy or mirror alters it";
 
 fn resolve(error: &ResolveError) -> Option<String> {
@@ -69,9 +70,7 @@ fn resolve(error: &ResolveError) -> Option<String> {
             Some(format!("choose one, e.g. `--platform {}`", ui::shell_word(first.to_string().as_ref())))
         }
         ResolveError::NotAnImage { .. } => Some("sealift packs container images only".into()),
-        ResolveError::Manifest { source, .. } if source.is_another_kind() => {
-            Some("if its owner pushes it again with a current tool, it can be pulled".into())
-        }
+        ResolveError::Manifest { source, .. } if source.is_another_kind() => Some(PUSHED_AGAIN.into()),
         ResolveError::Manifest { .. } => {
             Some("the registry, or something before it, sends what is no manifest".into())
         }
@@ -87,10 +86,10 @@ fn registry(error: &RegistryError) -> Option<String> {
         RegistryError::NotFound { .. } => "check the spelling of repository and tag".into(),
         RegistryError::AccessDenied { object, denial, may_not_exist, .. } => {
             let registry = object.repository().registry();
-            access(registry.as_str(), *denial, *may_not_exist)
+            access(registry.as_str(), denial, *may_not_exist)
         }
         RegistryError::TokenRefused { registry, denial, may_not_exist, .. } => {
-            access(registry.as_str(), *denial, *may_not_exist)
+            access(registry.as_str(), denial, *may_not_exist)
         }
         RegistryError::Unreachable { url, failure, .. } => {
             unreachable(*failure, url.reveal().host_str().unwrap_or("HOST"))
@@ -105,17 +104,21 @@ fn registry(error: &RegistryError) -> Option<String> {
         RegistryError::RedirectLoop { .. } | RegistryError::BadRedirect { .. } => {
             "check host and port; the registry, or a proxy before it, is set up wrongly".into()
         }
+        RegistryError::Schema1 { .. } => PUSHED_AGAIN.into(),
         RegistryError::CaFile { .. } => "`--ca` takes a file of PEM certificates".into(),
         _ => return None,
     };
     Some(hint)
 }
 
-fn access(registry: &str, denial: Denial, may_not_exist: bool) -> String {
+fn access(registry: &str, denial: &Denial, may_not_exist: bool) -> String {
     let advice = match denial {
         Denial::NoCredentials => {
             let login = if registry == "docker.io" { String::new() } else { format!(" {registry}") };
             format!("log in with `docker login{login}`, or give `-u USER --password-stdin`")
+        }
+        Denial::NoHelper(helper) => {
+            format!("install `docker-credential-{helper}`, or give `-u USER --password-stdin`")
         }
         Denial::CredentialsRefused => format!("check user and password for {registry}"),
         Denial::Forbidden => "ask the repository's owner for access".to_owned(),

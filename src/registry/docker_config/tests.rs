@@ -39,6 +39,7 @@ async fn entries_are_found_however_they_name_the_registry() {
         ("reg.example", "docker.io", false),
         ("evil-reg.example", "reg.example", false),
         ("localhost:5000", "localhost:5000", true),
+        ("https://Reg.Example/v2/", "REG.example", true),
     ] {
         let json = format!(r#"{{"auths":{{"{key}":{{"auth":"dTpw"}}}}}}"#);
         assert_eq!(stored(&json, name).await.is_some(), found, "{key} {name}");
