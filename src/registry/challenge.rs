@@ -23,6 +23,16 @@ pub(super) enum Challenge {
     Basic,
 }
 
+impl Challenge {
+    /// The challenge for whatever will be asked for: what `/v2/` names as scope is an example (GHCR: `repository:user/image:pull`).
+    pub(super) fn without_scope(self) -> Self {
+        match self {
+            Self::Bearer(bearer) => Self::Bearer(Bearer { scope: None, ..bearer }),
+            Self::Basic => Self::Basic,
+        }
+    }
+}
+
 /// A `Bearer` challenge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Bearer {

@@ -99,10 +99,9 @@ impl Client {
             {
                 let Ok(ping) = transport.get(base, &HeaderMap::new(), None).await else { return Ok(None) };
                 let asks = ping.response.status() == StatusCode::UNAUTHORIZED && !ping.from_elsewhere;
-                let challenge =
-                    if asks { read_challenge(access.registry(), &ping).ok().flatten() } else { None };
+                let challenge = asks.then(|| read_challenge(access.registry(), &ping).ok().flatten());
                 finish(ping.response).await;
-                Ok(challenge)
+                Ok(challenge.flatten().map(Challenge::without_scope))
             }
             _ => Ok(None),
         }

@@ -2,8 +2,7 @@
 //!
 //! Threats: a helper's stdout holds a secret and is never shown, not even when it fails; what it says on stderr is.
 //! The registry's name goes through stdin, never into arguments. What our own environment holds of user and password is
-//! not handed on. Names were checked when the file was read
-//! ([`super::docker_config`]). One that hangs is killed.
+//! not handed on. Names were checked when the file was read ([`super::docker_config`]). One that hangs is killed.
 
 use std::path::PathBuf;
 use std::process::{Output, Stdio};

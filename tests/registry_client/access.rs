@@ -183,6 +183,21 @@ async fn credentials_are_used_where_strangers_are_told_that_nothing_exists() {
 }
 
 #[tokio::test]
+async fn the_scope_of_v2_is_not_that_of_the_image() {
+    // GHCR's names `repository:user/image:pull`, whatever is wanted.
+    let server = Scripted::plain(|request| match (request.target.as_str(), request.authorization()) {
+        ("/v2/", None) => Reply::challenge(r#"Bearer realm="/token",scope="repository:user/image:pull""#),
+        (token, Some(BASIC)) if token.contains("scope=repository%3Aorg%2Fapp%3Apull") => {
+            Reply::ok(r#"{"token":"good"}"#)
+        }
+        (_, Some("Bearer good")) => Reply::ok(MANIFEST),
+        _ => Reply::new(404, ""),
+    })
+    .await;
+    fetch_tag(&with_password(server.address), &repository(server.address)).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_does_not_exist_is_asked_for_once_without_credentials_or_a_challenge() {
     let server = Scripted::plain(|_| Reply::new(404, "")).await;
     let error = fetch_tag(&client(), &repository(server.address)).await.unwrap_err();
