@@ -107,9 +107,35 @@ pub fn space(folder: &Path) -> Option<Space> {
     }
 }
 
-/// Will files of these sizes fit beside `path`, the first of them? What a file system can't tell is no objection.
-pub fn check_room(path: &Path, sizes_bytes: &[u64]) -> Result<(), FileError> {
-    space(folder_of(path)).map_or(Ok(()), |space| fit(space, path, sizes_bytes))
+/// Will these files, of these sizes, fit where the first of them goes? What a file system can't tell is no objection.
+pub fn check_room(files: &[(&Path, u64)]) -> Result<(), FileError> {
+    let Some((first, _)) = files.first() else { return Ok(()) };
+    let Some(space) = space(folder_of(first)) else { return Ok(()) };
+    // What dead runs left will go.
+    let left_over_bytes: u64 = files.iter().map(|(path, _)| disk_bytes(&partial_path(path))).sum();
+    let space = Space { free_bytes: space.free_bytes.saturating_add(left_over_bytes), ..space };
+    let sizes: Vec<u64> = files.iter().map(|(_, size_bytes)| *size_bytes).collect();
+    fit(space, first, &sizes)
+}
+
+/// How much of the disk a file takes.
+fn disk_bytes(path: &Path) -> u64 {
+    let Ok(found) = std::fs::symlink_metadata(path) else { return 0 };
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        // The unit of st_blocks, whatever the file system's is.
+        found.blocks() * 512
+    }
+    #[cfg(not(unix))]
+    found.len()
+}
+
+fn partial_path(target: &Path) -> PathBuf {
+    let mut path = OsString::from(target);
+    path.push(".");
+    path.push(PARTIAL);
+    path.into()
 }
 
 fn fit(space: Space, path: &Path, sizes_bytes: &[u64]) -> Result<(), FileError> {
@@ -179,13 +205,10 @@ impl PartialFile {
         } else {
             target.to_owned()
         };
-        let mut partial = OsString::from(&target);
-        partial.push(".");
-        partial.push(PARTIAL);
-        let partial = PathBuf::from(partial);
-        check_room(&target, &[size_bytes])?;
+        let partial = partial_path(&target);
         let file = Arc::new(create_locked(&partial, &target)?);
         let created = Self { file, partial, target, committed: false };
+        check_room(&[(&created.target, size_bytes)])?;
         created.allocate(size_bytes)?;
         Ok(created)
     }
@@ -434,6 +457,15 @@ mod tests {
         assert!(
             matches!(fit(fat, &[1, 4 << 30]), Err(FileError::TooLargeForFat32 { needed_bytes, .. }) if needed_bytes == 4 << 30)
         );
+    }
+
+    #[test]
+    fn what_a_dead_run_left_counts_as_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("x.tar");
+        assert_eq!(disk_bytes(&partial_path(&target)), 0);
+        std::fs::write(partial_path(&target), vec![1; 1 << 20]).unwrap();
+        assert!(disk_bytes(&partial_path(&target)) >= 1 << 20);
     }
 
     #[test]

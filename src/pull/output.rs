@@ -33,10 +33,10 @@ impl Output {
 
     /// Is there room, and a free name, for all of `planned`? Told before the first layer byte of the first.
     pub(super) fn check_all(planned: &[PlannedArchive]) -> Result<(), FileError> {
-        let Some(first) = planned.first() else { return Ok(()) };
         planned.iter().try_for_each(|archive| fsio::check_target(&archive.path))?;
-        let sizes: Vec<u64> = planned.iter().map(|archive| archive.plan.size_bytes()).collect();
-        fsio::check_room(&first.path, &sizes)
+        let files: Vec<_> =
+            planned.iter().map(|archive| (archive.path.as_path(), archive.plan.size_bytes())).collect();
+        fsio::check_room(&files)
     }
 
     /// A path for each image.
