@@ -66,7 +66,7 @@ image=127.0.0.1:$port/bench/four
 urls=()
 for digest in $("$sealift" pull "$image" --dry-run --json | python3 -c '
 import json, sys
-for layer in json.load(sys.stdin)["layers"]: print(layer["digest"])'); do
+for layer in json.load(sys.stdin)["images"][0]["layers"]: print(layer["digest"])'); do
     urls+=("http://127.0.0.1:$port/v2/bench/four/blobs/$digest")
 done
 

@@ -30,6 +30,9 @@ pub enum FileError {
     /// What stands there is neither file nor folder.
     #[error("{} is not a regular file", .0.display())]
     NotAFile(PathBuf),
+    /// There is a file of that name, and it was not to be replaced.
+    #[error("{} is there already", .0.display())]
+    Exists(PathBuf),
     /// The name is one that unfinished files have.
     #[error("{} ends in .{PARTIAL}, as unfinished files do", .0.display())]
     ReservedName(PathBuf),
@@ -151,8 +154,17 @@ fn fit(space: Space, path: &Path, sizes_bytes: &[u64]) -> Result<(), FileError> 
     Ok(())
 }
 
+/// What is done with a file that has the name already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// It is replaced when the new one is whole.
+    Replace,
+    /// It is an error.
+    Refuse,
+}
+
 /// Can a file be put under this name? Only files are replaced: a rename would replace `/dev/null` itself.
-pub fn check_target(target: &Path) -> Result<(), FileError> {
+pub fn check_target(target: &Path, existing: Existing) -> Result<(), FileError> {
     check_folder(folder_of(target))?;
     if target.extension().is_some_and(|extension| extension == PARTIAL) {
         return Err(FileError::ReservedName(target.to_owned()));
@@ -160,6 +172,7 @@ pub fn check_target(target: &Path) -> Result<(), FileError> {
     match std::fs::metadata(target) {
         Ok(found) if found.is_dir() => Err(FileError::IsAFolder(target.to_owned())),
         Ok(found) if !found.is_file() => Err(FileError::NotAFile(target.to_owned())),
+        Ok(_) if existing == Existing::Refuse => Err(FileError::Exists(target.to_owned())),
         _ => Ok(()),
     }
 }
@@ -192,14 +205,15 @@ pub struct PartialFile {
     file: Arc<File>,
     partial: PathBuf,
     target: PathBuf,
+    existing: Existing,
     committed: bool,
 }
 
 impl PartialFile {
     /// Creates `<target>.partial`, locked and empty, with `size_bytes` of disk set aside for it. Where `target` is a
     /// link, it is the file it leads to that will be replaced.
-    pub fn create(target: &Path, size_bytes: u64) -> Result<Self, FileError> {
-        check_target(target)?;
+    pub fn create(target: &Path, size_bytes: u64, existing: Existing) -> Result<Self, FileError> {
+        check_target(target, existing)?;
         let target = if target.is_symlink() {
             target.canonicalize().map_err(FileError::io("follow", target))?
         } else {
@@ -207,7 +221,7 @@ impl PartialFile {
         };
         let partial = partial_path(&target);
         let file = Arc::new(create_locked(&partial, &target)?);
-        let created = Self { file, partial, target, committed: false };
+        let created = Self { file, partial, target, existing, committed: false };
         check_room(&[(&created.target, size_bytes)])?;
         created.allocate(size_bytes)?;
         Ok(created)
@@ -234,12 +248,19 @@ impl PartialFile {
         self.file.sync_all().map_err(FileError::io("write", &self.partial))
     }
 
-    /// Gives the file its name, replacing what was there. It is [`sync`](Self::sync)ed before.
+    /// Gives the file its name, replacing what was there if that was agreed. It is [`sync`](Self::sync)ed before.
     pub fn commit(mut self) -> Result<PathBuf, FileError> {
         if !self.has_its_name()? {
             return Err(FileError::Taken(self.partial.clone()));
         }
-        std::fs::rename(&self.partial, &self.target).map_err(FileError::io("create", &self.target))?;
+        match self.existing {
+            Existing::Replace => std::fs::rename(&self.partial, &self.target),
+            Existing::Refuse => rename_to_new(&self.partial, &self.target),
+        }
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => FileError::Exists(self.target.clone()),
+            _ => FileError::io("create", &self.target)(error),
+        })?;
         self.committed = true;
         #[cfg(unix)]
         {
@@ -262,6 +283,22 @@ impl Drop for PartialFile {
             let _ = std::fs::remove_file(&self.partial);
         }
     }
+}
+
+/// Renames, unless there is a file of the new name, in one step where the system can.
+fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{CWD, RenameFlags};
+        match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => {}
+            result => return result.map_err(io::Error::from),
+        }
+    }
+    if to.symlink_metadata().is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    std::fs::rename(from, to)
 }
 
 /// Creates and locks a new file. What a dead run left under the name is removed, not written to: it may be a link to
@@ -391,9 +428,9 @@ mod tests {
     fn a_file_appears_by_rename_and_only_when_committed() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("x.tar");
-        drop(PartialFile::create(&target, 10).unwrap());
+        drop(PartialFile::create(&target, 10, Existing::Replace).unwrap());
         assert!(names(folder.path()).is_empty());
-        let partial = PartialFile::create(&target, 4).unwrap();
+        let partial = PartialFile::create(&target, 4, Existing::Replace).unwrap();
         partial.writer().write_at(b"data", 0).unwrap();
         assert_eq!(names(folder.path()), ["x.tar.partial"]);
         partial.sync().unwrap();
@@ -406,11 +443,13 @@ mod tests {
     fn one_output_has_one_writer_and_a_dead_ones_rest_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("x.tar");
-        let first = PartialFile::create(&target, 4).unwrap();
-        assert!(matches!(PartialFile::create(&target, 4), Err(FileError::Locked(path)) if path == target));
+        let first = PartialFile::create(&target, 4, Existing::Replace).unwrap();
+        assert!(
+            matches!(PartialFile::create(&target, 4, Existing::Replace), Err(FileError::Locked(path)) if path == target)
+        );
         drop(first);
         std::fs::write(folder.path().join("x.tar.partial"), "left over by a dead run").unwrap();
-        PartialFile::create(&target, 4).unwrap().commit().unwrap();
+        PartialFile::create(&target, 4, Existing::Replace).unwrap().commit().unwrap();
         assert_eq!(std::fs::read(&target).unwrap(), [0; 4]);
     }
 
@@ -418,9 +457,9 @@ mod tests {
     fn a_partial_file_that_was_replaced_is_neither_committed_nor_removed() {
         let folder = tempfile::tempdir().unwrap();
         let (target, partial) = (folder.path().join("x.tar"), folder.path().join("x.tar.partial"));
-        let first = PartialFile::create(&target, 4).unwrap();
+        let first = PartialFile::create(&target, 4, Existing::Replace).unwrap();
         std::fs::remove_file(&partial).unwrap();
-        let second = PartialFile::create(&target, 4).unwrap();
+        let second = PartialFile::create(&target, 4, Existing::Replace).unwrap();
         assert!(matches!(first.commit(), Err(FileError::Taken(_))));
         assert_eq!(names(folder.path()), ["x.tar.partial"], "the second's file is left alone");
         second.writer().write_at(b"mine", 0).unwrap();
@@ -435,12 +474,24 @@ mod tests {
         let (target, other) = (folder.path().join("x.tar"), folder.path().join("other.tar"));
         std::fs::write(&other, "precious").unwrap();
         std::fs::hard_link(&other, folder.path().join("x.tar.partial")).unwrap();
-        PartialFile::create(&target, 4).unwrap().commit().unwrap();
+        PartialFile::create(&target, 4, Existing::Replace).unwrap().commit().unwrap();
         assert_eq!(std::fs::read(&other).unwrap(), b"precious");
         std::os::unix::fs::symlink(&other, folder.path().join("link.tar")).unwrap();
-        PartialFile::create(&folder.path().join("link.tar"), 4).unwrap().commit().unwrap();
+        PartialFile::create(&folder.path().join("link.tar"), 4, Existing::Replace).unwrap().commit().unwrap();
         assert_eq!(std::fs::read(&other).unwrap(), [0; 4], "through a link, what it leads to is replaced");
         assert!(folder.path().join("link.tar").is_symlink());
+    }
+
+    #[test]
+    fn an_existing_file_is_refused_where_that_was_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("x.tar");
+        let partial = PartialFile::create(&target, 4, Existing::Refuse).unwrap();
+        std::fs::write(&target, "meanwhile").unwrap();
+        assert!(matches!(partial.commit(), Err(FileError::Exists(path)) if path == target));
+        assert!(matches!(PartialFile::create(&target, 4, Existing::Refuse), Err(FileError::Exists(_))));
+        assert_eq!(std::fs::read(&target).unwrap(), b"meanwhile");
+        assert_eq!(names(folder.path()), ["x.tar"]);
     }
 
     #[test]
@@ -471,7 +522,9 @@ mod tests {
     #[test]
     fn what_stands_in_the_way_is_told() {
         let folder = tempfile::tempdir().unwrap();
-        let create = |name: &str, size| PartialFile::create(&folder.path().join(name), size).unwrap_err();
+        let create = |name: &str, size| {
+            PartialFile::create(&folder.path().join(name), size, Existing::Replace).unwrap_err()
+        };
         assert!(matches!(create("no/x.tar", 1), FileError::NoFolder(_)));
         std::fs::create_dir(folder.path().join("taken.tar")).unwrap();
         assert!(matches!(create("taken.tar", 1), FileError::IsAFolder(_)));

@@ -103,11 +103,14 @@ fn dry_run_tells_the_size_to_the_byte_and_fetches_no_layer() {
     let pulled: Value = serde_json::from_slice(&pulled.stdout).unwrap();
     let path = sandbox.out().join(pulled["path"].as_str().unwrap());
     assert_eq!(planned["size_bytes"], fs::metadata(path).unwrap().len());
-    for key in ["size_bytes", "path", "image", "platform", "digest", "manifest", "config", "layers"] {
-        assert!(!planned[key].is_null(), "{key}");
+    for key in ["size_bytes", "path", "images"] {
         assert_eq!(planned[key], pulled[key], "{key}");
     }
-    assert_eq!(pulled["digest"], image.manifest.to_string());
+    for key in ["image", "platform", "digest", "manifest", "config", "layers"] {
+        assert!(!pulled["images"][0][key].is_null(), "{key}");
+    }
+    assert!(planned["free_bytes"].as_u64().unwrap() > 0);
+    assert_eq!(pulled["images"][0]["digest"], image.manifest.to_string());
     assert_eq!(planned["fits_fat32"], true);
 }
 
@@ -145,8 +148,8 @@ fn the_platform_asked_for_is_the_one_that_comes() {
         let output = sandbox.output(&["pull", &reference, option, value, "--json"]);
         let pulled: Value = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|_| panic!("{value}: {}", String::from_utf8_lossy(&output.stderr)));
-        assert_eq!(pulled["platform"], platform);
-        assert_eq!(pulled["digest"], index.to_string());
+        assert_eq!(pulled["images"][0]["platform"], platform);
+        assert_eq!(pulled["images"][0]["digest"], index.to_string());
     }
     assert_eq!(sandbox.files().len(), 3);
 }
@@ -340,7 +343,7 @@ fn entries_that_say_nothing_are_looked_into_until_one_fits() {
     for (option, platform) in [("linux/amd64", "linux/amd64"), ("linux/arm64", "linux/arm64")] {
         let output = sandbox.output(&["pull", &reference, "--platform", option, "--json"]);
         let pulled: Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(pulled["platform"], platform);
+        assert_eq!(pulled["images"][0]["platform"], platform);
     }
     let output = sandbox.output(&["pull", &reference, "--platform", "linux/s390x"]);
     assert_eq!(output.status.code(), Some(4));
@@ -355,7 +358,7 @@ fn an_index_goes_before_a_config_that_says_less_or_other() {
     let reference = push_index_of(&registry, &[(Some("linux/arm/v6"), "linux/arm")]);
     let output = sandbox.output(&["pull", &reference, "--platform", "linux/arm/v6", "--json"]);
     let pulled: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(pulled["platform"], "linux/arm/v6");
+    assert_eq!(pulled["images"][0]["platform"], "linux/arm/v6");
     let reference = push_index_of(&registry, &[(Some("linux/arm64"), "linux/amd64")]);
     let output = sandbox.output(&["pull", &reference, "--arch", "arm64", "--progress", "none"]);
     assert!(output.status.success());
@@ -460,7 +463,7 @@ fn settings_are_obeyed_and_flags_beat_the_environment_which_beats_the_file() {
         let output = sandbox.output(&arguments);
         let pulled: Value = serde_json::from_slice(&output.stdout).unwrap();
         (
-            pulled["platform"].as_str().unwrap().to_owned(),
+            pulled["images"][0]["platform"].as_str().unwrap().to_owned(),
             pulled["path"].as_str().unwrap().starts_with("there/"),
         )
     };
@@ -468,4 +471,94 @@ fn settings_are_obeyed_and_flags_beat_the_environment_which_beats_the_file() {
     let sandbox = sandbox.variable("SEALIFT_PLATFORM", "linux/s390x");
     assert_eq!(pull(&sandbox, &[]), ("linux/s390x".into(), true));
     assert_eq!(pull(&sandbox, &["--arch", "amd64", "-o", "x.tar"]), ("linux/amd64".into(), false));
+}
+
+#[test]
+fn several_images_share_one_archive_and_each_blob_is_in_it_once() {
+    let registry = TestRegistry::start();
+    let (base, top) = (noise(1, 200_000), noise(2, 1000));
+    let images = [("a", vec![&base[..]]), ("b", vec![&base[..], &top[..]])]
+        .map(|(name, layers)| push(&registry, name, "linux/amd64", &layers));
+    let sandbox = Sandbox::new();
+    let output =
+        sandbox.output(&["pull", &images[0].reference, &images[1].reference, "-o", "all.tar", "--json"]);
+    let pulled: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let names: Vec<&str> =
+        pulled["images"].as_array().unwrap().iter().map(|image| image["image"].as_str().unwrap()).collect();
+    assert_eq!(names, [&images[0].reference, &images[1].reference]);
+    assert_eq!(sandbox.files(), ["all.tar"]);
+    let size = fs::metadata(sandbox.out().join("all.tar")).unwrap().len();
+    assert_eq!(pulled["size_bytes"], size);
+    assert!((201_000..230_000).contains(&size), "the base is there once: {size}");
+    let base = format!("GET /v2/a/blobs/{}", images[0].layers[0]);
+    assert_eq!(registry.requests().iter().filter(|request| **request == base).count(), 1);
+    assert!(!registry.requests().contains(&format!("GET /v2/b/blobs/{}", images[0].layers[0])));
+}
+
+#[test]
+fn several_platforms_of_one_image_stand_under_one_index() {
+    let registry = TestRegistry::start();
+    let platforms = ["linux/amd64", "linux/arm64"];
+    let reference = push_index_of(&registry, &platforms.map(|platform| (Some(platform), platform)));
+    let sandbox = Sandbox::new();
+    let arguments = ["pull", &reference, "--platform", "linux/arm64", "--platform", "linux/amd64"];
+    assert!(sandbox.output(&[&arguments[..], &["-o", "both.tar"]].concat()).status.success());
+    let mut archive = tar::Archive::new(fs::File::open(sandbox.out().join("both.tar")).unwrap());
+    let (mut docker, mut index, mut blobs) = (Value::Null, Value::Null, 0);
+    for entry in archive.entries().unwrap() {
+        let entry = entry.unwrap();
+        match entry.path().unwrap().to_str().unwrap() {
+            "manifest.json" => docker = serde_json::from_reader(entry).unwrap(),
+            "index.json" => index = serde_json::from_reader(entry).unwrap(),
+            path if path.starts_with("blobs/") => blobs += 1,
+            _ => {}
+        }
+    }
+    assert_eq!(docker.as_array().unwrap().len(), 1, "Docker's half has room for one platform of a name");
+    assert_eq!(index["manifests"].as_array().unwrap().len(), 1);
+    assert_eq!(blobs, 1 + 2 * 3, "the index, and manifest, config and layer of both");
+    let output = sandbox.output(&arguments);
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2, "without -o FILE a file each");
+}
+
+#[test]
+fn what_is_there_already_to_the_byte_is_not_fetched_again() {
+    let registry = TestRegistry::start();
+    let image = push(&registry, "n", "linux/amd64", &[&noise(1, 300_000), &noise(2, 100)]);
+    let sandbox = Sandbox::new();
+    let pull = || sandbox.output(&["pull", &image.reference, "-o", "x.tar", "--json"]);
+    let layer = image.layers[0].to_string();
+    let fetched = || registry.requests().iter().filter(|request| request.contains(&layer)).count();
+    let up_to_date = |output: &std::process::Output| {
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["up_to_date"].as_bool().unwrap()
+    };
+    assert!(!up_to_date(&pull()));
+    let output = pull();
+    assert!(up_to_date(&output) && fetched() == 1);
+    assert!(String::from_utf8(output.stderr).unwrap().contains("up to date, nothing was fetched"));
+    let file = sandbox.out().join("x.tar");
+    let whole = fs::read(&file).unwrap();
+    for position in [100, whole.len() / 2, whole.len() - 1] {
+        let mut changed = whole.clone();
+        changed[position] ^= 1;
+        fs::write(&file, changed).unwrap();
+        assert!(!up_to_date(&pull()), "a byte at {position} differs");
+        assert!(fs::read(&file).unwrap() == whole);
+    }
+    assert_eq!(fetched(), 4);
+}
+
+#[test]
+fn no_clobber_leaves_what_is_there() {
+    let registry = TestRegistry::start();
+    let image = push(&registry, "n", "linux/amd64", &[b"layer"]);
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.out().join("x.tar"), "mine").unwrap();
+    let output = sandbox.output(&["pull", &image.reference, "-o", "x.tar", "--no-clobber"]);
+    assert_eq!(output.status.code(), Some(7));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("x.tar is there already"));
+    assert_eq!(fs::read(sandbox.out().join("x.tar")).unwrap(), b"mine");
+    let layer = image.layers[0].to_string();
+    assert!(!registry.requests().iter().any(|request| request.contains(&layer)));
+    assert!(sandbox.output(&["pull", &image.reference, "-o", "new.tar", "--no-clobber"]).status.success());
 }

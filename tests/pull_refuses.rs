@@ -232,7 +232,6 @@ fn what_is_typed_wrong() {
         ("reference_url", vec!["pull", "https://quay.io/org/name"]),
         ("reference_short_digest", vec!["pull", "name@sha256:12"]),
         ("bad_platform", vec!["pull", "x", "--platform", "amd64"]),
-        ("several_images_one_file", vec!["pull", "x", "y", "-o", "z.tar"]),
         ("password_without_user", vec!["pull", "x", "--password-stdin"]),
         (
             "user_of_two_registries",

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::oci::to_json;
-use crate::image::{Descriptor, Digest, Repository, ResolvedImage};
+use super::oci::{one_a_name, to_json};
+use crate::image::{Descriptor, Digest, Reference, Repository, ResolvedImage};
 
 /// The config's fields that Docker repeats in the legacy metadata of an image's last layer.
 const LEGACY_CONFIG_FIELDS: [&str; 10] = [
@@ -49,18 +49,25 @@ struct ManifestItem {
 
 /// `manifest.json`: what every loader but the oldest goes by. An image pulled by digest alone has no tags.
 pub(super) fn manifest_json(images: &[ResolvedImage]) -> Bytes {
+    let is_alone = images.len() == 1;
     let item = |image: &ResolvedImage| ManifestItem {
         config: config_path(&image.manifest.config.digest),
-        repo_tags: image.reference.familiar_tagged_name().map(|name| vec![name]),
+        repo_tags: tagged_name(&image.reference, is_alone).map(|name| vec![name]),
         layers: image.manifest.layers.iter().map(|layer| layer_path(&layer.digest)).collect(),
     };
-    to_json(&images.iter().map(item).collect::<Vec<_>>())
+    to_json(&one_a_name(images).map(item).collect::<Vec<_>>())
+}
+
+/// Docker shows Docker Hub's images by their familiar names. Of several images podman takes those for its own
+/// (`localhost/…`), so there the names are full; Docker shortens them again.
+fn tagged_name(reference: &Reference, is_alone: bool) -> Option<String> {
+    if is_alone { reference.familiar_tagged_name() } else { reference.tagged_name() }
 }
 
 /// `repositories`: names by tag, each with the hex of the **last** layer; images without layers have no place there.
 pub(super) fn repositories(images: &[ResolvedImage]) -> Bytes {
     let mut repositories: BTreeMap<String, BTreeMap<&str, &str>> = BTreeMap::new();
-    for image in images {
+    for image in one_a_name(images) {
         if let (Some(tag), Some(last)) = (image.reference.tag(), image.manifest.layers.last()) {
             let tags = repositories.entry(image.reference.repository().familiar()).or_default();
             tags.insert(tag, last.digest.hex());

@@ -6,11 +6,13 @@
 
 mod docker;
 mod entry;
+mod existing;
 pub mod file_name;
 mod oci;
 pub mod plan;
 pub mod writer;
 
 pub use entry::{Content, Entry};
+pub use existing::is_archive_of;
 pub use plan::{Plan, PlanError, PlannedBlob};
 pub use writer::{CommittedArchive, CompleteArchive, DurableArchive, PartialArchive};

@@ -1,5 +1,7 @@
 //! The OCI image layout half of the archive (OCI image-spec "Image Layout"): `oci-layout`, `index.json`, `blobs/`.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -29,8 +31,15 @@ struct IndexJson {
 
 /// `index.json`: for each image what its name resolved to, so that loaders keep the registry's digest.
 pub(super) fn index_json(images: &[ResolvedImage]) -> Bytes {
-    let manifests = images.iter().map(named_target).collect();
+    let manifests = one_a_name(images).map(named_target).collect();
     to_json(&IndexJson { schema_version: 2, media_type: MediaType::OciIndex, manifests })
+}
+
+/// The first image of each name. Several are there where several platforms of one name were asked for: the index
+/// names them all, the Docker half has room for one.
+pub(super) fn one_a_name(images: &[ResolvedImage]) -> impl Iterator<Item = &ResolvedImage> {
+    let mut names = HashSet::new();
+    images.iter().filter(move |image| names.insert(&image.reference))
 }
 
 fn named_target(image: &ResolvedImage) -> Descriptor {

@@ -9,7 +9,9 @@ use bytes::Bytes;
 
 use super::entry::{self, BLOCK_BYTES, Content, Entry};
 use super::{docker, oci};
-use crate::image::{Compression, Descriptor, Digest, Document, MediaType, Repository, ResolvedImage};
+use crate::image::{
+    Compression, Descriptor, Digest, Document, MediaType, Reference, Repository, ResolvedImage,
+};
 
 /// Two zero blocks end a tar.
 const END_BYTES: u64 = 2 * BLOCK_BYTES;
@@ -46,6 +48,16 @@ pub enum PlanError {
         layers: usize,
         /// Diff IDs of the config.
         diff_ids: usize,
+    },
+    /// The images of one name don't belong together.
+    #[error("{image} changed while it was resolved: it is {one} and {other}")]
+    TwoTargets {
+        /// The image.
+        image: String,
+        /// What the name resolved to for one platform.
+        one: Digest,
+        /// And for another.
+        other: Digest,
     },
     /// One digest stands with two sizes.
     #[error("blob {digest} has two sizes, {one} and {other} bytes: the manifests contradict each other")]
@@ -84,6 +96,7 @@ pub enum PlanError {
 impl Plan {
     /// Plans one archive of all `images`.
     pub fn of(images: &[ResolvedImage]) -> Result<Self, PlanError> {
+        check_names(images)?;
         let layers = unique_layers(images)?;
         let mut plan = Draft::default();
         plan.literal("manifest.json".into(), docker::manifest_json(images))?;
@@ -119,6 +132,19 @@ impl Plan {
             Content::Nothing | Content::Literal(_) => None,
         })
     }
+}
+
+/// Several platforms of one name stand under one index.
+fn check_names(images: &[ResolvedImage]) -> Result<(), PlanError> {
+    let mut targets: HashMap<&Reference, &Digest> = HashMap::new();
+    for ResolvedImage { reference, target, .. } in images {
+        let one = *targets.entry(reference).or_insert(&target.digest);
+        if *one != target.digest {
+            let (image, other) = (reference.to_string(), target.digest.clone());
+            return Err(PlanError::TwoTargets { image, one: one.clone(), other });
+        }
+    }
+    Ok(())
 }
 
 fn documents(image: &ResolvedImage) -> impl Iterator<Item = &Document> {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Content, Plan, PlannedBlob};
 use crate::blob::{RegionWriter, VerifiedBlob};
-use crate::fsio::{FileError, PartialFile};
+use crate::fsio::{Existing, FileError, PartialFile};
 
 /// An archive being filled: everything but the blobs is in its place.
 #[derive(Debug)]
@@ -19,8 +19,8 @@ pub struct PartialArchive {
 
 impl PartialArchive {
     /// Sets the space aside, beside `target`, and writes all that the plan knows. Blocks on the disk.
-    pub fn create(plan: Plan, target: &Path) -> Result<Self, FileError> {
-        let file = PartialFile::create(target, plan.size_bytes())?;
+    pub fn create(plan: Plan, target: &Path, existing: Existing) -> Result<Self, FileError> {
+        let file = PartialFile::create(target, plan.size_bytes(), existing)?;
         let writer = file.writer();
         for entry in plan.entries() {
             writer.write_at(&entry.header, entry.offset_bytes)?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use sealift::config::{Config, Environment, Origin, SHIPPED, user_path};
-use sealift::fsio::{FileError, PartialFile};
+use sealift::fsio::{Existing, FileError, PartialFile};
 
 use super::report::Failure;
 use super::ui;
@@ -48,13 +48,10 @@ fn path_of(origin: &Origin, environment: &Environment) -> Result<PathBuf, Failur
 }
 
 fn init(path: &Path) -> Result<PathBuf, Failure> {
-    if path.exists() {
-        return Err(Failure::ConfigExists(path.to_owned()));
-    }
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(FileError::io("create", folder))?;
     }
-    let file = PartialFile::create(path, SHIPPED.len() as u64)?;
+    let file = PartialFile::create(path, SHIPPED.len() as u64, Existing::Refuse)?;
     file.writer().write_at(SHIPPED.as_bytes(), 0)?;
     file.sync()?;
     Ok(file.commit()?)

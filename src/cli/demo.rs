@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use sealift::demo::DemoRegistry;
+use sealift::fsio::Existing;
 use sealift::image::Reference;
 use sealift::pull::{Output, Pull};
 use sealift::registry::{Client, ClientOptions};
@@ -35,9 +36,14 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     // The demo asks nobody else: no proxy, no credentials.
     let client = Client::new(ClientOptions::default())?;
     let reporter = Mode::Auto.reporter();
-    let pull = Pull { source: &client, reporter: &*reporter, connections: context.config.connections.into() };
-    for planned in pull.plan(&[reference], None, &output).await? {
-        let archive = pull.write(&planned).await?;
+    let pull = Pull {
+        source: &client,
+        reporter: &*reporter,
+        connections: context.config.connections.into(),
+        existing: Existing::Replace,
+    };
+    for planned in pull.plan(&[reference], &[], &output).await? {
+        pull.write(&planned).await?;
         ui::talk("");
         ui::talk(
             "The file, entry by entry: a `docker save` archive and an OCI image layout at once. Each blob stands",
@@ -46,7 +52,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         for entry in planned.plan.entries() {
             ui::talk(&format!("  {:>6}  {}", entry.content_size_bytes(), shortened(&entry.path)));
         }
-        let path = ui::shell_word(&archive.path);
+        let path = ui::shell_word(&planned.path);
         ui::talk("");
         ui::talk("It loads as it is, with the registry's digest kept:");
         for loader in ["docker load -i", "podman load -i", "ctr image import"] {
@@ -56,7 +62,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         ui::talk("");
         ui::talk("The same for a real image:");
         ui::talk("  sealift pull busybox:latest");
-        ui::data(&archive.path.display().to_string())?;
+        ui::data(&planned.path.display().to_string())?;
     }
     // What was made stays, for the file to be looked at.
     let _ = folder.map(TempDir::keep);

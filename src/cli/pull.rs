@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
-use sealift::archive::CommittedArchive;
 use sealift::config::MAX_CONNECTIONS;
-use sealift::image::{Descriptor, Platform, Reference};
-use sealift::pull::{Output, PlannedArchive, Pull};
+use sealift::fsio::Existing;
+use sealift::image::{Descriptor, Digest, Platform, Reference, ResolvedImage};
+use sealift::pull::{Output, PlannedArchive, Pull, Written};
 use serde::Serialize;
 
 use super::Context;
@@ -18,27 +18,31 @@ use super::progress::Mode;
 use super::report::Failure;
 use super::ui;
 
-/// Pull images from their registries, each into one file that docker, containerd, podman and skopeo load
+/// Pull images from their registries into files that docker, containerd, podman and skopeo load
 ///
-/// Without a platform it is linux/amd64. The path of each file goes to stdout, all else to stderr.
+/// Each image gets a file of its own, or all go into one with `-o FILE`. Without a platform it is linux/amd64. The path
+/// of each file goes to stdout, all else to stderr.
 #[derive(Args)]
 pub(super) struct Arguments {
     /// Images: `busybox`, `quay.io/org/name:tag`, `host:5000/name@sha256:…`
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
-    /// Write to this file; a folder, or a name that ends in a slash, takes files of the default name
-    /// [env: SEALIFT_OUTPUT]
+    /// Write all images to this file; a folder, or a name that ends in a slash, takes a file of the
+    /// default name for each [env: SEALIFT_OUTPUT]
     #[arg(short, long, value_name = "FILE|DIR/")]
     output: Option<PathBuf>,
-    /// Platform to pull [env: SEALIFT_PLATFORM]
+    /// Platform to pull; several times for several [env: SEALIFT_PLATFORM]
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-    platform: Option<String>,
+    platform: Vec<String>,
     /// Architecture to pull, for short: `--arch arm64` is `--platform linux/arm64`
     #[arg(short, long, value_name = "ARCH", conflicts_with = "platform")]
     arch: Option<String>,
     /// Blobs fetched at the same time, 1 to 64 [env: SEALIFT_CONNECTIONS]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_CONNECTIONS)))]
     connections: Option<u8>,
+    /// Leave files alone that are there already, and fail
+    #[arg(long)]
+    no_clobber: bool,
     /// Show what would be fetched and written, to the byte, and stop
     #[arg(long)]
     dry_run: bool,
@@ -57,11 +61,8 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Failure> {
     let references = references(&arguments.images)?;
-    let platform = arguments.platform()?.or_else(|| context.config.platform.clone());
+    let platforms = arguments.platforms(&context)?;
     let output = Output::of(arguments.output.clone().unwrap_or_else(|| context.config.output.clone()));
-    if matches!(output, Output::File(_)) && references.len() > 1 {
-        return Err(Failure::Usage("-o FILE takes one image; for several name a folder: -o DIR/"));
-    }
     let client = arguments.connection.client(&references, &context)?;
     let mode = if arguments.quiet { Mode::Quiet } else { arguments.progress };
     let reporter = mode.reporter();
@@ -69,40 +70,48 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         source: &client,
         reporter: &*reporter,
         connections: arguments.connections.unwrap_or(context.config.connections).into(),
+        existing: if arguments.no_clobber { Existing::Refuse } else { Existing::Replace },
     };
-    let planned = pull.plan(&references, platform.as_ref(), &output).await?;
+    let planned = pull.plan(&references, &platforms, &output).await?;
     if arguments.dry_run {
         return planned.iter().try_for_each(|archive| dry_run::show(archive, arguments.json));
     }
-    Pull::check(&planned)?;
+    pull.check(&planned)?;
     for planned in planned {
         let started = Instant::now();
-        let archive = pull.write(&planned).await?;
+        let written = pull.write(&planned).await?;
         if arguments.json {
-            ui::json(&Pulled::of(&planned, &archive))?;
+            ui::json(&File::of(&planned, &written))?;
         } else {
-            ui::data(&archive.path.display().to_string())?;
+            ui::data(&planned.path.display().to_string())?;
         }
         if mode.has_words() {
-            ui::talk(&format!(
-                "{} in {:.1} s; to load it: docker load -i {}",
-                ui::size(archive.size_bytes),
-                started.elapsed().as_secs_f64(),
-                ui::shell_word(&archive.path)
-            ));
+            let how = match written {
+                Written::Fetched(_) => format!("in {:.1} s", started.elapsed().as_secs_f64()),
+                Written::UpToDate => "up to date, nothing was fetched".to_owned(),
+            };
+            let (size, path) = (ui::size(planned.plan.size_bytes()), ui::shell_word(&planned.path));
+            ui::talk(&format!("{size} {how}; to load it: docker load -i {path}"));
         }
     }
     Ok(())
 }
 
 impl Arguments {
-    /// The platform asked for by `--platform` or `--arch`.
-    fn platform(&self) -> Result<Option<Platform>, Failure> {
-        match (&self.platform, &self.arch) {
-            (Some(text), _) => Ok(Some(text.parse()?)),
-            (None, Some(text)) => Ok(Some(Platform::of_architecture(text)?)),
-            (None, None) => Ok(None),
+    /// The platforms asked for by `--platform` or `--arch`, or else by the settings.
+    fn platforms(&self, context: &Context) -> Result<Vec<Platform>, Failure> {
+        let mut platforms: Vec<Platform> = Vec::new();
+        let asked_for = self.platform.iter().map(|text| text.parse());
+        for platform in asked_for.chain(self.arch.iter().map(|text| Platform::of_architecture(text))) {
+            let platform = platform?;
+            if !platforms.contains(&platform) {
+                platforms.push(platform);
+            }
         }
+        if platforms.is_empty() {
+            platforms.extend(context.config.platform.clone());
+        }
+        Ok(platforms)
     }
 }
 
@@ -118,13 +127,14 @@ fn references(texts: &[String]) -> Result<Vec<Reference>, Failure> {
     Ok(references)
 }
 
-/// An image that was pulled, for programs.
+/// A file that was written, for programs.
 #[derive(Serialize)]
-struct Pulled<'a> {
-    #[serde(flatten)]
-    identity: Identity<'a>,
+struct File<'a> {
+    images: Vec<Identity<'a>>,
     size_bytes: u64,
     path: String,
+    /// True if the file was there already.
+    up_to_date: bool,
 }
 
 /// What is known of an image before its layers come.
@@ -133,32 +143,33 @@ struct Identity<'a> {
     image: String,
     platform: String,
     /// What the name resolved to.
-    digest: &'a sealift::image::Digest,
-    manifest: &'a sealift::image::Digest,
-    config: &'a sealift::image::Digest,
+    digest: &'a Digest,
+    manifest: &'a Digest,
+    config: &'a Digest,
     layers: &'a [Descriptor],
 }
 
-impl<'a> Identity<'a> {
-    fn of(planned: &'a PlannedArchive) -> Self {
-        let image = &planned.image;
+impl<'a> File<'a> {
+    fn of(planned: &'a PlannedArchive, written: &Written) -> Self {
         Self {
+            images: Identity::all_of(planned),
+            size_bytes: planned.plan.size_bytes(),
+            path: planned.path.display().to_string(),
+            up_to_date: *written == Written::UpToDate,
+        }
+    }
+}
+
+impl<'a> Identity<'a> {
+    fn all_of(planned: &'a PlannedArchive) -> Vec<Self> {
+        let identity = |image: &'a ResolvedImage| Self {
             image: image.reference.to_string(),
             platform: image.platform.to_string(),
             digest: &image.target.digest,
             manifest: image.manifest_document.digest(),
             config: &image.manifest.config.digest,
             layers: &image.manifest.layers,
-        }
-    }
-}
-
-impl<'a> Pulled<'a> {
-    fn of(planned: &'a PlannedArchive, archive: &'a CommittedArchive) -> Self {
-        Self {
-            identity: Identity::of(planned),
-            size_bytes: archive.size_bytes,
-            path: archive.path.display().to_string(),
-        }
+        };
+        planned.images.iter().map(identity).collect()
     }
 }

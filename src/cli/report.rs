@@ -11,7 +11,6 @@
 mod hint;
 
 use std::error::Error as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use sealift::archive::PlanError;
@@ -39,8 +38,6 @@ pub(super) enum Failure {
     /// The options don't go together.
     #[error("{0}")]
     Usage(&'static str),
-    #[error("{} is there already", .0.display())]
-    ConfigExists(PathBuf),
     #[error("there is no folder for settings: neither HOME nor XDG_CONFIG_HOME is set")]
     NoConfigFolder,
     #[error("interrupted")]
@@ -93,7 +90,7 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::Reference(_) | Self::Platform(_) | Self::Usage(_) | Self::Config(_) => 2,
-            Self::ConfigExists(_) | Self::NoConfigFolder => 7,
+            Self::NoConfigFolder => 7,
             Self::Interrupted => 130,
             Self::ReaderGone | Self::Other(_) => 1,
             Self::Sealift(error) => code_of(error),

@@ -12,9 +12,10 @@ use std::path::PathBuf;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::archive::{CommittedArchive, PartialArchive, Plan};
+use crate::archive::{CommittedArchive, PartialArchive, Plan, is_archive_of};
 use crate::error::Result;
 use crate::event::{Event, Reporter};
+use crate::fsio::Existing;
 use crate::image::{Platform, Reference, ResolvedImage};
 use crate::source::Source;
 
@@ -30,54 +31,70 @@ pub struct Pull<'a> {
     pub reporter: &'a dyn Reporter,
     /// How many blobs are fetched at the same time, at least one.
     pub connections: usize,
+    /// What is done with files that are there already.
+    pub existing: Existing,
 }
 
-/// An image whose archive is planned to the byte; nothing of its layers is fetched.
+/// An archive that is planned to the byte; nothing of its layers is fetched.
 #[derive(Clone, Debug)]
 pub struct PlannedArchive {
-    /// The image.
-    pub image: ResolvedImage,
+    /// The images in it, at least one.
+    pub images: Vec<ResolvedImage>,
     /// The archive.
     pub plan: Plan,
     /// The archive's path.
     pub path: PathBuf,
 }
 
+/// What became of a planned archive. Either way the file is what was planned, to the byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It was fetched.
+    Fetched(CommittedArchive),
+    /// The file was there already.
+    UpToDate,
+}
+
 impl Pull<'_> {
-    /// Resolves all references at once and plans a file for each.
+    /// Resolves all references for all platforms at once, and plans one file of all or a file for each. Without a
+    /// platform it is linux/amd64, or whatever an image is for that has no other.
     pub async fn plan(
         &self,
         references: &[Reference],
-        platform: Option<&Platform>,
+        platforms: &[Platform],
         output: &Output,
     ) -> Result<Vec<PlannedArchive>> {
         output.check()?;
-        let resolutions = references.iter().map(|reference| self.resolve(reference, platform));
+        let platforms: Vec<_> = match platforms {
+            [] => vec![None],
+            platforms => platforms.iter().map(Some).collect(),
+        };
+        let wanted =
+            references.iter().flat_map(|reference| platforms.iter().map(move |one| (reference, *one)));
+        let resolutions = wanted.map(|(reference, platform)| self.resolve(reference, platform));
         let images: Vec<_> =
             stream::iter(resolutions).buffered(self.connections.max(1)).try_collect().await?;
         for image in &images {
             let (reference, digest) = (&image.reference, &image.target.digest);
             self.reporter.report(Event::Resolved { reference, digest, platform: &image.platform });
         }
-        let paths = output.paths(&images);
-        images
-            .into_iter()
-            .zip(paths)
-            .map(|(image, path)| {
-                Ok(PlannedArchive { plan: Plan::of(std::slice::from_ref(&image))?, image, path })
-            })
-            .collect()
+        let archives = output.archives(images).into_iter();
+        archives.map(|(path, images)| Ok(PlannedArchive { plan: Plan::of(&images)?, images, path })).collect()
     }
 
     /// Makes sure, before the first byte of a layer, that all of `planned` has names and room.
-    pub fn check(planned: &[PlannedArchive]) -> Result<()> {
-        Ok(Output::check_all(planned)?)
+    pub fn check(&self, planned: &[PlannedArchive]) -> Result<()> {
+        Ok(Output::check_all(planned, self.existing)?)
     }
 
-    /// Fetches what a plan is missing and gives the file its name.
-    pub async fn write(&self, planned: &PlannedArchive) -> Result<CommittedArchive> {
+    /// Fetches what a plan is missing and gives the file its name, unless that very file is there already.
+    pub async fn write(&self, planned: &PlannedArchive) -> Result<Written> {
+        let (plan, path, existing) = (planned.plan.clone(), planned.path.clone(), self.existing);
+        if blocking(move || is_archive_of(&path, &plan)).await {
+            return Ok(Written::UpToDate);
+        }
         let (plan, path) = (planned.plan.clone(), planned.path.clone());
-        let archive = blocking(move || PartialArchive::create(plan, &path)).await?;
+        let archive = blocking(move || PartialArchive::create(plan, &path, existing)).await?;
         let blobs = self.fill(&archive, &planned.path).await?;
         let complete = archive.complete(&blobs)?;
         self.reporter.report(Event::CommitStarted { path: &planned.path });
@@ -85,7 +102,7 @@ impl Pull<'_> {
         // Nothing awaits from here on, so whoever is interrupted has no file under the final name.
         let committed = durable.commit()?;
         self.reporter.report(Event::Committed { path: &committed.path, size_bytes: committed.size_bytes });
-        Ok(committed)
+        Ok(Written::Fetched(committed))
     }
 }
 

@@ -1,16 +1,16 @@
 //! Where archives go: a file, or a folder with a default name for each image.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::PlannedArchive;
 use crate::archive::file_name::file_names;
-use crate::fsio::{self, FileError};
+use crate::fsio::{self, Existing, FileError};
 use crate::image::ResolvedImage;
 
 /// Where a pull writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// One archive, under this name.
+    /// One archive of all images, under this name.
     File(PathBuf),
     /// An archive an image, named after it, in this folder.
     Folder(PathBuf),
@@ -32,21 +32,23 @@ impl Output {
     }
 
     /// Is there room, and a free name, for all of `planned`? Told before the first layer byte of the first.
-    pub(super) fn check_all(planned: &[PlannedArchive]) -> Result<(), FileError> {
-        planned.iter().try_for_each(|archive| fsio::check_target(&archive.path))?;
+    pub(super) fn check_all(planned: &[PlannedArchive], existing: Existing) -> Result<(), FileError> {
+        planned.iter().try_for_each(|archive| fsio::check_target(&archive.path, existing))?;
         let files: Vec<_> =
             planned.iter().map(|archive| (archive.path.as_path(), archive.plan.size_bytes())).collect();
         fsio::check_room(&files)
     }
 
-    /// A path for each image.
-    pub(super) fn paths(&self, images: &[ResolvedImage]) -> Vec<PathBuf> {
+    /// Which images go into which file.
+    pub(super) fn archives(&self, images: Vec<ResolvedImage>) -> Vec<(PathBuf, Vec<ResolvedImage>)> {
         match self {
-            Self::File(path) => vec![path.clone()],
-            Self::Folder(folder) if folder == std::path::Path::new(".") => {
-                file_names(images).into_iter().map(PathBuf::from).collect()
+            Self::File(path) => vec![(path.clone(), images)],
+            Self::Folder(folder) => {
+                // `./name` is what nobody types.
+                let folder = if folder == Path::new(".") { Path::new("") } else { folder };
+                let paths: Vec<_> = file_names(&images).iter().map(|name| folder.join(name)).collect();
+                paths.into_iter().zip(images.into_iter().map(|image| vec![image])).collect()
             }
-            Self::Folder(folder) => file_names(images).iter().map(|name| folder.join(name)).collect(),
         }
     }
 }

@@ -113,3 +113,31 @@ fn a_private_repository_is_pulled_with_what_docker_login_left() {
     output_of(sealift(&folder, &["pull", "sailor/logged-in"]).env("DOCKER_CONFIG", config));
     assert_eq!(files(&folder), ["docker.io_sailor_logged-in_latest_amd64.tar"]);
 }
+
+#[test]
+fn several_images_of_one_archive_keep_their_names_in_every_loader() {
+    let images = [("library/alpha", "alpha:v1"), ("sailors/beta", "sailors/beta:v1")]
+        .map(|(repository, familiar)| (repository, familiar, push_small(repository, "v1")));
+    let folder = session().work_folder("as-typed-several");
+    output_of(&mut sealift(&folder, &["pull", "alpha:v1", "sailors/beta:v1", "-o", "all.tar"]));
+    assert_eq!(files(&folder), ["all.tar"]);
+    let archive = folder.join("all.tar");
+    let check = |loader: &dyn Loader, names: [String; 2], keeps_digests: bool| {
+        loader.load(&archive);
+        for ((repository, _, prints), name) in images.iter().zip(names) {
+            let resolved = resolve(repository, "v1");
+            assert_eq!(loader.names(&name), std::slice::from_ref(&name));
+            assert_eq!(loader.config_digest(&name), resolved.config_digest(), "{name}");
+            assert_eq!(loader.name_digest(&name).is_some(), keeps_digests, "{name}");
+            assert!(loader.name_digest(&name).is_none_or(|digest| digest == resolved.digest()), "{name}");
+            assert_eq!(loader.run(&name, &[]), *prints);
+        }
+    };
+    let familiar = || images.each_ref().map(|(_, familiar, _)| (*familiar).to_owned());
+    let full = || images.each_ref().map(|(repository, _, _)| format!("docker.io/{repository}:v1"));
+    for set in [Set::Old, Set::Modern] {
+        check(&Docker(set), familiar(), matches!(set, Set::Modern));
+        check(&Podman(set), full(), false);
+        check(&Containerd(set), full(), true);
+    }
+}

@@ -154,6 +154,20 @@ fn the_oci_part_names_what_the_reference_resolved_to() {
 }
 
 #[test]
+fn names_are_full_where_there_are_several_images() {
+    let images = [image("busybox", &[("a", 3)]), image("bitnami/redis:7", &[("a", 3), ("b", 4)])];
+    let docker = literal(&Plan::of(&images).unwrap(), "manifest.json");
+    assert_eq!(docker[0]["RepoTags"], json!(["docker.io/library/busybox:latest"]));
+    assert_eq!(docker[1]["RepoTags"], json!(["docker.io/bitnami/redis:7"]));
+}
+
+#[test]
+fn a_name_that_changed_between_two_platforms_is_refused() {
+    let images = [image("n", &[("a", 3)]), image("n", &[("b", 3)])];
+    assert!(matches!(Plan::of(&images), Err(PlanError::TwoTargets { .. })));
+}
+
+#[test]
 fn an_index_comes_along_byte_for_byte() {
     let mut image = image("n", &[]);
     let index = Document::of(Bytes::from_static(b"{\"manifests\" : [ ]}"), MediaType::OciIndex);

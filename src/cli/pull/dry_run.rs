@@ -10,8 +10,7 @@ use crate::cli::ui;
 
 #[derive(Serialize)]
 struct DryRun<'a> {
-    #[serde(flatten)]
-    identity: Identity<'a>,
+    images: Vec<Identity<'a>>,
     size_bytes: u64,
     path: String,
     /// None where the system can't tell.
@@ -23,7 +22,7 @@ struct DryRun<'a> {
 pub(super) fn show(planned: &PlannedArchive, as_json: bool) -> Result<(), Failure> {
     let size_bytes = planned.plan.size_bytes();
     let dry_run = DryRun {
-        identity: Identity::of(planned),
+        images: Identity::all_of(planned),
         size_bytes,
         path: planned.path.display().to_string(),
         free_bytes: space(folder_of(&planned.path)).map(|space| space.free_bytes),
@@ -33,16 +32,20 @@ pub(super) fn show(planned: &PlannedArchive, as_json: bool) -> Result<(), Failur
 }
 
 fn table(dry_run: &DryRun<'_>) -> String {
-    let image = &dry_run.identity;
-    let mut rows = vec![
-        ("image", image.image.clone()),
-        ("platform", image.platform.clone()),
-        ("digest", image.digest.to_string()),
-        ("manifest", image.manifest.to_string()),
-        ("config", image.config.to_string()),
-    ];
-    let layers = image.layers.iter();
-    rows.extend(layers.map(|layer| ("layer", format!("{}  {}", layer.digest, ui::size(layer.size_bytes)))));
+    let mut rows = Vec::new();
+    for image in &dry_run.images {
+        rows.extend([
+            ("image", image.image.clone()),
+            ("platform", image.platform.clone()),
+            ("digest", image.digest.to_string()),
+            ("manifest", image.manifest.to_string()),
+            ("config", image.config.to_string()),
+        ]);
+        let layers = image.layers.iter();
+        rows.extend(
+            layers.map(|layer| ("layer", format!("{}  {}", layer.digest, ui::size(layer.size_bytes)))),
+        );
+    }
     let fits_disk = |free| if free < dry_run.size_bytes { "too little" } else { "enough" };
     let free = dry_run.free_bytes.map(|free| format!("{}: {}", ui::size(free), fits_disk(free)));
     let fat32 = if dry_run.fits_fat32 { "fits" } else { "too large: a file there has at most 4 GiB" };

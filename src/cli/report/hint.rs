@@ -26,7 +26,6 @@ impl Failure {
                 Some(format!("did you mean `{nearest}`?"))
             }
             Self::Config(_) => Some("`sealift config show` prints a valid one".into()),
-            Self::ConfigExists(_) => Some("edit it, or remove it first".into()),
             Self::NoConfigFolder => Some("name a file with `--config FILE`".into()),
             Self::Usage(_) => Some("`sealift pull --help` tells more".into()),
             Self::Interrupted | Self::ReaderGone | Self::Other(_) => None,
@@ -161,6 +160,7 @@ fn file(error: &FileError) -> Option<String> {
         {
             Some("choose another folder with `-o`".into())
         }
+        FileError::Exists(_) => Some("edit it, remove it, or choose another name".into()),
         FileError::Taken(_) => Some("run the same command again".into()),
         FileError::LeftOver(path) => {
             Some(format!("if no other sealift writes it, remove it: `rm {}`", ui::shell_word(path)))
