@@ -5,8 +5,8 @@
 //! Texts are lower-case fragments that never repeat their source. Headings, hints and exit codes belong to the
 //! binary (`cli/report.rs`).
 
-use crate::archive::PlanError;
 use crate::archive::writer::Incomplete;
+use crate::archive::{PlanError, StreamError};
 use crate::blob::{BlobError, RegionError};
 use crate::fsio::FileError;
 use crate::image::Registry;
@@ -34,6 +34,9 @@ pub enum Error {
         /// What is wrong with it.
         source: BlobError,
     },
+    /// The archive can't be written to its pipe.
+    #[error(transparent)]
+    Stream(StreamError),
     /// This machine stands in the way.
     #[error(transparent)]
     File(#[from] FileError),

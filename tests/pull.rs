@@ -562,3 +562,90 @@ fn no_clobber_leaves_what_is_there() {
     assert!(!registry.requests().iter().any(|request| request.contains(&layer)));
     assert!(sandbox.output(&["pull", &image.reference, "-o", "new.tar", "--no-clobber"]).status.success());
 }
+
+#[test]
+fn a_pipe_gets_the_same_bytes_as_a_file() {
+    let registry = TestRegistry::start();
+    let layers = [noise(1, 700_000), noise(2, 0), noise(3, 512), noise(1, 700_000), noise(4, 1)];
+    let layers: Vec<&[u8]> = layers.iter().map(Vec::as_slice).collect();
+    let images = ["a", "b"].map(|name| push(&registry, name, "linux/amd64", &layers));
+    let sandbox = Sandbox::new();
+    for names in [&[&images[0].reference[..]][..], &[&images[0].reference, &images[1].reference]] {
+        assert!(sandbox.output(&[&["pull", "-o", "x.tar"], names].concat()).status.success());
+        let output = sandbox.output(&[&["pull", "-o", "-"], names].concat());
+        assert!(output.stdout == fs::read(sandbox.out().join("x.tar")).unwrap());
+        assert!(String::from_utf8(output.stderr).unwrap().contains("layers"), "progress goes to stderr");
+    }
+    assert_eq!(sandbox.files(), ["x.tar"]);
+}
+
+#[test]
+fn a_pipe_that_fails_ends_inside_an_entry() {
+    let registry = TestRegistry::start();
+    let layers = [noise(1, 200_000), noise(2, 0), noise(3, 512), noise(4, 1)];
+    let layers: Vec<&[u8]> = layers.iter().map(Vec::as_slice).collect();
+    let image = push(&registry, "n", "linux/amd64", &layers);
+    let sandbox = Sandbox::new();
+    let pull = || sandbox.output(&["pull", "-o", "-", &image.reference]);
+    let whole = pull().stdout;
+    let ends_inside = |bytes: &[u8]| {
+        let entries = tar::Archive::new(bytes)
+            .entries()
+            .unwrap()
+            .try_for_each(|entry| std::io::copy(&mut entry?, &mut std::io::sink()).map(drop));
+        // The reader is content with a stream that ends where an entry does, or in its padding.
+        entries.is_err() || bytes.is_empty()
+    };
+    assert!(!ends_inside(&whole));
+    let (cut, flip) = (|bytes| Fault::Cut(bytes), || Fault::Flip);
+    for (number, layer) in image.layers.iter().enumerate() {
+        let missing = Fault::Answer(404, vec![], "gone".into());
+        let faults = [
+            missing,
+            cut(0),
+            cut(layers[number].len() / 2),
+            flip(),
+            Fault::Short(0),
+            Fault::Long(1),
+            Fault::Long(600_000),
+        ];
+        for (kind, fault) in faults.into_iter().enumerate() {
+            if number == 1 && matches!(kind, 1..=4) {
+                continue; // an empty layer can't be cut, flipped or short
+            }
+            registry.heal();
+            registry.fault(&format!("GET /v2/n/blobs/{layer}"), fault);
+            let output = pull();
+            assert_ne!(output.status.code(), Some(0), "layer {number}, fault {kind}");
+            let is_flipped = kind == 3;
+            assert!(is_flipped || whole.starts_with(&output.stdout), "layer {number}, fault {kind}");
+            assert!(
+                ends_inside(&output.stdout),
+                "layer {number}, fault {kind}: {} bytes",
+                output.stdout.len()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_pipe_that_is_closed_is_quiet_and_one_to_a_terminal_is_refused() {
+    let registry = TestRegistry::start();
+    let image = push(&registry, "n", "linux/amd64", &[&noise(1, 3_000_000)]);
+    let sandbox = Sandbox::new();
+    let mut child = sandbox.command(&["pull", "-q", "-o", "-", &image.reference]);
+    let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(1), String::new()));
+    let said = |arguments: &[&str]| String::from_utf8(sandbox.output(arguments).stderr).unwrap();
+    assert!(said(&["pull", "-o", "-", "--json", "x"]).contains("both want stdout"));
+    #[cfg(target_os = "linux")]
+    {
+        let line = format!("{} pull -o - {}", env!("CARGO_BIN_EXE_sealift"), image.reference);
+        let output =
+            std::process::Command::new("script").args(["-qec", &line, "/dev/null"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8(output.stdout).unwrap().contains("a terminal"));
+    }
+}

@@ -10,9 +10,11 @@ mod existing;
 pub mod file_name;
 mod oci;
 pub mod plan;
+mod stream;
 pub mod writer;
 
 pub use entry::{Content, Entry};
 pub use existing::is_archive_of;
 pub use plan::{Plan, PlanError, PlannedBlob};
+pub use stream::{ArchiveStream, StreamError};
 pub use writer::{CommittedArchive, CompleteArchive, DurableArchive, PartialArchive};

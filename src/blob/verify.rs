@@ -118,6 +118,16 @@ pub enum BlobError {
     },
 }
 
+impl BlobError {
+    /// The blob it is about.
+    pub fn digest(&self) -> &Digest {
+        match self {
+            Self::TooLong { digest, .. } | Self::TooShort { digest, .. } => digest,
+            Self::WrongDigest { expected, .. } => expected,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

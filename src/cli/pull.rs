@@ -2,6 +2,7 @@
 
 mod dry_run;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -23,13 +24,14 @@ use super::ui;
 /// Each image gets a file of its own, or all go into one with `-o FILE`. Without a platform it is linux/amd64. The path
 /// of each file goes to stdout, all else to stderr.
 #[derive(Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Arguments {
     /// Images: `busybox`, `quay.io/org/name:tag`, `host:5000/name@sha256:…`
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
-    /// Write all images to this file; a folder, or a name that ends in a slash, takes a file of the
-    /// default name for each [env: SEALIFT_OUTPUT]
-    #[arg(short, long, value_name = "FILE|DIR/")]
+    /// Write all images to this file, `-` for stdout; a folder, or a name that ends in a slash, takes
+    /// a file of the default name for each [env: SEALIFT_OUTPUT]
+    #[arg(short, long, value_name = "FILE|DIR/|-")]
     output: Option<PathBuf>,
     /// Platform to pull; several times for several [env: SEALIFT_PLATFORM]
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
@@ -63,6 +65,9 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     let references = references(&arguments.images)?;
     let platforms = arguments.platforms(&context)?;
     let output = Output::of(arguments.output.clone().unwrap_or_else(|| context.config.output.clone()));
+    if output == Output::Stdout && !arguments.dry_run {
+        check_stdout(&arguments)?;
+    }
     let client = arguments.connection.client(&references, &context)?;
     let mode = if arguments.quiet { Mode::Quiet } else { arguments.progress };
     let reporter = mode.reporter();
@@ -75,6 +80,12 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     let planned = pull.plan(&references, &platforms, &output).await?;
     if arguments.dry_run {
         return planned.iter().try_for_each(|archive| dry_run::show(archive, arguments.json));
+    }
+    if output == Output::Stdout {
+        for planned in &planned {
+            pull.pipe(planned, ui::raw_stdout()?).await?;
+        }
+        return Ok(());
     }
     pull.check(&planned)?;
     for planned in planned {
@@ -93,6 +104,19 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
             let (size, path) = (ui::size(planned.plan.size_bytes()), ui::shell_word(&planned.path));
             ui::talk(&format!("{size} {how}; to load it: docker load -i {path}"));
         }
+    }
+    Ok(())
+}
+
+/// Can an archive go to stdout?
+fn check_stdout(arguments: &Arguments) -> Result<(), Failure> {
+    if std::io::stdout().is_terminal() {
+        return Err(Failure::Usage(
+            "-o - writes the archive to stdout, which is a terminal: pipe it into something",
+        ));
+    }
+    if arguments.json {
+        return Err(Failure::Usage("-o - and --json both want stdout"));
     }
     Ok(())
 }

@@ -11,9 +11,11 @@
 mod hint;
 
 use std::error::Error as _;
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use sealift::archive::PlanError;
+use sealift::Error;
+use sealift::archive::{PlanError, StreamError};
 use sealift::config::ConfigError;
 use sealift::fsio::FileError;
 use sealift::image::platform::PlatformError;
@@ -64,10 +66,19 @@ impl From<FileError> for Failure {
 impl Failure {
     /// Tells the person, and gives the exit code.
     pub(super) fn show(&self) -> ExitCode {
-        if !matches!(self, Self::ReaderGone) {
+        if !self.is_a_closed_pipe() {
             ui::talk(&self.text());
         }
         ExitCode::from(self.code())
+    }
+
+    /// Whoever read stdout has gone, and knows why.
+    fn is_a_closed_pipe(&self) -> bool {
+        match self {
+            Self::ReaderGone => true,
+            Self::Sealift(Error::Stream(StreamError::Write(error))) => error.kind() == ErrorKind::BrokenPipe,
+            _ => false,
+        }
     }
 
     fn text(&self) -> String {
@@ -89,6 +100,7 @@ impl Failure {
 
     fn code(&self) -> u8 {
         match self {
+            _ if self.is_a_closed_pipe() => 1,
             Self::Reference(_) | Self::Platform(_) | Self::Usage(_) | Self::Config(_) => 2,
             Self::NoConfigFolder => 7,
             Self::Interrupted => 130,
@@ -99,7 +111,6 @@ impl Failure {
 }
 
 fn code_of(error: &sealift::Error) -> u8 {
-    use sealift::Error;
     match error {
         Error::Blob { .. } => 3,
         Error::Source(SourceError::Registry(error)) => match error.kind() {
@@ -120,7 +131,7 @@ fn code_of(error: &sealift::Error) -> u8 {
             PlanError::Zstd { .. } | PlanError::NotALayer { .. } => 1,
             _ => 3,
         },
-        Error::File(_) => 7,
+        Error::File(_) | Error::Stream(_) => 7,
         _ => 1,
     }
 }

@@ -17,6 +17,18 @@ pub(super) fn data(line: &str) -> Result<(), Failure> {
     })
 }
 
+/// Standard output for bytes: without the buffer that waits for the end of a line.
+pub(super) fn raw_stdout() -> Result<impl Write + Send + 'static, Failure> {
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsFd;
+        let stdout = io::stdout().as_fd().try_clone_to_owned().map(std::fs::File::from);
+        stdout.map_err(|error| Failure::Other(anyhow::Error::new(error).context("cannot write to stdout")))
+    }
+    #[cfg(not(unix))]
+    Ok(io::stdout())
+}
+
 /// Writes one value as a line of JSON.
 pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
     data(&serde_json::to_string(value).map_err(|error| Failure::Other(error.into()))?)

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 
 /// Chunks on their way to the disk, a blob: they come in up to about 400 KiB each.
-const QUEUED_CHUNKS: usize = 4;
+pub(super) const QUEUED_CHUNKS: usize = 4;
 
 impl Pull<'_> {
     /// Fetches all blobs of the archive's plan. The largest go first, so none is waited for alone at the end.

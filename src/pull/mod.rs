@@ -5,6 +5,7 @@
 
 mod fill;
 mod output;
+mod pipe;
 mod resolve;
 mod small;
 

@@ -14,11 +14,16 @@ pub enum Output {
     File(PathBuf),
     /// An archive an image, named after it, in this folder.
     Folder(PathBuf),
+    /// One archive of all images, to standard output.
+    Stdout,
 }
 
 impl Output {
-    /// Reads `-o`: what ends in a slash or is a folder is a folder, all else a file.
+    /// Reads `-o`: `-` is standard output, what ends in a slash or is a folder is a folder, all else a file.
     pub fn of(path: PathBuf) -> Self {
+        if path == Path::new("-") {
+            return Self::Stdout;
+        }
         let ends_in_slash = path.as_os_str().to_string_lossy().ends_with(std::path::is_separator);
         if ends_in_slash || path.is_dir() { Self::Folder(path) } else { Self::File(path) }
     }
@@ -28,6 +33,7 @@ impl Output {
         fsio::check_folder(match self {
             Self::File(path) => fsio::folder_of(path),
             Self::Folder(path) => path,
+            Self::Stdout => return Ok(()),
         })
     }
 
@@ -43,6 +49,7 @@ impl Output {
     pub(super) fn archives(&self, images: Vec<ResolvedImage>) -> Vec<(PathBuf, Vec<ResolvedImage>)> {
         match self {
             Self::File(path) => vec![(path.clone(), images)],
+            Self::Stdout => vec![("-".into(), images)],
             Self::Folder(folder) => {
                 // `./name` is what nobody types.
                 let folder = if folder == Path::new(".") { Path::new("") } else { folder };
