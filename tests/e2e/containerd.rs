@@ -76,6 +76,10 @@ impl Loader for Containerd {
         output_of(self.content().ctr(&["images", "import"]).arg(archive));
     }
 
+    fn load_stdin(&self) -> Command {
+        self.content().ctr(&["images", "import", "-"])
+    }
+
     fn names(&self, name: &str) -> Vec<String> {
         let digest = self.name_digest(name);
         let images = self.images().into_iter();

@@ -40,6 +40,10 @@ impl Loader for Docker {
         output_of(self.docker(&["load", "--input"]).arg(archive));
     }
 
+    fn load_stdin(&self) -> Command {
+        self.docker(&["load"])
+    }
+
     fn names(&self, name: &str) -> Vec<String> {
         let image = self.inspect(name);
         let tags = image["RepoTags"].as_array().expect("RepoTags");

@@ -1,11 +1,15 @@
 //! What every loader of archives can be asked.
 
 use std::path::Path;
+use std::process::Command;
 
 /// A daemon or tool that takes an archive and runs what was in it.
 pub(crate) trait Loader: Sync {
     /// Loads an archive.
     fn load(&self, archive: &Path);
+
+    /// The command that loads what comes on its standard input.
+    fn load_stdin(&self) -> Command;
 
     /// The names of the image that `name` stands for, as this loader writes them.
     fn names(&self, name: &str) -> Vec<String>;

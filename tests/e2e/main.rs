@@ -18,6 +18,7 @@ mod interrupted;
 mod layer;
 mod loader;
 mod loads;
+mod pipes;
 mod podman;
 mod pull;
 mod registry;
@@ -25,4 +26,6 @@ mod sealift;
 mod server;
 mod session;
 mod skopeo;
+#[path = "../support/mod.rs"]
+mod support;
 mod token_server;

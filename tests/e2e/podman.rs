@@ -37,6 +37,10 @@ impl Loader for Podman {
         output_of(self.podman(&["load", "--input"]).arg(archive));
     }
 
+    fn load_stdin(&self) -> Command {
+        self.podman(&["load"])
+    }
+
     fn names(&self, name: &str) -> Vec<String> {
         let image = self.inspect(name);
         let tags = image["RepoTags"].as_array().expect("RepoTags");

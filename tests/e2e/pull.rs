@@ -13,6 +13,7 @@ use crate::images::{
     BIG_LAYER, DEBIAN, Image, NO_LAYERS, PLATFORMS, REPEATED_LAYERS, SIXTY_LAYERS, TAG, push_platforms,
 };
 use crate::loader::Loader;
+use crate::podman::Podman;
 use crate::registry::manifest;
 use crate::sealift::{pull, sealift};
 use crate::session::{Set, session};
@@ -168,6 +169,24 @@ fn the_default_file_name_has_registry_repository_tag_and_architecture() {
     let file = format!("{port}_e2e_platforms_{TAG}_amd64.tar");
     assert_eq!(Path::new(said.trim()).file_name().unwrap().to_str(), Some(file.as_str()));
     assert_eq!(sha256_of(&folder.join(file)), sha256_of(PLATFORMS.archive()));
+}
+
+#[test]
+fn an_archive_of_several_platforms_loads_everywhere_with_the_digest_of_the_index() {
+    let image = push_platforms("e2e/both-platforms");
+    let archive = session().work_folder("both-platforms").join("image.tar");
+    let arguments = ["pull", &image.name(), "--platform", "linux/amd64", "--platform", "linux/arm64", "-o"];
+    output_of(sealift(&arguments).arg(&archive));
+    for set in [Set::Old, Set::Modern] {
+        for loader in [&Docker(set) as &dyn Loader, &Podman(set), &Containerd(set)] {
+            loader.load(&archive);
+            assert!(
+                loader.name_digest(&image.name()).is_none_or(|digest| digest == image.resolved().digest())
+            );
+            assert_eq!(loader.run(&image.name(), &[]), image.prints);
+            loader.remove(&image.name());
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,87 @@
+//! `sealift pull -o - | docker load`: whole streams load, and no loader believes one that failed.
+
+use std::process::{ExitStatus, Stdio};
+
+use sealift::image::MediaType;
+
+use crate::containerd::Containerd;
+use crate::docker::Docker;
+use crate::images::{Image, REPEATED_LAYERS, TAG};
+use crate::loader::Loader;
+use crate::podman::Podman;
+use crate::registry::blob;
+use crate::sealift::sealift;
+use crate::session::Set;
+use crate::support::registry::{Fault, TestRegistry};
+
+/// Pulls `name` into the loader's standard input, and says how both ended.
+fn pull_into(name: &str, loader: &dyn Loader) -> (ExitStatus, ExitStatus) {
+    let mut pull = sealift(&["pull", name, "-q", "-o", "-"]).stdout(Stdio::piped()).spawn().unwrap();
+    let stream = pull.stdout.take().unwrap();
+    let load =
+        loader.load_stdin().stdin(stream).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    (pull.wait().unwrap(), load)
+}
+
+fn loaders() -> Vec<Box<dyn Loader>> {
+    let of = |set| -> [Box<dyn Loader>; 3] {
+        [Box::new(Docker(set)), Box::new(Podman(set)), Box::new(Containerd(set))]
+    };
+    [Set::Old, Set::Modern].into_iter().flat_map(of).collect()
+}
+
+#[test]
+fn a_pipe_loads_into_every_loader() {
+    let image = &*REPEATED_LAYERS;
+    for loader in loaders() {
+        let (pull, load) = pull_into(&image.name(), &*loader);
+        assert!(pull.success() && load.success(), "{:?}", loader.load_stdin());
+        assert_eq!(loader.config_digest(&image.name()), image.resolved().config_digest());
+        if let Some(command) = image.command {
+            assert_eq!(loader.run(&image.name(), command), image.prints);
+        }
+        loader.remove(&image.name());
+    }
+}
+
+/// The image in a registry that can be told to fail, under the same path.
+fn copy(image: &Image) -> (TestRegistry, Vec<(String, usize)>) {
+    let registry = TestRegistry::start();
+    let manifest = image.resolved().manifest;
+    let digest_of = |descriptor: &serde_json::Value| descriptor["digest"].as_str().unwrap().to_owned();
+    registry.blob(blob(image.repository, &digest_of(&manifest.json["config"])));
+    let layers = manifest.json["layers"].as_array().unwrap().iter().map(|layer| {
+        let bytes = blob(image.repository, &digest_of(layer));
+        let size = bytes.len();
+        registry.blob(bytes);
+        (digest_of(layer), size)
+    });
+    let layers = layers.collect();
+    registry.manifest(image.repository, TAG, &MediaType::of(&manifest.media_type), manifest.bytes.clone());
+    (registry, layers)
+}
+
+#[test]
+fn no_loader_believes_a_pipe_that_failed() {
+    let image = &*REPEATED_LAYERS;
+    let (registry, layers) = copy(image);
+    let name = format!("{}/{}:{TAG}", registry.address(), image.repository);
+    let (first, last) = (&layers[0], layers.last().unwrap());
+    for loader in loaders() {
+        for (digest, size) in [first, last] {
+            let missing = Fault::Answer(404, vec![], "gone".into());
+            for fault in
+                [missing, Fault::Cut(size / 2), Fault::Cut(size - 1), Fault::Flip, Fault::Short(size - 1)]
+            {
+                registry.heal();
+                registry.fault(&format!("/blobs/{digest}"), fault);
+                let (pull, load) = pull_into(&name, &*loader);
+                assert!(!pull.success() && !load.success(), "{:?} of {digest}", loader.load_stdin());
+            }
+        }
+        registry.heal();
+        let (pull, load) = pull_into(&name, &*loader);
+        assert!(pull.success() && load.success(), "{:?}", loader.load_stdin());
+        loader.remove(&name);
+    }
+}
