@@ -1,6 +1,7 @@
 //! `sealift pull`.
 
 mod dry_run;
+mod images;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -8,7 +9,7 @@ use std::time::Instant;
 use clap::Args;
 use sealift::archive::CommittedArchive;
 use sealift::config::MAX_CONNECTIONS;
-use sealift::image::{Descriptor, Platform, Reference};
+use sealift::image::{Descriptor, Platform};
 use sealift::pull::{Output, PlannedArchive, Pull};
 use serde::Serialize;
 
@@ -17,15 +18,15 @@ use super::connection::ConnectionArguments;
 use super::progress::Mode;
 use super::report::Failure;
 use super::ui;
+use images::ImageArguments;
 
 /// Pull images from their registries, each into one file that docker, containerd, podman and skopeo load
 ///
 /// Without a platform it is linux/amd64. The path of each file goes to stdout, all else to stderr.
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// Images: `busybox`, `quay.io/org/name:tag`, `host:5000/name@sha256:…`
-    #[arg(required = true, value_name = "IMAGE")]
-    images: Vec<String>,
+    #[command(flatten)]
+    images: ImageArguments,
     /// Write to this file; a folder, or a name that ends in a slash, takes files of the default name
     /// [env: SEALIFT_OUTPUT]
     #[arg(short, long, value_name = "FILE|DIR/")]
@@ -56,14 +57,17 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Failure> {
-    let references = references(&arguments.images)?;
+    let mode = if arguments.quiet { Mode::Quiet } else { arguments.progress };
+    if arguments.images.reads_stdin() && arguments.connection.reads_stdin() {
+        return Err(Failure::Usage("--file - and --password-stdin don't go together: there is one stdin"));
+    }
+    let references = arguments.images.references(mode.has_words())?;
     let platform = arguments.platform()?.or_else(|| context.config.platform.clone());
     let output = Output::of(arguments.output.clone().unwrap_or_else(|| context.config.output.clone()));
     if matches!(output, Output::File(_)) && references.len() > 1 {
         return Err(Failure::Usage("-o FILE takes one image; for several name a folder: -o DIR/"));
     }
     let client = arguments.connection.client(&references, &context)?;
-    let mode = if arguments.quiet { Mode::Quiet } else { arguments.progress };
     let reporter = mode.reporter();
     let pull = Pull {
         source: &client,
@@ -104,18 +108,6 @@ impl Arguments {
             (None, None) => Ok(None),
         }
     }
-}
-
-/// All references, each once, in the order given.
-fn references(texts: &[String]) -> Result<Vec<Reference>, Failure> {
-    let mut references: Vec<Reference> = Vec::new();
-    for text in texts {
-        let reference = text.parse()?;
-        if !references.contains(&reference) {
-            references.push(reference);
-        }
-    }
-    Ok(references)
 }
 
 /// An image that was pulled, for programs.
