@@ -110,7 +110,7 @@ pub enum ListError {
         asked: Option<String>,
     },
     /// A name that is no reference.
-    #[error("{place}: this is no image")]
+    #[error("{place}: this is not an image")]
     Reference {
         /// Where.
         place: Place,

@@ -28,17 +28,17 @@ pub(super) fn looks_like_mapping(text: &str) -> bool {
         if line.starts_with(['{', '%']) || line == "---" || line.starts_with("--- ") {
             return true;
         }
-        let is_indented = |next: &&str| next.starts_with([' ', '-']);
-        match line.split_once(':') {
-            _ if line.starts_with([' ', '\t']) => {}
-            Some((key, _)) if key.contains(['#', '/', '@', '$']) => {}
-            Some((_, value)) if value.trim().is_empty() => {
-                if lines.peek().is_some_and(is_indented) {
-                    return true;
-                }
-            }
-            Some((_, value)) if value.starts_with([' ', '\t']) => return true,
-            _ => {}
+        let Some((key, value)) = line.split_once(':') else { continue };
+        if line.starts_with([' ', '\t']) || key.contains(['#', '/', '@', '$']) {
+            continue;
+        }
+        let is_key = if value.trim().is_empty() {
+            lines.peek().is_some_and(|next| next.starts_with([' ', '-']))
+        } else {
+            value.starts_with([' ', '\t'])
+        };
+        if is_key {
+            return true;
         }
     }
     false
