@@ -5,7 +5,8 @@
 //! many at once ──commit──▶ fsync, rename
 //! ```
 //!
-//! Nouns: [`image`] (the field's words), [`registry`] (the wire), [`blob`] (verified bytes), [`archive`] (the file).
+//! Nouns: [`image`] (the field's words), [`image_list`] (names in files), [`registry`] (the wire), [`blob`] (verified
+//! bytes), [`archive`] (the file).
 //! Verbs: [`pull`]. [`source`] is where a verb gets images from. Nouns know nothing of verbs.
 
 pub mod archive;
@@ -17,6 +18,7 @@ pub mod event;
 pub mod foreign;
 pub mod fsio;
 pub mod image;
+pub mod image_list;
 pub mod pull;
 pub mod registry;
 pub mod secret;

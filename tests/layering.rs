@@ -12,8 +12,19 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const NOUNS: &[&str] =
-    &["archive", "blob", "config", "event", "foreign", "fsio", "image", "registry", "secret", "source"];
+const NOUNS: &[&str] = &[
+    "archive",
+    "blob",
+    "config",
+    "event",
+    "foreign",
+    "fsio",
+    "image",
+    "image_list",
+    "registry",
+    "secret",
+    "source",
+];
 const VERBS: &[&str] = &["demo", "pull"];
 /// What joins nouns for the verbs' use.
 const JOINTS: &[&str] = &["error"];

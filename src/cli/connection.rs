@@ -35,6 +35,11 @@ pub(super) struct ConnectionArguments {
 }
 
 impl ConnectionArguments {
+    /// True if the password comes from stdin.
+    pub(super) fn reads_stdin(&self) -> bool {
+        self.password_stdin
+    }
+
     /// A client for the registries of `references`.
     pub(super) fn client(self, references: &[Reference], context: &Context) -> Result<Client, Failure> {
         let credential = self.credential(context)?;

@@ -1,6 +1,7 @@
 //! `sealift pull`.
 
 mod dry_run;
+mod images;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use std::time::Instant;
 use clap::Args;
 use sealift::config::MAX_CONNECTIONS;
 use sealift::fsio::Existing;
-use sealift::image::{Descriptor, Digest, Platform, Reference, ResolvedImage};
+use sealift::image::{Descriptor, Digest, Platform, ResolvedImage};
 use sealift::pull::{Output, PlannedArchive, Pull, Written};
 use serde::Serialize;
 
@@ -18,6 +19,7 @@ use super::connection::ConnectionArguments;
 use super::progress::Mode;
 use super::report::Failure;
 use super::ui;
+use images::ImageArguments;
 
 /// Pull images from their registries into files that docker, containerd, podman and skopeo load
 ///
@@ -26,9 +28,8 @@ use super::ui;
 #[derive(Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Arguments {
-    /// Images: `busybox`, `quay.io/org/name:tag`, `host:5000/name@sha256:…`
-    #[arg(required = true, value_name = "IMAGE")]
-    images: Vec<String>,
+    #[command(flatten)]
+    images: ImageArguments,
     /// Write all images to this file, `-` for stdout; a folder, or a name that ends in a slash, takes
     /// a file of the default name for each [env: SEALIFT_OUTPUT]
     #[arg(short, long, value_name = "FILE|DIR/|-")]
@@ -62,14 +63,17 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Failure> {
-    let references = references(&arguments.images)?;
+    let mode = if arguments.quiet { Mode::Quiet } else { arguments.progress };
+    if arguments.images.reads_stdin() && arguments.connection.reads_stdin() {
+        return Err(Failure::Usage("--file - and --password-stdin don't go together: there is one stdin"));
+    }
+    let references = arguments.images.references(mode.has_words())?;
     let platforms = arguments.platforms(&context)?;
     let output = Output::of(arguments.output.clone().unwrap_or_else(|| context.config.output.clone()));
     if output == Output::Stdout && !arguments.dry_run {
         check_stdout(&arguments)?;
     }
     let client = arguments.connection.client(&references, &context)?;
-    let mode = if arguments.quiet { Mode::Quiet } else { arguments.progress };
     let reporter = mode.reporter();
     let pull = Pull {
         source: &client,
@@ -137,18 +141,6 @@ impl Arguments {
         }
         Ok(platforms)
     }
-}
-
-/// All references, each once, in the order given.
-fn references(texts: &[String]) -> Result<Vec<Reference>, Failure> {
-    let mut references: Vec<Reference> = Vec::new();
-    for text in texts {
-        let reference = text.parse()?;
-        if !references.contains(&reference) {
-            references.push(reference);
-        }
-    }
-    Ok(references)
 }
 
 /// A file that was written, for programs.

@@ -20,6 +20,7 @@ use sealift::config::ConfigError;
 use sealift::fsio::FileError;
 use sealift::image::platform::PlatformError;
 use sealift::image::reference::ReferenceError;
+use sealift::image_list::ListError;
 use sealift::pull::ResolveError;
 use sealift::registry::{Kind, RegistryError};
 use sealift::source::SourceError;
@@ -33,6 +34,8 @@ pub(super) enum Failure {
     Sealift(#[from] sealift::Error),
     #[error(transparent)]
     Reference(#[from] ReferenceError),
+    #[error(transparent)]
+    List(#[from] ListError),
     #[error(transparent)]
     Platform(#[from] PlatformError),
     #[error(transparent)]
@@ -84,13 +87,15 @@ impl Failure {
     fn text(&self) -> String {
         let mut lines = vec![format!("error: {self}")];
         if let Self::Reference(error) = self {
-            let column = error.text[..error.position].chars().count();
-            lines.extend([format!("    {}", error.text), format!("    {:column$}^", "")]);
+            lines.extend(pointed_at(error));
         }
         let mut cause = self.source();
         while let Some(error) = cause {
             lines.push(format!("  caused by: {error}"));
             cause = error.source();
+        }
+        if let Self::List(ListError::Reference { source, .. }) = self {
+            lines.extend(pointed_at(source));
         }
         if let Some(hint) = self.hint() {
             lines.push(format!("hint: {hint}"));
@@ -101,13 +106,19 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             _ if self.is_a_closed_pipe() => 1,
-            Self::Reference(_) | Self::Platform(_) | Self::Usage(_) | Self::Config(_) => 2,
+            Self::Reference(_) | Self::List(_) | Self::Platform(_) | Self::Usage(_) | Self::Config(_) => 2,
             Self::NoConfigFolder => 7,
             Self::Interrupted => 130,
             Self::ReaderGone | Self::Other(_) => 1,
             Self::Sealift(error) => code_of(error),
         }
     }
+}
+
+/// The text of a reference, and under it a mark at what is wrong.
+fn pointed_at(error: &ReferenceError) -> [String; 2] {
+    let column = error.text[..error.position].chars().count();
+    [format!("    {}", error.text), format!("    {:column$}^", "")]
 }
 
 fn code_of(error: &sealift::Error) -> u8 {

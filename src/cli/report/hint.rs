@@ -6,6 +6,7 @@ use sealift::archive::PlanError;
 use sealift::config::ConfigError;
 use sealift::fsio::FileError;
 use sealift::image::reference::{ReferenceError, ReferenceProblem};
+use sealift::image_list::{ListError, Note};
 use sealift::pull::ResolveError;
 use sealift::registry::{Denial, Failure as Unreachable, Missing, RegistryError};
 use sealift::source::SourceError;
@@ -18,6 +19,7 @@ impl Failure {
         match self {
             Self::Sealift(error) => of(error),
             Self::Reference(error) => reference(error),
+            Self::List(error) => list(error),
             Self::Platform(_) => Some(
                 "a platform is `os/arch[/variant]`: `--platform linux/arm64`, or `--arch arm64` for short"
                     .into(),
@@ -40,6 +42,29 @@ fn reference(error: &ReferenceError) -> Option<String> {
         ReferenceProblem::Scheme => {
             let bare = text.split_once("://").map(|(_, bare)| bare)?;
             Some(format!("write `{bare}`; `--insecure HOST` is for registries on plain HTTP"))
+        }
+        _ => None,
+    }
+}
+
+fn list(error: &ListError) -> Option<String> {
+    match error {
+        ListError::Reference { source, .. } => reference(source),
+        ListError::Unresolved { variable, .. } if variable.starts_with("{{") => {
+            Some("this is a template: render it first (`helm template`), and give what comes out".into())
+        }
+        ListError::Unresolved { .. } => Some(
+            "sealift reads no environment for lists: write the value there, or give what `docker compose config` \
+             or `envsubst` makes of it"
+                .into(),
+        ),
+        ListError::Empty { notes, .. } => notes.iter().find_map(|note| match note {
+            Note::OnlyBuilt { .. } => Some("services with `build` and no `image` are not pulled".into()),
+            Note::NotFollowed { .. } => Some("files that it names are not read; give them with `--file`".into()),
+            _ => None,
+        }),
+        ListError::UnknownYaml { .. } => {
+            Some("a list is a name a line, a compose file or Kubernetes manifests".into())
         }
         _ => None,
     }
@@ -155,6 +180,7 @@ fn file(error: &FileError) -> Option<String> {
         FileError::TooLargeForFat32 { .. } => {
             Some("choose another disk with `-o`, or format it as exFAT".into())
         }
+        FileError::Io { action: "read", .. } => None,
         FileError::Io { source, .. }
             if matches!(source.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
         {
