@@ -649,3 +649,32 @@ fn a_pipe_that_is_closed_is_quiet_and_one_to_a_terminal_is_refused() {
         assert!(String::from_utf8(output.stdout).unwrap().contains("a terminal"));
     }
 }
+
+#[test]
+fn an_image_that_fails_does_not_stop_the_others() {
+    let registry = TestRegistry::start();
+    let images = ["a", "b", "c"].map(|name| push(&registry, name, "linux/amd64", &[name.as_bytes()]));
+    registry.fault(&format!("GET /v2/b/blobs/{}", images[1].layers[0]), Fault::Flip);
+    let sandbox = Sandbox::new();
+    let missing = format!("{}/none:latest", registry.address());
+    let names: Vec<&str> = images.iter().map(|image| &image.reference[..]).collect();
+    let output = sandbox.output(&["pull", &missing, names[0], names[1], names[2]]);
+    assert_eq!(output.status.code(), Some(4), "the first failure decides");
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
+    assert_eq!(sandbox.files().len(), 2);
+    let said = String::from_utf8(output.stderr).unwrap();
+    for row in [
+        format!("failed      {missing}  "),
+        format!("written     {}  ", names[0]),
+        format!("failed      {}  ", names[1]),
+        format!("written     {}  ", names[2]),
+        format!("error: `{missing}` does not exist"),
+        "failed verification".to_owned(),
+        "error: 2 of 4 images failed".to_owned(),
+    ] {
+        assert!(said.contains(&row), "{row} is not in\n{said}");
+    }
+    let output = sandbox.output(&["pull", names[0], &missing, "-o", "all.tar"]);
+    assert_eq!(output.status.code(), Some(4));
+    assert_eq!(sandbox.files().len(), 2, "one archive of all is whole or not there");
+}

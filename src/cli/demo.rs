@@ -42,7 +42,11 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         connections: context.config.connections.into(),
         existing: Existing::Replace,
     };
-    for planned in pull.plan(&[reference], &[], &output).await? {
+    let planned = pull.plan(&[reference], &[], &output).await?;
+    if let Some(failed) = planned.failures.into_iter().next() {
+        return Err(failed.error.into());
+    }
+    for planned in planned.archives {
         pull.write(&planned).await?;
         ui::talk("");
         ui::talk(

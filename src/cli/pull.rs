@@ -2,6 +2,7 @@
 
 mod dry_run;
 mod images;
+mod outcome;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -11,7 +12,7 @@ use clap::Args;
 use sealift::config::MAX_CONNECTIONS;
 use sealift::fsio::Existing;
 use sealift::image::{Descriptor, Digest, Platform, ResolvedImage};
-use sealift::pull::{Output, PlannedArchive, Pull, Written};
+use sealift::pull::{Output, Planned, PlannedArchive, Pull, Written};
 use serde::Serialize;
 
 use super::Context;
@@ -20,6 +21,7 @@ use super::progress::Mode;
 use super::report::Failure;
 use super::ui;
 use images::ImageArguments;
+use outcome::Outcome;
 
 /// Pull images from their registries into files that docker, containerd, podman and skopeo load
 ///
@@ -81,33 +83,52 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         connections: arguments.connections.unwrap_or(context.config.connections).into(),
         existing: if arguments.no_clobber { Existing::Refuse } else { Existing::Replace },
     };
-    let planned = pull.plan(&references, &platforms, &output).await?;
+    let Planned { archives, failures } = pull.plan(&references, &platforms, &output).await?;
+    let mut outcome = Outcome::new(failures);
     if arguments.dry_run {
-        return planned.iter().try_for_each(|archive| dry_run::show(archive, arguments.json));
+        archives.iter().try_for_each(|archive| dry_run::show(archive, arguments.json))?;
+        return outcome.end(archives.len(), mode);
     }
     if output == Output::Stdout {
-        for planned in &planned {
-            pull.pipe(planned, ui::raw_stdout()?).await?;
+        for archive in &archives {
+            pull.pipe(archive, ui::raw_stdout()?).await?;
         }
         return Ok(());
     }
-    pull.check(&planned)?;
-    for planned in planned {
+    pull.check(&archives)?;
+    for archive in &archives {
         let started = Instant::now();
-        let written = pull.write(&planned).await?;
-        if arguments.json {
-            ui::json(&File::of(&planned, &written))?;
-        } else {
-            ui::data(&planned.path.display().to_string())?;
+        match pull.write(archive).await {
+            Ok(written) => {
+                tell(archive, &written, started, arguments.json, mode)?;
+                outcome.written(archive, &written);
+            }
+            Err(error) => outcome.failed(archive, error),
         }
-        if mode.has_words() {
-            let how = match written {
-                Written::Fetched(_) => format!("in {:.1} s", started.elapsed().as_secs_f64()),
-                Written::UpToDate => "up to date, nothing was fetched".to_owned(),
-            };
-            let (size, path) = (ui::size(planned.plan.size_bytes()), ui::shell_word(&planned.path));
-            ui::talk(&format!("{size} {how}; to load it: docker load -i {path}"));
-        }
+    }
+    outcome.end(archives.len(), mode)
+}
+
+/// Says where the file is, and how to load it.
+fn tell(
+    archive: &PlannedArchive,
+    written: &Written,
+    started: Instant,
+    as_json: bool,
+    mode: Mode,
+) -> Result<(), Failure> {
+    if as_json {
+        ui::json(&File::of(archive, written))?;
+    } else {
+        ui::data(&archive.path.display().to_string())?;
+    }
+    if mode.has_words() {
+        let how = match written {
+            Written::Fetched(_) => format!("in {:.1} s", started.elapsed().as_secs_f64()),
+            Written::UpToDate => "up to date, nothing was fetched".to_owned(),
+        };
+        let (size, path) = (ui::size(archive.plan.size_bytes()), ui::shell_word(&archive.path));
+        ui::talk(&format!("{size} {how}; to load it: docker load -i {path}"));
     }
     Ok(())
 }

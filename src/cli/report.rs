@@ -45,6 +45,9 @@ pub(super) enum Failure {
     Usage(&'static str),
     #[error("there is no folder for settings: neither HOME nor XDG_CONFIG_HOME is set")]
     NoConfigFolder,
+    /// Some of several images; the first decides the exit code.
+    #[error("{} of {of} images failed", .failures.len())]
+    Several { of: usize, failures: Vec<Failure> },
     #[error("interrupted")]
     Interrupted,
     /// stdout was closed by its reader.
@@ -69,6 +72,9 @@ impl From<FileError> for Failure {
 impl Failure {
     /// Tells the person, and gives the exit code.
     pub(super) fn show(&self) -> ExitCode {
+        if let Self::Several { failures, .. } = self {
+            failures.iter().for_each(|failure| ui::talk(&failure.text()));
+        }
         if !self.is_a_closed_pipe() {
             ui::talk(&self.text());
         }
@@ -108,6 +114,7 @@ impl Failure {
             _ if self.is_a_closed_pipe() => 1,
             Self::Reference(_) | Self::List(_) | Self::Platform(_) | Self::Usage(_) | Self::Config(_) => 2,
             Self::NoConfigFolder => 7,
+            Self::Several { failures, .. } => failures.first().map_or(1, Self::code),
             Self::Interrupted => 130,
             Self::ReaderGone | Self::Other(_) => 1,
             Self::Sealift(error) => code_of(error),

@@ -11,10 +11,10 @@ mod small;
 
 use std::path::PathBuf;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 
 use crate::archive::{CommittedArchive, PartialArchive, Plan, is_archive_of};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{Event, Reporter};
 use crate::fsio::Existing;
 use crate::image::{Platform, Reference, ResolvedImage};
@@ -47,6 +47,24 @@ pub struct PlannedArchive {
     pub path: PathBuf,
 }
 
+/// What came of planning: with a file for each image, one that fails doesn't stop the others.
+#[derive(Debug, Default)]
+pub struct Planned {
+    /// The archives to write.
+    pub archives: Vec<PlannedArchive>,
+    /// The images that can't be had, in the order they were asked for.
+    pub failures: Vec<Failed>,
+}
+
+/// An image that can't be had.
+#[derive(Debug)]
+pub struct Failed {
+    /// Its name.
+    pub image: String,
+    /// Why.
+    pub error: Error,
+}
+
 /// What became of a planned archive. Either way the file is what was planned, to the byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
@@ -58,13 +76,14 @@ pub enum Written {
 
 impl Pull<'_> {
     /// Resolves all references for all platforms at once, and plans one file of all or a file for each. Without a
-    /// platform it is linux/amd64, or whatever an image is for that has no other.
+    /// platform it is linux/amd64, or whatever an image is for that has no other. An image that can't be had fails a
+    /// file of all.
     pub async fn plan(
         &self,
         references: &[Reference],
         platforms: &[Platform],
         output: &Output,
-    ) -> Result<Vec<PlannedArchive>> {
+    ) -> Result<Planned> {
         output.check()?;
         let platforms: Vec<_> = match platforms {
             [] => vec![None],
@@ -72,15 +91,38 @@ impl Pull<'_> {
         };
         let wanted =
             references.iter().flat_map(|reference| platforms.iter().map(move |one| (reference, *one)));
-        let resolutions = wanted.map(|(reference, platform)| self.resolve(reference, platform));
-        let images: Vec<_> =
-            stream::iter(resolutions).buffered(self.connections.max(1)).try_collect().await?;
-        for image in &images {
-            let (reference, digest) = (&image.reference, &image.target.digest);
-            self.reporter.report(Event::Resolved { reference, digest, platform: &image.platform });
+        let resolutions = wanted.map(|(reference, platform)| async move {
+            let image = self.resolve(reference, platform).await;
+            image.map_err(|error| Failed { image: reference.to_string(), error })
+        });
+        let resolved: Vec<_> = stream::iter(resolutions).buffered(self.connections.max(1)).collect().await;
+        let mut planned = Planned::default();
+        let mut images = Vec::new();
+        for resolution in resolved {
+            match resolution {
+                Ok(image) => {
+                    let (reference, digest) = (&image.reference, &image.target.digest);
+                    self.reporter.report(Event::Resolved { reference, digest, platform: &image.platform });
+                    images.push(image);
+                }
+                Err(failed) if output.is_of_all() => return Err(failed.error),
+                Err(failed) => planned.failures.push(failed),
+            }
         }
-        let archives = output.archives(images).into_iter();
-        archives.map(|(path, images)| Ok(PlannedArchive { plan: Plan::of(&images)?, images, path })).collect()
+        if images.is_empty() {
+            return Ok(planned);
+        }
+        for (path, images) in output.archives(images) {
+            match Plan::of(&images) {
+                Ok(plan) => planned.archives.push(PlannedArchive { images, plan, path }),
+                Err(error) if output.is_of_all() => return Err(error.into()),
+                Err(error) => {
+                    let image = images[0].reference.to_string();
+                    planned.failures.push(Failed { image, error: error.into() });
+                }
+            }
+        }
+        Ok(planned)
     }
 
     /// Makes sure, before the first byte of a layer, that all of `planned` has names and room.

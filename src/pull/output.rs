@@ -28,6 +28,11 @@ impl Output {
         if ends_in_slash || path.is_dir() { Self::Folder(path) } else { Self::File(path) }
     }
 
+    /// True where all images go into one archive.
+    pub(super) fn is_of_all(&self) -> bool {
+        !matches!(self, Self::Folder(_))
+    }
+
     /// Can archives go there, as far as can be told before any is known?
     pub(super) fn check(&self) -> Result<(), FileError> {
         fsio::check_folder(match self {

@@ -30,6 +30,9 @@ impl Failure {
             Self::Config(_) => Some("`sealift config show` prints a valid one".into()),
             Self::NoConfigFolder => Some("name a file with `--config FILE`".into()),
             Self::Usage(_) => Some("`sealift pull --help` tells more".into()),
+            Self::Several { .. } => {
+                Some("run the same command again: what is there already is not fetched again".into())
+            }
             Self::Interrupted | Self::ReaderGone | Self::Other(_) => None,
         }
     }
