@@ -73,7 +73,9 @@ impl Failure {
     /// Tells the person, and gives the exit code.
     pub(super) fn show(&self) -> ExitCode {
         if let Self::Several { failures, .. } = self {
-            failures.iter().for_each(|failure| ui::talk(&failure.text()));
+            for failure in failures {
+                ui::talk(&failure.text());
+            }
         }
         if !self.is_a_closed_pipe() {
             ui::talk(&self.text());

@@ -17,7 +17,7 @@ impl Outcome {
     pub(super) fn new(failures: Vec<Failed>) -> Self {
         let mut outcome = Self { rows: Vec::new(), failures: Vec::new() };
         for Failed { image, error } in failures {
-            outcome.fail(image, error);
+            outcome.fail(&image, error);
         }
         outcome
     }
@@ -31,10 +31,10 @@ impl Outcome {
     }
 
     pub(super) fn failed(&mut self, archive: &PlannedArchive, error: sealift::Error) {
-        self.fail(names(archive), error);
+        self.fail(&names(archive), error);
     }
 
-    fn fail(&mut self, image: String, error: sealift::Error) {
+    fn fail(&mut self, image: &str, error: sealift::Error) {
         self.rows.push(("failed", format!("{image}  {error}")));
         self.failures.push(error.into());
     }
