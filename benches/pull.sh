@@ -7,7 +7,7 @@
 # FOLDER (default: a new one under /var/tmp) holds registry and outputs, about 4 GiB, on a real disk.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-sealift=$PWD/target/release/sealift
+sealift=$PWD/target/$(rustc --print host-tuple)/release/sealift
 folder=${1:-$(mktemp -d /var/tmp/sealift-bench.XXXXXX)}
 runs=5
 port=$((20000 + RANDOM % 20000))

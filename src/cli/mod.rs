@@ -5,9 +5,12 @@
 
 #![allow(clippy::doc_markdown, reason = "doc comments of arguments are help text")]
 
+mod completions;
 mod config;
 mod connection;
 mod demo;
+mod man;
+mod name_service;
 mod progress;
 mod pull;
 mod report;
@@ -18,7 +21,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use sealift::config::{Config, Environment, Origin};
 
 use report::Failure;
@@ -39,6 +42,8 @@ enum Command {
     Pull(pull::Arguments),
     Demo(demo::Arguments),
     Config(config::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 /// What every command is given.
@@ -49,6 +54,7 @@ struct Context {
 
 /// Parses the command line, runs the command and says how it ended.
 pub(crate) fn main() -> ExitCode {
+    name_service::use_built_in_modules();
     let arguments = Arguments::parse();
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
@@ -69,6 +75,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Pull(command) => until_interrupted(pull::run(command, context()?)),
         Command::Demo(command) => until_interrupted(demo::run(command, context()?)),
         Command::Config(command) => config::run(&command, &origin, &environment),
+        Command::Completions(command) => completions::run(&command, Arguments::command()),
+        Command::Man(command) => man::run(&command, Arguments::command()),
     }
 }
 

@@ -8,6 +8,7 @@
 mod archive;
 mod as_typed;
 mod basic_access;
+mod binary;
 mod command;
 mod containerd;
 mod demo;

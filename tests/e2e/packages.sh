@@ -8,6 +8,7 @@ PACKAGES=(
     nginx-light openssl apache2-utils                               # TLS front, certificates, passwords
     busybox-static libcap2-bin                                      # what test images are made of
     iproute2 util-linux ca-certificates
+    file                                                            # says what the binary is
 )
 
 missing_packages() {
