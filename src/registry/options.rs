@@ -34,6 +34,6 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(30), read: Duration::from_secs(60) }
+        Self { connect: Duration::from_secs(30), read: Duration::from_mins(1) }
     }
 }

@@ -24,7 +24,7 @@ use super::said::{Denial, RetryAfter, Said, read_at_most};
 use super::transport::{Answer, Transport, finish};
 
 /// How long a token lives where the server doesn't say (distribution's specification).
-const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
+const DEFAULT_LIFETIME: Duration = Duration::from_mins(1);
 /// Tokens are renewed this long before they end, or after three quarters of a shorter life.
 const RENEWAL_MARGIN: Duration = Duration::from_secs(15);
 const MAX_ANSWER_BYTES: u64 = 512 << 10;

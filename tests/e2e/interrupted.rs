@@ -24,7 +24,7 @@ fn begun(folder: &Path) -> (Child, PathBuf) {
     let child = command.arg(&archive).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let begin = Instant::now();
     while !bytes_written(&folder.join("image.tar.partial")).is_ok_and(|bytes| bytes > 0) {
-        assert!(begin.elapsed() < Duration::from_secs(60), "no partial file appears");
+        assert!(begin.elapsed() < Duration::from_mins(1), "no partial file appears");
         sleep(Duration::from_millis(5));
     }
     (child, archive)

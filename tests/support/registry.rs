@@ -157,7 +157,7 @@ async fn misbehave(State(script): State<Arc<Mutex<Script>>>, request: Request, n
             });
             beginning(response, bytes, broken).await
         }
-        Fault::Stall(bytes) => pause(response, bytes, Duration::from_secs(3600)).await,
+        Fault::Stall(bytes) => pause(response, bytes, Duration::from_hours(1)).await,
         Fault::Pause(bytes, duration) => pause(response, bytes, duration).await,
     }
 }

@@ -17,7 +17,7 @@ use super::receive::Receiving;
 /// Each holds a file open; processes commonly may open 1024.
 const MAX_OPEN: usize = 256;
 /// After this long without a byte an upload counts as abandoned.
-const IDLE: Duration = Duration::from_secs(60 * 60);
+const IDLE: Duration = Duration::from_hours(1);
 /// How long a request waits for another one to let go of an upload: a client that lost its connection is back before
 /// the server has noticed.
 const PATIENCE: Duration = Duration::from_secs(5);
