@@ -5,7 +5,7 @@
 //! `services` a compose file, and what has no YAML mapping at all is a plain list.
 //!
 //! Threats: the file is foreign. It may be huge, nested deep, or a bomb of aliases and merges; it may name a variable
-//! that holds a secret. Defences: [`MAX_BYTES`], and the bounds of [`yaml`] on depth, nodes and steps, which refuse
+//! that holds a secret. Defences: [`MAX_BYTES`], and the bounds of `yaml` on depth, nodes and steps, which refuse
 //! with a place; aliases share nodes and are never expanded. **No environment variable and no `.env` file is read**:
 //! compose's defaults (`${TAG:-1.2}`) apply, every other variable is an error with its name. Other files (`include`,
 //! `extends`) are never opened, which a [`Note`] says.
