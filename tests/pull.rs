@@ -677,4 +677,7 @@ fn an_image_that_fails_does_not_stop_the_others() {
     let output = sandbox.output(&["pull", names[0], &missing, "-o", "all.tar"]);
     assert_eq!(output.status.code(), Some(4));
     assert_eq!(sandbox.files().len(), 2, "one archive of all is whole or not there");
+    let output = sandbox.output(&["pull", &missing, names[0], names[2], "--dry-run"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(4) && said.contains("error: 1 of 3 images failed"), "{said}");
 }

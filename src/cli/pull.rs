@@ -84,10 +84,10 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         existing: if arguments.no_clobber { Existing::Refuse } else { Existing::Replace },
     };
     let Planned { archives, failures } = pull.plan(&references, &platforms, &output).await?;
-    let mut outcome = Outcome::new(failures);
+    let mut outcome = Outcome::new(failures, archives.len());
     if arguments.dry_run {
         archives.iter().try_for_each(|archive| dry_run::show(archive, arguments.json))?;
-        return outcome.end(archives.len(), mode);
+        return outcome.end(mode);
     }
     if output == Output::Stdout {
         for archive in &archives {
@@ -106,7 +106,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
             Err(error) => outcome.failed(archive, error),
         }
     }
-    outcome.end(archives.len(), mode)
+    outcome.end(mode)
 }
 
 /// Says where the file is, and how to load it.

@@ -8,14 +8,17 @@ use crate::cli::ui;
 
 /// What became of each image so far.
 pub(super) struct Outcome {
+    /// How many files, written or not, there were to be.
+    of: usize,
     rows: Vec<(&'static str, String)>,
     failures: Vec<Failure>,
 }
 
 impl Outcome {
-    /// Begins with what could not even be planned.
-    pub(super) fn new(failures: Vec<Failed>) -> Self {
-        let mut outcome = Self { rows: Vec::new(), failures: Vec::new() };
+    /// Begins with what could not even be planned; `archives` are still to come.
+    pub(super) fn new(failures: Vec<Failed>, archives: usize) -> Self {
+        let of = failures.len() + archives;
+        let mut outcome = Self { of, rows: Vec::new(), failures: Vec::new() };
         for Failed { image, error } in failures {
             outcome.fail(&image, error);
         }
@@ -40,11 +43,11 @@ impl Outcome {
     }
 
     /// Success, the one failure there was, or a table of all and the first failure's exit code.
-    pub(super) fn end(mut self, archives: usize, mode: Mode) -> Result<(), Failure> {
+    pub(super) fn end(mut self, mode: Mode) -> Result<(), Failure> {
         if self.failures.is_empty() {
             return Ok(());
         }
-        if archives == 0 && self.failures.len() == 1 || self.rows.len() == 1 {
+        if self.of == 1 {
             return Err(self.failures.swap_remove(0));
         }
         if mode.has_words() {
@@ -52,7 +55,7 @@ impl Outcome {
                 ui::talk(&format!("{how:<10}  {what}"));
             }
         }
-        Err(Failure::Several { of: self.rows.len().max(archives), failures: self.failures })
+        Err(Failure::Several { of: self.of, failures: self.failures })
     }
 }
 
