@@ -19,6 +19,7 @@ mod interrupted;
 mod layer;
 mod loader;
 mod loads;
+mod many_images;
 mod pipes;
 mod podman;
 mod pull;

@@ -4,6 +4,7 @@ mod big;
 mod by_hand;
 mod debian;
 mod filesystem;
+mod fleet;
 mod layers;
 mod manifest_list;
 mod platforms;
@@ -70,3 +71,4 @@ pub(crate) static REPEATED_LAYERS: LazyLock<Image> = LazyLock::new(layers::push_
 pub(crate) static NO_LAYERS: LazyLock<Image> = LazyLock::new(layers::push_none);
 pub(crate) static CONFIG_BYTES: LazyLock<Image> = LazyLock::new(layers::push_config_bytes);
 pub(crate) static BIG_LAYER: LazyLock<Image> = LazyLock::new(big::push);
+pub(crate) static FLEET: LazyLock<Vec<Image>> = LazyLock::new(fleet::push_fleet);
