@@ -7,22 +7,16 @@
 # FOLDER (default: a new one under /var/tmp) holds registry and outputs, about 4 GiB, on a real disk.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=benches/common.sh
+. benches/common.sh
 sealift=$PWD/target/$(rustc --print host-tuple)/release/sealift
 folder=${1:-$(mktemp -d /var/tmp/sealift-bench.XXXXXX)}
 runs=5
 port=$((20000 + RANDOM % 20000))
 mkdir -p "$folder"/{registry,out}
 
-cat > "$folder/registry.yml" <<YAML
-version: 0.1
-log: {level: error, accesslog: {disabled: true}}
-storage: {filesystem: {rootdirectory: $folder/registry}}
-http: {addr: 127.0.0.1:$port}
-YAML
-docker-registry serve "$folder/registry.yml" > "$folder/registry.log" 2>&1 &
-registry=$!
-trap 'kill "$registry" 2>/dev/null; [ $# -gt 0 ] || rm -rf "$folder"' EXIT
-for _ in $(seq 100); do curl -s "http://127.0.0.1:$port/v2/" > /dev/null && break; sleep 0.1; done
+start_registry "$folder" "$port"
+trap 'kill "$REGISTRY" 2>/dev/null; [ $# -gt 0 ] || rm -rf "$folder"' EXIT
 
 # Two images of noise, as gzip'd layers are to a transfer: four layers of 250 MB together, one of 2 GiB.
 python3 - "$port" <<'PYTHON'
@@ -74,8 +68,6 @@ with_sealift() { "$sealift" pull "$image" -o "$folder/out/four.tar" -q > /dev/nu
 with_curl() {
     (cd "$folder/out" && curl -sZ --parallel-max 8 --remote-name-all "${urls[@]}" 2> /dev/null && sync -f .)
 }
-seconds() { local start=$EPOCHREALTIME; "$@"; local end=$EPOCHREALTIME; echo "$end $start" | awk '{printf "%.3f\n", $1 - $2}'; }
-median() { sort -n | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
 
 echo "== 4 layers, 250 MB: sealift (verified, fsynced) beside curl -Z --parallel-max 8 (unverified), then sync -f"
 : > "$folder/pairs"
