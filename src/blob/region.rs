@@ -1,12 +1,12 @@
 //! A blob's region of the output: the only way bytes get there, hashed as they are written.
 
 use super::{BlobError, VerifiedBlob, Verifier};
-use crate::fsio::{FileError, FileWriter};
+use crate::fsio::{FileError, FileHandle};
 use crate::image::Descriptor;
 
 /// Writes one blob to its place, in order, and verifies it.
 pub struct RegionWriter {
-    file: FileWriter,
+    file: FileHandle,
     offset_bytes: u64,
     verifier: Verifier,
 }
@@ -24,7 +24,7 @@ pub enum RegionError {
 
 impl RegionWriter {
     /// The region of `blob` that starts at `offset_bytes` of the file.
-    pub(crate) fn new(file: FileWriter, offset_bytes: u64, blob: &Descriptor) -> Self {
+    pub(crate) fn new(file: FileHandle, offset_bytes: u64, blob: &Descriptor) -> Self {
         Self { file, offset_bytes, verifier: Verifier::new(blob) }
     }
 

@@ -1,6 +1,6 @@
 //! The check of every blob: exact size, then digest.
 
-use crate::fsio::FileWriter;
+use crate::fsio::FileHandle;
 use crate::image::{Descriptor, Digest, Hasher};
 
 /// Takes in a blob's bytes in order and says in the end whether they are what the descriptor promised.
@@ -61,7 +61,7 @@ impl Verifier {
 pub struct VerifiedBlob {
     digest: Digest,
     size_bytes: u64,
-    place: Option<(FileWriter, u64)>,
+    place: Option<(FileHandle, u64)>,
 }
 
 impl VerifiedBlob {
@@ -76,11 +76,11 @@ impl VerifiedBlob {
     }
 
     /// Where in `file` the bytes were written; none if they were not.
-    pub fn offset_bytes_in(&self, file: &FileWriter) -> Option<u64> {
+    pub fn offset_bytes_in(&self, file: &FileHandle) -> Option<u64> {
         self.place.as_ref().filter(|(written, _)| written.is_same(file)).map(|(_, offset)| *offset)
     }
 
-    pub(super) fn written_to(self, file: FileWriter, offset_bytes: u64) -> Self {
+    pub(super) fn written_to(self, file: FileHandle, offset_bytes: u64) -> Self {
         Self { place: Some((file, offset_bytes)), ..self }
     }
 }
