@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::error::FileError;
 use super::handle::FileHandle;
-use super::space::check_room;
+use super::space::{check_room, check_size};
 
 /// The extension of a file that isn't whole.
 pub(super) const PARTIAL: &str = "partial";
@@ -107,8 +107,14 @@ impl PartialFile {
         self.file.set_len(size_bytes).map_err(FileError::io("allocate", &self.partial))
     }
 
-    /// A handle for writing at offsets, from any thread.
-    pub fn writer(&self) -> FileHandle {
+    /// Makes the file this long. What it has beyond goes.
+    pub fn resize(&self, size_bytes: u64) -> Result<(), FileError> {
+        check_size(&self.target, size_bytes)?;
+        self.file.set_len(size_bytes).map_err(FileError::io("resize", &self.partial))
+    }
+
+    /// A handle for writing and reading at offsets, from any thread.
+    pub fn handle(&self) -> FileHandle {
         FileHandle::new(Arc::clone(&self.file), &self.partial)
     }
 
@@ -266,7 +272,7 @@ mod tests {
         drop(PartialFile::create(&target, 10, Existing::Replace).unwrap());
         assert!(names(folder.path()).is_empty());
         let partial = PartialFile::create(&target, 4, Existing::Replace).unwrap();
-        partial.writer().write_at(b"data", 0).unwrap();
+        partial.handle().write_at(b"data", 0).unwrap();
         assert_eq!(names(folder.path()), ["x.tar.partial"]);
         partial.sync().unwrap();
         partial.commit().unwrap();
@@ -297,7 +303,7 @@ mod tests {
         let second = PartialFile::create(&target, 4, Existing::Replace).unwrap();
         assert!(matches!(first.commit(), Err(FileError::Taken(_))));
         assert_eq!(names(folder.path()), ["x.tar.partial"], "the second's file is left alone");
-        second.writer().write_at(b"mine", 0).unwrap();
+        second.handle().write_at(b"mine", 0).unwrap();
         second.commit().unwrap();
         assert_eq!(std::fs::read(&target).unwrap(), b"mine");
     }

@@ -46,6 +46,12 @@ pub fn check_room(files: &[(&Path, u64)]) -> Result<(), FileError> {
     fit(space, first, &sizes)
 }
 
+/// Does the file system hold files of this size?
+pub(super) fn check_size(path: &Path, size_bytes: u64) -> Result<(), FileError> {
+    let Some(space) = space(folder_of(path)) else { return Ok(()) };
+    fit(Space { free_bytes: u64::MAX, ..space }, path, &[size_bytes])
+}
+
 /// How much of the disk a file takes.
 fn disk_bytes(path: &Path) -> u64 {
     let Ok(found) = std::fs::symlink_metadata(path) else { return 0 };

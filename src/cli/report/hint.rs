@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 
 use sealift::archive::PlanError;
+use sealift::blob::InflateError;
 use sealift::config::ConfigError;
 use sealift::fsio::FileError;
 use sealift::image::reference::{ReferenceError, ReferenceProblem};
@@ -78,8 +79,18 @@ fn of(error: &sealift::Error) -> Option<String> {
     match error {
         Error::Source(SourceError::Registry(error)) => registry(error),
         Error::Resolve(error) => resolve(error),
-        Error::Plan(PlanError::Zstd { .. }) => Some(
-            "this version of sealift packs gzip and plain layers only; is there a tag with those?".into(),
+        Error::Plan(PlanError::PlatformsOfInflated { .. }) => {
+            Some("keep the layers as they are with `--layers keep`, or give each platform its own file".into())
+        }
+        Error::Inflate(InflateError::TooLarge { .. } | InflateError::Bomb { .. }) => Some(
+            "if you trust the image, say how large its layers may be: `--max-layer-size 200GiB`; or keep them as \
+             they are with `--layers keep`"
+                .into(),
+        ),
+        Error::Inflate(_) => Some(
+            "the bytes are what the registry was given, so the image is broken: it has to be built and pushed again; \
+             `--layers keep` brings it as it is"
+                .into(),
         ),
         Error::Blob { .. } => Some(THROWN_AWAY.into()),
         Error::File(error) => file(error),
