@@ -95,7 +95,7 @@ impl Search<'_> {
         async move {
             match self.parse(&document)? {
                 Parsed::Index(index) => self.look_into(document, &index, indexes).await,
-                Parsed::Manifest(manifest) => self.take(document, manifest, position, indexes).await,
+                Parsed::Manifest(manifest) => self.take(document, *manifest, position, indexes).await,
             }
         }
         .boxed()

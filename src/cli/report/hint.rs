@@ -8,7 +8,9 @@ use sealift::fsio::FileError;
 use sealift::image::reference::{ReferenceError, ReferenceProblem};
 use sealift::image_list::{ListError, Note};
 use sealift::pull::ResolveError;
-use sealift::registry::{Denial, Failure as Unreachable, Missing, RegistryError};
+use sealift::registry::{
+    Denial, Failure as Unreachable, Missing, RedirectProblem, RegistryError, UrlProblem,
+};
 use sealift::source::SourceError;
 
 use super::Failure;
@@ -127,7 +129,10 @@ fn registry(error: &RegistryError) -> Option<String> {
         RegistryError::WebPage { .. } => {
             "check host and port; a proxy's login page looks like this too".into()
         }
-        RegistryError::DigestMismatch { .. } | RegistryError::WrongLength { .. } => THROWN_AWAY.into(),
+        RegistryError::LayerNowhere { problems, .. } => return Some(layer_nowhere(problems.problems())),
+        RegistryError::DigestMismatch { .. }
+        | RegistryError::WrongLength { .. }
+        | RegistryError::WrongLayer { .. } => THROWN_AWAY.into(),
         RegistryError::RedirectLoop { .. } | RegistryError::BadRedirect { .. } => {
             "check host and port; the registry, or a proxy before it, is set up wrongly".into()
         }
@@ -151,6 +156,31 @@ fn access(registry: &str, denial: &Denial, may_not_exist: bool) -> String {
         Denial::Forbidden => "ask the repository's owner for access".to_owned(),
     };
     if may_not_exist { format!("{advice}; a name that does not exist gets the same answer") } else { advice }
+}
+
+/// The first thing that can be done about one of the URLs; where all are dead ends, somebody else has the layer.
+fn layer_nowhere(problems: &[UrlProblem]) -> String {
+    let of_one = |problem: &UrlProblem| match problem {
+        UrlProblem::NotAsked(RedirectProblem::PlainHttp(url)) => {
+            let host = url.reveal().host_str()?;
+            Some(format!("`--insecure {host}` allows plain HTTP to that host"))
+        }
+        UrlProblem::Failed(RegistryError::Unreachable {
+            url,
+            failure: Unreachable::Connect | Unreachable::TimedOut | Unreachable::ClosedEarly,
+            ..
+        }) => {
+            let host = url.reveal().host_str()?;
+            Some(format!(
+                "the layer comes from {host}, which has to be reachable from here, too; behind a proxy, set HTTPS_PROXY"
+            ))
+        }
+        UrlProblem::Failed(error) => registry(error),
+        UrlProblem::NotAsked(_) | UrlProblem::Missing(_) => None,
+    };
+    problems.iter().find_map(of_one).unwrap_or_else(|| {
+        "copies of an image often lack such layers: pull it from its publisher's own registry".into()
+    })
 }
 
 fn unreachable(failure: Unreachable, host: &str) -> String {
