@@ -83,6 +83,21 @@ pub enum Warning {
         /// What the config says.
         config: Box<Platform>,
     },
+    /// Images for several versions of an os fit, and none was asked for.
+    #[error("`{reference}` is there for several os versions: {taken} is taken, the highest; there is also {}",
+        listed(.others))]
+    OsVersions {
+        /// What was asked for.
+        reference: Box<Reference>,
+        /// The highest.
+        taken: Box<Platform>,
+        /// The others, in the index's order.
+        others: Vec<Platform>,
+    },
+}
+
+fn listed(platforms: &[Platform]) -> String {
+    platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Takes in events, from any thread, quickly.

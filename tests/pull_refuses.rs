@@ -87,6 +87,25 @@ fn platforms_of_an_index_are_listed() {
 }
 
 #[test]
+fn os_versions_of_an_index_are_listed() {
+    let bench = Bench::new();
+    let entry = |os: &str, version: Option<&str>| {
+        let mut entry = descriptor(MediaType::DockerManifest.as_str(), b"x");
+        entry["platform"] = json!({"os": os, "architecture": "amd64", "os.version": version});
+        entry
+    };
+    let manifests = [
+        entry("linux", None),
+        entry("windows", Some("10.0.20348.2227")),
+        entry("windows", Some("10.0.17763.5329")),
+    ];
+    let index = json!({"schemaVersion": 2, "manifests": manifests});
+    bench.registry.manifest("n", "latest", &MediaType::DockerManifestList, index.to_string());
+    let shown = bench.pull("n", &["--platform", "windows/amd64:10.0.14393"]);
+    assert_snapshot!("os_version_not_in_index", shown);
+}
+
+#[test]
 fn foreign_layers_that_nobody_has() {
     const FOREIGN: &str = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
     let bench = Bench::new();

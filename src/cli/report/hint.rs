@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use sealift::archive::PlanError;
 use sealift::config::ConfigError;
 use sealift::fsio::FileError;
+use sealift::image::Platform;
 use sealift::image::reference::{ReferenceError, ReferenceProblem};
 use sealift::image_list::{ListError, Note};
 use sealift::pull::ResolveError;
@@ -23,7 +24,8 @@ impl Failure {
             Self::Reference(error) => reference(error),
             Self::List(error) => list(error),
             Self::Platform(_) => Some(
-                "a platform is `os/arch[/variant]`: `--platform linux/arm64`, or `--arch arm64` for short"
+                "a platform is `os/arch[/variant][:os version]`: `--platform linux/arm64` (`--arch arm64` for \
+                 short), `--platform windows/amd64:10.0.20348`"
                     .into(),
             ),
             Self::Config(ConfigError::UnknownKey { nearest, .. }) => {
@@ -94,9 +96,12 @@ const THROWN_AWAY: &str = "the data was thrown away; if this repeats, a proxy or
 
 fn resolve(error: &ResolveError) -> Option<String> {
     match error {
-        ResolveError::NoSuchPlatform { offered, .. } => {
-            let first = offered.platforms.first()?;
-            Some(format!("choose one, e.g. `--platform {}`", ui::shell_word(first.to_string().as_ref())))
+        ResolveError::NoSuchPlatform { wanted, offered, .. } => {
+            let is_near = |offered: &&Platform| {
+                (&offered.os, &offered.architecture) == (&wanted.os, &wanted.architecture)
+            };
+            let nearest = offered.platforms.iter().find(is_near).or(offered.platforms.first())?;
+            Some(format!("choose one, e.g. `--platform {}`", ui::shell_word(nearest.to_string().as_ref())))
         }
         ResolveError::NotAnImage { .. } => Some("sealift packs container images only".into()),
         ResolveError::Manifest { source, .. } if source.is_another_kind() => Some(PUSHED_AGAIN.into()),
