@@ -94,7 +94,20 @@ pub enum Warning {
         /// The others, in the index's order.
         others: Vec<Platform>,
     },
+    /// More layers than some loaders take.
+    #[error(
+        "`{reference}` has {layers} layers: Docker's graph driver takes at most {MAX_GRAPH_DRIVER_LAYERS}"
+    )]
+    ManyLayers {
+        /// What was asked for.
+        reference: Box<Reference>,
+        /// How many layers it has.
+        layers: usize,
+    },
 }
+
+/// Docker refuses images with more (`max depth exceeded`), unless it has the containerd image store.
+pub const MAX_GRAPH_DRIVER_LAYERS: usize = 125;
 
 fn listed(platforms: &[Platform]) -> String {
     platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")

@@ -186,3 +186,18 @@ fn wrong_bytes_at_a_url_name_its_host_and_leave_nothing() {
         assert_eq!(piped.status.code(), Some(3));
     }
 }
+
+#[test]
+fn more_layers_than_dockers_graph_driver_takes_are_warned_of() {
+    let registry = TestRegistry::start();
+    let layers: Vec<Vec<u8>> = (0..126).map(|number| format!("layer {number}").into_bytes()).collect();
+    let layers: Vec<&[u8]> = layers.iter().map(Vec::as_slice).collect();
+    let sandbox = Sandbox::new();
+    for (name, count) in [("most", 125), ("more", 126)] {
+        let image = support::image::push(&registry, name, "linux/amd64", &layers[..count]);
+        let output = sandbox.output(&["pull", &image.reference, "--progress", "none"]);
+        assert!(output.status.success());
+        let warning = "has 126 layers: Docker's graph driver takes at most 125";
+        assert_eq!(said(&output).contains(warning), count == 126, "{}", said(&output));
+    }
+}

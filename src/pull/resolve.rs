@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use super::Pull;
 use super::small::fetch_small;
 use crate::error::Result;
-use crate::event::{Event, Warning};
+use crate::event::{Event, MAX_GRAPH_DRIVER_LAYERS, Warning};
 use crate::image::config::MAX_CONFIG_BYTES;
 use crate::image::manifest::Parsed;
 use crate::image::{
@@ -43,6 +43,7 @@ impl Pull<'_> {
         let target = document.descriptor(media_type);
         match search.descend(document, Position::Named, vec![]).await? {
             Some(found) => {
+                search.warn_of_many_layers(&found.manifest);
                 Ok(ResolvedImage {
                     reference: reference.clone(),
                     target,
@@ -238,6 +239,13 @@ impl Search<'_> {
         if self.wanted.os_version.is_none() && !others.is_empty() {
             let (reference, taken) = (self.reference.clone().into(), taken.clone().into());
             self.warn(&Warning::OsVersions { reference, taken, others });
+        }
+    }
+
+    fn warn_of_many_layers(&self, manifest: &Manifest) {
+        let layers = manifest.layers.len();
+        if layers > MAX_GRAPH_DRIVER_LAYERS {
+            self.warn(&Warning::ManyLayers { reference: self.reference.clone().into(), layers });
         }
     }
 
