@@ -122,6 +122,34 @@ pub enum Warning {
         /// What the config says.
         config: Box<Platform>,
     },
+    /// Images for several versions of an os fit, and none was asked for.
+    #[error("`{reference}` is there for several os versions: {taken} is taken, the highest; there is also {}",
+        listed(.others))]
+    OsVersions {
+        /// What was asked for.
+        reference: Box<Reference>,
+        /// The highest.
+        taken: Box<Platform>,
+        /// The others, in the index's order.
+        others: Vec<Platform>,
+    },
+    /// More layers than some loaders take.
+    #[error(
+        "`{reference}` has {layers} layers: Docker's graph driver takes at most {MAX_GRAPH_DRIVER_LAYERS}"
+    )]
+    ManyLayers {
+        /// What was asked for.
+        reference: Box<Reference>,
+        /// How many layers it has.
+        layers: usize,
+    },
+}
+
+/// Docker refuses images with more (`max depth exceeded`), unless it has the containerd image store.
+pub const MAX_GRAPH_DRIVER_LAYERS: usize = 125;
+
+fn listed(platforms: &[Platform]) -> String {
+    platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Takes in events, from any thread, quickly.

@@ -128,6 +128,7 @@ mod tests {
             size_bytes,
             platform: None,
             artifact_type: None,
+            urls: vec![],
             annotations: std::collections::BTreeMap::default(),
         };
         let mut verifier = Verifier::new(&descriptor);

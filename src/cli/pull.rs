@@ -41,7 +41,10 @@ pub(super) struct Arguments {
     #[arg(short, long, value_name = "FILE|DIR/|-")]
     output: Option<PathBuf>,
     /// Platform to pull; several times for several [env: SEALIFT_PLATFORM]
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    ///
+    /// Windows images are for one version of Windows: `windows/amd64:10.0.20348` takes the highest
+    /// revision of that version, `windows/amd64` the highest version there is.
+    #[arg(long, value_name = "OS/ARCH[/VARIANT][:OS_VERSION]")]
     platform: Vec<String>,
     /// Architecture to pull, for short: `--arch arm64` is `--platform linux/arm64`
     #[arg(short, long, value_name = "ARCH", conflicts_with = "platform")]

@@ -136,7 +136,8 @@ impl Config {
     fn under(mut self, environment: &Environment) -> Result<Self, ConfigError> {
         let bad = |name, expected| ConfigError::Variable { name, expected };
         if let Some(text) = environment.text("SEALIFT_PLATFORM") {
-            self.platform = Some(text.parse().map_err(|_| bad("SEALIFT_PLATFORM", "`os/arch[/variant]`"))?);
+            self.platform =
+                Some(text.parse().map_err(|_| bad("SEALIFT_PLATFORM", "`os/arch[/variant][:os version]`"))?);
         }
         if let Some(text) = environment.text("SEALIFT_CONNECTIONS") {
             let count = text.parse().ok().filter(|count| is_count(*count));
@@ -191,7 +192,7 @@ fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a String>) -> String {
     known.min_by_key(|name| strsim::damerau_levenshtein(key, name)).cloned().unwrap_or_default()
 }
 
-/// A platform as `os/arch[/variant]`.
+/// A platform as `os/arch[/variant][:os version]`.
 mod platform_text {
     use serde::{Deserialize, Deserializer, Serializer};
 

@@ -37,7 +37,7 @@ fn image_of(reference: &str, layers: &[(&str, u64)], media_type: &str, diff_ids:
         platform: config.platform(),
         indexes: vec![],
         manifest_document,
-        manifest,
+        manifest: *manifest,
         config,
     }
 }
