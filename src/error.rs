@@ -7,7 +7,7 @@
 
 use crate::archive::writer::Incomplete;
 use crate::archive::{PlanError, StreamError};
-use crate::blob::{BlobError, RegionError};
+use crate::blob::{BlobError, InflateError, RegionError};
 use crate::fsio::FileError;
 use crate::image::Registry;
 use crate::pull::ResolveError;
@@ -34,6 +34,9 @@ pub enum Error {
         /// What is wrong with it.
         source: BlobError,
     },
+    /// A layer can't be inflated, or isn't what the config says.
+    #[error(transparent)]
+    Inflate(InflateError),
     /// The archive can't be written to its pipe.
     #[error(transparent)]
     Stream(StreamError),
@@ -52,6 +55,15 @@ impl Error {
         move |error| match error {
             RegionError::Blob(source) => Self::Blob { registry, source },
             RegionError::File(error) => Self::File(error),
+        }
+    }
+}
+
+impl From<InflateError> for Error {
+    fn from(error: InflateError) -> Self {
+        match error {
+            InflateError::File(error) => Self::File(error),
+            error => Self::Inflate(error),
         }
     }
 }

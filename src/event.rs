@@ -1,6 +1,6 @@
 //! What happens, told to whoever wants to show it. The library never draws or prints.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::image::{Digest, Platform, Reference};
 
@@ -25,6 +25,8 @@ pub enum Event<'a> {
         blobs: usize,
         /// Their sizes added up.
         blob_bytes: u64,
+        /// Those of blobs that are to be inflated, added up.
+        inflate_bytes: u64,
     },
     /// A blob's transfer began.
     BlobStarted {
@@ -44,6 +46,27 @@ pub enum Event<'a> {
     BlobVerified {
         /// The blob.
         digest: &'a Digest,
+    },
+    /// A blob that came in is being inflated.
+    InflateStarted {
+        /// The blob.
+        digest: &'a Digest,
+        /// Its size, as it came.
+        size_bytes: u64,
+    },
+    /// More of a blob is inflated.
+    InflateProgressed {
+        /// The blob.
+        digest: &'a Digest,
+        /// How many bytes more of it, as it came.
+        bytes: u64,
+    },
+    /// A blob is inflated.
+    Inflated {
+        /// The blob.
+        digest: &'a Digest,
+        /// What it inflated to.
+        inflated_bytes: u64,
     },
     /// All blobs are in; the file is being put on disk.
     CommitStarted {
@@ -73,6 +96,22 @@ pub enum Warning {
         /// What the image is for.
         found: Box<Platform>,
     },
+    /// The disk may be too small for what layers inflate to.
+    #[error(
+        "{} takes about {estimated_bytes} bytes once its layers are inflated, and {spool_bytes} more on the way; \
+         its disk has {free_bytes} free",
+        .path.display()
+    )]
+    MayNotFit {
+        /// The output.
+        path: PathBuf,
+        /// Its size, estimated.
+        estimated_bytes: u64,
+        /// What the compressed layers take until then.
+        spool_bytes: u64,
+        /// What the file system has left for us.
+        free_bytes: u64,
+    },
     /// An index and the config of its image don't agree on the architecture.
     #[error("the index of `{reference}` says {index}, the image's config says {config}")]
     PlatformsDiffer {
@@ -83,6 +122,34 @@ pub enum Warning {
         /// What the config says.
         config: Box<Platform>,
     },
+    /// Images for several versions of an os fit, and none was asked for.
+    #[error("`{reference}` is there for several os versions: {taken} is taken, the highest; there is also {}",
+        listed(.others))]
+    OsVersions {
+        /// What was asked for.
+        reference: Box<Reference>,
+        /// The highest.
+        taken: Box<Platform>,
+        /// The others, in the index's order.
+        others: Vec<Platform>,
+    },
+    /// More layers than some loaders take.
+    #[error(
+        "`{reference}` has {layers} layers: Docker's graph driver takes at most {MAX_GRAPH_DRIVER_LAYERS}"
+    )]
+    ManyLayers {
+        /// What was asked for.
+        reference: Box<Reference>,
+        /// How many layers it has.
+        layers: usize,
+    },
+}
+
+/// Docker refuses images with more (`max depth exceeded`), unless it has the containerd image store.
+pub const MAX_GRAPH_DRIVER_LAYERS: usize = 125;
+
+fn listed(platforms: &[Platform]) -> String {
+    platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Takes in events, from any thread, quickly.

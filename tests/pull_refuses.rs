@@ -87,6 +87,54 @@ fn platforms_of_an_index_are_listed() {
 }
 
 #[test]
+fn os_versions_of_an_index_are_listed() {
+    let bench = Bench::new();
+    let entry = |os: &str, version: Option<&str>| {
+        let mut entry = descriptor(MediaType::DockerManifest.as_str(), b"x");
+        entry["platform"] = json!({"os": os, "architecture": "amd64", "os.version": version});
+        entry
+    };
+    let manifests = [
+        entry("linux", None),
+        entry("windows", Some("10.0.20348.2227")),
+        entry("windows", Some("10.0.17763.5329")),
+    ];
+    let index = json!({"schemaVersion": 2, "manifests": manifests});
+    bench.registry.manifest("n", "latest", &MediaType::DockerManifestList, index.to_string());
+    let shown = bench.pull("n", &["--platform", "windows/amd64:10.0.14393"]);
+    assert_snapshot!("os_version_not_in_index", shown);
+}
+
+#[test]
+fn foreign_layers_that_nobody_has() {
+    const FOREIGN: &str = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
+    let bench = Bench::new();
+    let config = json!({"os": "linux", "architecture": "amd64", "rootfs": {"diff_ids": [Digest::of(b"x")]}})
+        .to_string();
+    bench.registry.blob(config.clone());
+    let host = format!("http://{}", bench.registry.address());
+    let pull = |urls: serde_json::Value| {
+        let mut layer = descriptor(FOREIGN, b"base");
+        layer["urls"] = urls;
+        let mut manifest = manifest(&MediaType::OciConfig, config.as_bytes(), &[]);
+        manifest["layers"] = json!([layer]);
+        bench.registry.manifest("n", "latest", &MediaType::OciManifest, manifest.to_string());
+        // The digest of a manifest with a port in it is another in each run.
+        bench.pull("n", &["-q"])
+    };
+    assert_snapshot!("foreign_layer_without_urls", pull(json!(null)));
+    let gone = json!([format!("{host}/gone?key=hunter2"), "file:///etc/hosts", "ftp://h.example/base"]);
+    assert_snapshot!("foreign_layer_gone", pull(gone));
+    assert_snapshot!("foreign_layer_on_plain_http", pull(json!(["http://h.example/base"])));
+    bench.registry.fault("GET /broken", Fault::Answer(503, vec![], "upstream".into()));
+    let broken = json!([format!("{host}/gone"), format!("{host}/broken")]);
+    assert_snapshot!("foreign_layer_at_a_broken_host", pull(broken));
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let down = pull(json!([format!("http://{free}/base")])).replace(&free.port().to_string(), "DOWN");
+    assert_snapshot!("foreign_layer_at_a_host_that_is_down", down);
+}
+
+#[test]
 fn what_is_no_image() {
     let bench = Bench::new();
     let chart = manifest(&MediaType::of("application/vnd.cncf.helm.config.v1+json"), b"{}", &[b"chart"]);

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use tar::{EntryType, Header};
 
-use super::plan::PlannedBlob;
+use super::plan::{InflatedLayer, PlannedBlob};
 
 /// The size tar counts in.
 pub(super) const BLOCK_BYTES: u64 = 512;
@@ -34,20 +34,28 @@ pub enum Content {
     Literal(Bytes),
     /// A blob to be fetched.
     Blob(Box<PlannedBlob>),
+    /// A layer to be fetched and inflated.
+    Inflated(Box<InflatedLayer>),
 }
 
 impl Entry {
+    /// The header of the same entry, were its content of `size_bytes`.
+    pub(super) fn header_for(&self, size_bytes: u64) -> Bytes {
+        file_header(&self.path, size_bytes)
+    }
+
     /// Where the content starts in the archive.
     pub fn content_offset_bytes(&self) -> u64 {
         self.offset_bytes + self.header.len() as u64
     }
 
-    /// How long the content is, without padding.
+    /// How long the content is, without padding; an estimate for a layer that wasn't inflated yet.
     pub fn content_size_bytes(&self) -> u64 {
         match &self.content {
             Content::Nothing => 0,
             Content::Literal(bytes) => bytes.len() as u64,
             Content::Blob(blob) => blob.descriptor.size_bytes,
+            Content::Inflated(layer) => layer.size_bytes(),
         }
     }
 }

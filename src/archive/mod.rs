@@ -8,13 +8,15 @@ mod docker;
 mod entry;
 mod existing;
 pub mod file_name;
+mod layer_mode;
 mod oci;
 pub mod plan;
 mod stream;
 pub mod writer;
 
 pub use entry::{Content, Entry};
-pub use existing::is_archive_of;
-pub use plan::{Plan, PlanError, PlannedBlob};
+pub use existing::size_of_archive;
+pub use layer_mode::{LayerMode, UnknownLayerMode};
+pub use plan::{InflatedLayer, Plan, PlanError, PlannedBlob};
 pub use stream::{ArchiveStream, StreamError};
 pub use writer::{CommittedArchive, CompleteArchive, DurableArchive, PartialArchive};

@@ -2,21 +2,27 @@
 //!
 //! A pure function of the resolved images: no I/O, no clock, so the same images give the same plan and the same
 //! bytes. The order of entries is that of `docs/formats.md`. Blobs and documents that images share are stored once.
+//!
+//! Layers that are to be inflated have no size before they were. They stand last, so all else has its place at once,
+//! and [`Plan::with_sizes`] gives them theirs when the sizes are known.
 
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
+use super::LayerMode;
 use super::entry::{self, BLOCK_BYTES, Content, Entry};
 use super::{docker, oci};
-use crate::image::{
-    Compression, Descriptor, Digest, Document, MediaType, Reference, Repository, ResolvedImage,
-};
+use crate::image::{Descriptor, DiffId, Digest, Document, MediaType, Reference, Repository, ResolvedImage};
 
 /// Two zero blocks end a tar.
 const END_BYTES: u64 = 2 * BLOCK_BYTES;
 /// Offsets beyond this are not a file's.
 const MAX_ARCHIVE_BYTES: u64 = i64::MAX as u64;
+
+/// How much larger than its blob a layer is taken to be before it was inflated: about what gzip and zstd do with
+/// programs and text.
+const ESTIMATED_RATIO: u64 = 3;
 
 /// Where every byte of an archive goes.
 #[derive(Clone, Debug)]
@@ -34,6 +40,29 @@ pub struct PlannedBlob {
     pub descriptor: Descriptor,
     /// Where its first byte goes in the archive.
     pub offset_bytes: u64,
+}
+
+/// A layer that has to be fetched and inflated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InflatedLayer {
+    /// The repository that has its blob.
+    pub repository: Repository,
+    /// The blob, as the registry holds it.
+    pub descriptor: Descriptor,
+    /// The digest of what it inflates to.
+    pub diff_id: DiffId,
+    /// The size of what it inflates to, if it is known.
+    pub known_size_bytes: Option<u64>,
+    /// Where its first byte goes in the archive; an estimate as long as the size of a layer before it is one.
+    pub offset_bytes: u64,
+}
+
+impl InflatedLayer {
+    /// The size of what it inflates to, or an estimate.
+    pub fn size_bytes(&self) -> u64 {
+        let estimate = || self.descriptor.size_bytes.saturating_mul(ESTIMATED_RATIO);
+        self.known_size_bytes.unwrap_or_else(estimate)
+    }
 }
 
 /// Why images can't be put into an archive.
@@ -75,13 +104,21 @@ pub enum PlanError {
     /// The sizes of the manifest add up to more than any file can hold.
     #[error("the sizes in the manifest add up to more than a file can hold")]
     TooLarge,
-    /// A layer that the archive can't take.
-    #[error("layer {digest} of {image} is compressed with zstd, which Docker before 23 can't load")]
-    Zstd {
+    /// One layer that is to be inflated stands with two diff IDs.
+    #[error("layer {digest} has two diff IDs, {one} and {other}: the configs contradict each other")]
+    TwoDiffIds {
+        /// The layer's blob.
+        digest: Digest,
+        /// One diff ID.
+        one: DiffId,
+        /// The other.
+        other: DiffId,
+    },
+    /// Only an index can tell several platforms of one name apart, and archives with inflated layers have none.
+    #[error("several platforms of {image} don't go into one file with inflated layers")]
+    PlatformsOfInflated {
         /// The image.
         image: String,
-        /// The layer.
-        digest: Digest,
     },
     /// A layer that isn't a filesystem's.
     #[error("{image} is not a container image: a layer's media type is `{media_type}`")]
@@ -94,30 +131,87 @@ pub enum PlanError {
 }
 
 impl Plan {
-    /// Plans one archive of all `images`.
-    pub fn of(images: &[ResolvedImage]) -> Result<Self, PlanError> {
+    /// Plans one archive of all `images`. Where a layer is inflated the whole archive goes without its OCI part:
+    /// loaders that see one take only what it names, and the inflated layer has no blob for it to name.
+    pub fn of(images: &[ResolvedImage], mode: LayerMode) -> Result<Self, PlanError> {
         check_names(images)?;
-        let layers = unique_layers(images)?;
-        let mut plan = Draft::default();
+        check_layers(images)?;
+        let inflated = inflated_layers(images, mode)?;
+        let mut plan = Draft { has_oci_part: inflated.is_empty(), ..Draft::default() };
+        if !plan.has_oci_part {
+            check_platforms(images)?;
+        }
         plan.literal("manifest.json".into(), docker::manifest_json(images))?;
         plan.literal("repositories".into(), docker::repositories(images))?;
-        plan.literal("oci-layout".into(), oci::layout())?;
-        plan.literal("index.json".into(), oci::index_json(images))?;
+        if plan.has_oci_part {
+            plan.literal("oci-layout".into(), oci::layout())?;
+            plan.literal("index.json".into(), oci::index_json(images))?;
+        }
         for document in images.iter().flat_map(documents) {
             plan.document(document)?;
         }
         for image in images {
             plan.config(image)?;
         }
-        for layer in layers {
-            plan.layer(layer)?;
+        let layers = docker::layers(images).into_iter();
+        let (to_inflate, kept): (Vec<_>, Vec<_>) =
+            layers.partition(|layer| inflated.contains_key(&layer.descriptor.digest));
+        for layer in kept.into_iter().chain(to_inflate) {
+            let diff_id = inflated.get(&layer.descriptor.digest).copied().cloned();
+            plan.layer(layer, diff_id)?;
         }
         Ok(plan.finish())
     }
 
-    /// The exact size of the archive.
+    /// The same plan with these sizes of inflated layers, by the digest of their blobs. The others stay as they are.
+    pub fn with_sizes(&self, size_of: impl Fn(&Digest) -> Option<u64>) -> Result<Self, PlanError> {
+        let mut plan = Draft::default();
+        for entry in &self.entries {
+            match &entry.content {
+                Content::Inflated(layer) => {
+                    let known_size_bytes = size_of(&layer.descriptor.digest).or(layer.known_size_bytes);
+                    let layer = InflatedLayer { known_size_bytes, ..(**layer).clone() };
+                    plan.inflated(entry.path.clone(), layer)?;
+                }
+                content => plan.push(entry.path.clone(), entry.header.clone(), content.clone())?,
+            }
+        }
+        Ok(plan.finish())
+    }
+
+    /// Where an inflated layer goes if those before it have these sizes; none if one has none.
+    pub fn offset_of(&self, layer: &Digest, size_of: impl Fn(&Digest) -> Option<u64>) -> Option<u64> {
+        let (mut planned_bytes, mut true_bytes) = (0u64, 0u64);
+        for before in self.inflated() {
+            let digest = &before.descriptor.digest;
+            if digest == layer {
+                return Some(before.offset_bytes - planned_bytes + true_bytes);
+            }
+            planned_bytes += before.size_bytes().next_multiple_of(BLOCK_BYTES);
+            let size_bytes = size_of(digest).or(before.known_size_bytes)?;
+            true_bytes = true_bytes.checked_add(size_bytes.checked_next_multiple_of(BLOCK_BYTES)?)?;
+        }
+        None
+    }
+
+    /// The size of the archive: exact, unless [`is_estimate`](Self::is_estimate).
     pub fn size_bytes(&self) -> u64 {
         self.size_bytes
+    }
+
+    /// The least the archive can take: no layer inflates to less than it was.
+    pub fn least_size_bytes(&self) -> u64 {
+        let guessed = self.inflated().filter(|layer| layer.known_size_bytes.is_none());
+        let beyond = guessed.map(|layer| {
+            let padded = |size_bytes: u64| size_bytes.next_multiple_of(BLOCK_BYTES);
+            padded(layer.size_bytes()) - padded(layer.descriptor.size_bytes)
+        });
+        self.size_bytes - beyond.sum::<u64>()
+    }
+
+    /// True as long as the size of an inflated layer is not known.
+    pub fn is_estimate(&self) -> bool {
+        self.inflated().any(|layer| layer.known_size_bytes.is_none())
     }
 
     /// All entries, in the archive's order.
@@ -125,11 +219,19 @@ impl Plan {
         &self.entries
     }
 
-    /// The blobs to fetch, in the archive's order.
+    /// The blobs to fetch into the archive as they are, in its order.
     pub fn blobs(&self) -> impl Iterator<Item = &PlannedBlob> {
         self.entries.iter().filter_map(|entry| match &entry.content {
             Content::Blob(blob) => Some(&**blob),
-            Content::Nothing | Content::Literal(_) => None,
+            _ => None,
+        })
+    }
+
+    /// The layers to fetch and inflate, in the archive's order.
+    pub fn inflated(&self) -> impl Iterator<Item = &InflatedLayer> {
+        self.entries.iter().filter_map(|entry| match &entry.content {
+            Content::Inflated(layer) => Some(&**layer),
+            _ => None,
         })
     }
 }
@@ -151,8 +253,17 @@ fn documents(image: &ResolvedImage) -> impl Iterator<Item = &Document> {
     image.indexes.iter().chain([&image.manifest_document])
 }
 
-/// The layers of all images, each once, where it first occurs.
-fn unique_layers(images: &[ResolvedImage]) -> Result<Vec<docker::Layer>, PlanError> {
+/// `manifest.json` has room for one platform of a name.
+fn check_platforms(images: &[ResolvedImage]) -> Result<(), PlanError> {
+    let mut names = HashSet::new();
+    match images.iter().find(|image| !names.insert(&image.reference)) {
+        Some(image) => Err(PlanError::PlatformsOfInflated { image: image.reference.to_string() }),
+        None => Ok(()),
+    }
+}
+
+/// Manifests and configs agree with each other and among themselves, and all layers are a filesystem's.
+fn check_layers(images: &[ResolvedImage]) -> Result<(), PlanError> {
     let mut sizes: HashMap<&Digest, u64> = HashMap::new();
     for image in images {
         let (layers, diff_ids) = (image.manifest.layers.len(), image.config.diff_ids().len());
@@ -161,27 +272,40 @@ fn unique_layers(images: &[ResolvedImage]) -> Result<Vec<docker::Layer>, PlanErr
         }
         for layer in &image.manifest.layers {
             check_media_type(image, layer)?;
-            let one = *sizes.entry(&layer.digest).or_insert(layer.size_bytes);
-            if one != layer.size_bytes {
-                return Err(PlanError::TwoSizes {
-                    digest: layer.digest.clone(),
-                    one,
-                    other: layer.size_bytes,
-                });
+            let (digest, other) = (&layer.digest, layer.size_bytes);
+            let one = *sizes.entry(digest).or_insert(other);
+            if one != other {
+                return Err(PlanError::TwoSizes { digest: digest.clone(), one, other });
             }
         }
     }
-    Ok(docker::layers(images))
+    Ok(())
+}
+
+/// The layers that are stored inflated, with what they inflate to.
+fn inflated_layers(
+    images: &[ResolvedImage],
+    mode: LayerMode,
+) -> Result<HashMap<&Digest, &DiffId>, PlanError> {
+    let mut inflated: HashMap<&Digest, &DiffId> = HashMap::new();
+    let layers = images.iter().flat_map(|image| image.manifest.layers.iter().zip(image.config.diff_ids()));
+    for (layer, diff_id) in layers.filter(|(layer, diff_id)| mode.inflates(layer, diff_id)) {
+        let one = *inflated.entry(&layer.digest).or_insert(diff_id);
+        if one != diff_id {
+            let (digest, one, other) = (layer.digest.clone(), one.clone(), diff_id.clone());
+            return Err(PlanError::TwoDiffIds { digest, one, other });
+        }
+    }
+    Ok(inflated)
 }
 
 fn check_media_type(image: &ResolvedImage, layer: &Descriptor) -> Result<(), PlanError> {
-    let image = || image.reference.to_string();
     match &layer.media_type {
-        MediaType::Layer(kind) if kind.compression == Compression::Zstd => {
-            Err(PlanError::Zstd { image: image(), digest: layer.digest.clone() })
-        }
         MediaType::Layer(_) => Ok(()),
-        other => Err(PlanError::NotALayer { image: image(), media_type: other.clone() }),
+        other => {
+            let image = image.reference.to_string();
+            Err(PlanError::NotALayer { image, media_type: other.clone() })
+        }
     }
 }
 
@@ -190,14 +314,16 @@ fn check_media_type(image: &ResolvedImage, layer: &Descriptor) -> Result<(), Pla
 struct Draft {
     entries: Vec<Entry>,
     end_bytes: u64,
+    /// Names in `blobs/`, known even where that part is left out.
     blob_paths: HashSet<String>,
+    has_oci_part: bool,
 }
 
 impl Draft {
     /// A manifest or index as `blobs/<algorithm>/<hex>`; one that is there already is not stored twice.
     fn document(&mut self, document: &Document) -> Result<(), PlanError> {
         let path = oci::blob_path(document.digest());
-        if !self.blob_paths.insert(path.clone()) {
+        if !self.blob_paths.insert(path.clone()) || !self.has_oci_part {
             return Ok(());
         }
         self.literal(path, document.bytes().clone())
@@ -215,27 +341,41 @@ impl Draft {
     }
 
     /// A layer's directory as Docker's legacy format has it, with OCI's name as a link to the layer.
-    fn layer(&mut self, layer: docker::Layer) -> Result<(), PlanError> {
+    fn layer(&mut self, layer: docker::Layer, inflates_to: Option<DiffId>) -> Result<(), PlanError> {
         let digest = layer.descriptor.digest.clone();
         let directory = format!("{}/", digest.hex());
         self.push(directory.clone(), entry::directory_header(&directory), Content::Nothing)?;
         self.literal(format!("{directory}VERSION"), Bytes::from_static(b"1.0"))?;
         self.literal(format!("{directory}json"), layer.legacy_json)?;
         let path = docker::layer_path(&digest);
-        let header = entry::file_header(&path, layer.descriptor.size_bytes);
-        let blob = PlannedBlob {
-            repository: layer.repository,
-            offset_bytes: self.end_bytes + header.len() as u64,
-            descriptor: layer.descriptor,
-        };
-        self.push(path.clone(), header, Content::Blob(blob.into()))?;
+        let docker::Layer { repository, descriptor, .. } = layer;
+        if let Some(diff_id) = inflates_to {
+            let known_size_bytes = None;
+            let layer = InflatedLayer { repository, descriptor, diff_id, known_size_bytes, offset_bytes: 0 };
+            self.inflated(path.clone(), layer)?;
+        } else {
+            let header = entry::file_header(&path, descriptor.size_bytes);
+            let offset_bytes = self.end_bytes + header.len() as u64;
+            let blob = PlannedBlob { repository, descriptor, offset_bytes };
+            self.push(path.clone(), header, Content::Blob(blob.into()))?;
+        }
         self.blob_link(&digest, &path)
+    }
+
+    /// An inflated layer, placed where the entries so far end.
+    fn inflated(&mut self, path: String, layer: InflatedLayer) -> Result<(), PlanError> {
+        let header = entry::file_header(&path, layer.size_bytes());
+        let offset_bytes = self.end_bytes + header.len() as u64;
+        self.push(path, header, Content::Inflated(Box::new(InflatedLayer { offset_bytes, ..layer })))
     }
 
     fn blob_link(&mut self, digest: &Digest, target: &str) -> Result<(), PlanError> {
         let path = oci::blob_path(digest);
         if !self.blob_paths.insert(path.clone()) {
             return Err(PlanError::TwoRoles(digest.clone()));
+        }
+        if !self.has_oci_part {
+            return Ok(());
         }
         let header = entry::symlink_header(&path, &format!("../../{target}"));
         self.push(path, header, Content::Nothing)

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use super::entry::BLOCK_BYTES;
 use super::{Entry, Plan};
-use crate::blob::{BlobError, Verifier};
+use crate::blob::{BlobError, InflateError, Verifier};
 use crate::image::Descriptor;
 
 /// Writes an archive's bytes, in the plan's order.
@@ -26,6 +26,9 @@ pub enum StreamError {
     /// A blob's bytes are not what its descriptor promised.
     #[error(transparent)]
     Blob(#[from] BlobError),
+    /// A layer can't be inflated.
+    #[error(transparent)]
+    Inflate(#[from] InflateError),
     /// The reader went away, or the disk behind it is full.
     #[error("cannot write the archive")]
     Write(#[from] io::Error),
@@ -55,8 +58,15 @@ impl<W: Write> ArchiveStream<W> {
 
     /// More bytes of the blob. What came before them goes out.
     pub fn blob_bytes(&mut self, bytes: &[u8]) -> Result<(), StreamError> {
-        if let (Some(verifier), false) = (&mut self.verifier, bytes.is_empty()) {
+        if let Some(verifier) = &mut self.verifier {
             verifier.update(bytes)?;
+        }
+        self.layer_bytes(bytes)
+    }
+
+    /// More bytes of a layer that is inflated, and verified by whoever inflates it before the next entry comes.
+    pub fn layer_bytes(&mut self, bytes: &[u8]) -> Result<(), StreamError> {
+        if !bytes.is_empty() {
             self.out.write_all(&self.held)?;
             self.held.clear();
             self.hold(bytes);

@@ -6,11 +6,12 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use super::entry::BLOCK_BYTES;
 use super::{Content, Plan, PlannedBlob};
-use crate::blob::{RegionWriter, VerifiedBlob};
-use crate::fsio::{Existing, FileError, PartialFile};
+use crate::blob::{RegionWriter, VerifiedLayer, WrittenBlob};
+use crate::fsio::{Existing, FileError, FileHandle, PartialFile};
 
-/// An archive being filled: everything but the blobs is in its place.
+/// An archive being filled: everything but the layers is in its place.
 #[derive(Debug)]
 pub struct PartialArchive {
     plan: Plan,
@@ -20,15 +21,17 @@ pub struct PartialArchive {
 impl PartialArchive {
     /// Sets the space aside, beside `target`, and writes all that the plan knows. Blocks on the disk.
     pub fn create(plan: Plan, target: &Path, existing: Existing) -> Result<Self, FileError> {
-        let file = PartialFile::create(target, plan.size_bytes(), existing)?;
-        let writer = file.writer();
-        for entry in plan.entries() {
-            writer.write_at(&entry.header, entry.offset_bytes)?;
-            if let Content::Literal(bytes) = &entry.content {
-                writer.write_at(bytes, entry.content_offset_bytes())?;
-            }
-        }
+        let file = PartialFile::create(target, plan.least_size_bytes(), existing)?;
+        write_frame(&file.handle(), &plan)?;
         Ok(Self { plan, file })
+    }
+
+    /// Changes to a plan that differs only in the sizes of inflated layers, and so in what stands after them. Of the
+    /// regions of its layers nothing is touched. Blocks on the disk.
+    pub fn settle(self, plan: Plan) -> Result<Self, FileError> {
+        self.file.resize(plan.size_bytes())?;
+        write_frame(&self.file.handle(), &plan)?;
+        Ok(Self { plan, ..self })
     }
 
     /// The plan that is being filled.
@@ -38,30 +41,67 @@ impl PartialArchive {
 
     /// Where `blob` goes.
     pub fn region(&self, blob: &PlannedBlob) -> RegionWriter {
-        RegionWriter::new(self.file.writer(), blob.offset_bytes, &blob.descriptor)
+        RegionWriter::new(self.handle(), blob.offset_bytes, &blob.descriptor)
     }
 
-    /// Holds the proofs against the plan: each planned blob was verified where the plan has it.
-    pub fn complete(self, blobs: &[VerifiedBlob]) -> Result<CompleteArchive, Incomplete> {
-        let file = self.file.writer();
-        let proofs: HashSet<_> = blobs
+    /// The file, for layers that are inflated into it.
+    pub fn handle(&self) -> FileHandle {
+        self.file.handle()
+    }
+
+    /// Holds the proofs against the plan: each planned blob and layer was verified where the plan has it.
+    pub fn complete(
+        self,
+        blobs: &[WrittenBlob],
+        layers: &[VerifiedLayer],
+    ) -> Result<CompleteArchive, Incomplete> {
+        let file = self.file.handle();
+        let blobs = blobs
             .iter()
-            .filter_map(|blob| Some((blob.digest(), blob.size_bytes(), blob.offset_bytes_in(&file)?)))
-            .collect();
-        let is_missing = |blob: &&PlannedBlob| {
-            let descriptor = &blob.descriptor;
-            !proofs.contains(&(&descriptor.digest, descriptor.size_bytes, blob.offset_bytes))
-        };
-        match self.plan.blobs().find(is_missing) {
-            Some(blob) => Err(Incomplete(blob.descriptor.digest.clone())),
-            None => Ok(CompleteArchive { size_bytes: self.plan.size_bytes(), file: self.file }),
+            .filter_map(|blob| Some((blob.digest(), blob.size_bytes(), blob.offset_bytes_in(&file)?)));
+        let layers = layers.iter().filter_map(|layer| {
+            Some((layer.diff_id().digest(), layer.size_bytes(), layer.offset_bytes_in(&file)?))
+        });
+        let proofs: HashSet<_> = blobs.chain(layers).collect();
+        for entry in self.plan.entries() {
+            let digest = match &entry.content {
+                Content::Nothing | Content::Literal(_) => continue,
+                Content::Blob(blob) => &blob.descriptor.digest,
+                Content::Inflated(layer) => layer.diff_id.digest(),
+            };
+            let region = (digest, entry.content_size_bytes(), entry.content_offset_bytes());
+            if !proofs.contains(&region) {
+                return Err(Incomplete(digest.clone()));
+            }
         }
+        Ok(CompleteArchive { size_bytes: self.plan.size_bytes(), file: self.file })
     }
 }
 
-/// A blob of the plan was never verified: a fault in sealift, told rather than shipped.
+/// Writes all but the layers: headers, small files, and the zeros after each content and at the end, where a layer
+/// may have been before its size was known.
+fn write_frame(file: &FileHandle, plan: &Plan) -> Result<(), FileError> {
+    let zeros = [0; 3 * BLOCK_BYTES as usize];
+    let mut end_bytes = 0;
+    for entry in plan.entries() {
+        write_zeros(file, &zeros, end_bytes, entry.offset_bytes)?;
+        file.write_at(&entry.header, entry.offset_bytes)?;
+        if let Content::Literal(bytes) = &entry.content {
+            file.write_at(bytes, entry.content_offset_bytes())?;
+        }
+        end_bytes = entry.content_offset_bytes() + entry.content_size_bytes();
+    }
+    write_zeros(file, &zeros, end_bytes, plan.size_bytes())
+}
+
+fn write_zeros(file: &FileHandle, zeros: &[u8], from_bytes: u64, to_bytes: u64) -> Result<(), FileError> {
+    let missing = usize::try_from(to_bytes - from_bytes).unwrap_or(usize::MAX).min(zeros.len());
+    if missing == 0 { Ok(()) } else { file.write_at(&zeros[..missing], from_bytes) }
+}
+
+/// A blob or layer of the plan was never verified: a fault in sealift, told rather than shipped.
 #[derive(Debug, thiserror::Error)]
-#[error("blob {0} was not verified in its place")]
+#[error("{0} was not verified in its place")]
 pub struct Incomplete(crate::image::Digest);
 
 /// An archive whose every byte is in place and verified.

@@ -1,9 +1,12 @@
-//! Verified bytes: a blob's bytes are hashed on their way, and only the hash makes a [`VerifiedBlob`].
+//! Verified bytes: a blob's bytes are hashed on their way, and only the hash makes a proof of them.
 //!
-//! Neighbours: [`crate::source`] opens the streams, [`crate::archive`] has the regions they are written to.
+//! Neighbours: [`crate::source`] opens the streams, [`crate::archive`] has the regions they are written to. Layers are
+//! inflated ([`inflate`]) from blobs that were verified before, never from the wire.
 
+pub mod inflate;
 mod region;
 mod verify;
 
-pub use region::{RegionError, RegionWriter};
+pub use inflate::{InflateError, Inflated, Inflation, Limits, VerifiedLayer};
+pub use region::{RegionError, RegionWriter, WrittenBlob};
 pub use verify::{BlobError, VerifiedBlob, Verifier};

@@ -1,12 +1,14 @@
 //! A blob's region of the output: the only way bytes get there, hashed as they are written.
 
+use std::io::{self, Read};
+
 use super::{BlobError, VerifiedBlob, Verifier};
-use crate::fsio::{FileError, FileWriter};
-use crate::image::Descriptor;
+use crate::fsio::{FileError, FileHandle};
+use crate::image::{Descriptor, Digest};
 
 /// Writes one blob to its place, in order, and verifies it.
 pub struct RegionWriter {
-    file: FileWriter,
+    file: FileHandle,
     offset_bytes: u64,
     verifier: Verifier,
 }
@@ -24,7 +26,7 @@ pub enum RegionError {
 
 impl RegionWriter {
     /// The region of `blob` that starts at `offset_bytes` of the file.
-    pub(crate) fn new(file: FileWriter, offset_bytes: u64, blob: &Descriptor) -> Self {
+    pub(crate) fn new(file: FileHandle, offset_bytes: u64, blob: &Descriptor) -> Self {
         Self { file, offset_bytes, verifier: Verifier::new(blob) }
     }
 
@@ -36,7 +38,66 @@ impl RegionWriter {
     }
 
     /// The proof that the region holds the blob.
-    pub fn finish(self) -> Result<VerifiedBlob, RegionError> {
-        Ok(self.verifier.finish()?.written_to(self.file, self.offset_bytes))
+    pub fn finish(self) -> Result<WrittenBlob, RegionError> {
+        let Self { file, offset_bytes, verifier } = self;
+        Ok(WrittenBlob { blob: verifier.finish()?, file, offset_bytes })
+    }
+}
+
+/// Proof that a region of a file holds a blob. Only a [`RegionWriter`] makes one.
+#[derive(Clone, Debug)]
+pub struct WrittenBlob {
+    blob: VerifiedBlob,
+    file: FileHandle,
+    offset_bytes: u64,
+}
+
+impl WrittenBlob {
+    /// The blob's digest.
+    pub fn digest(&self) -> &Digest {
+        self.blob.digest()
+    }
+
+    /// The blob's size.
+    pub fn size_bytes(&self) -> u64 {
+        self.blob.size_bytes()
+    }
+
+    /// Where in `file` the blob is; none if it is elsewhere.
+    pub fn offset_bytes_in(&self, file: &FileHandle) -> Option<u64> {
+        self.file.is_same(file).then_some(self.offset_bytes)
+    }
+
+    /// The blob's last bytes; an error if it has fewer.
+    pub(super) fn last_bytes<const N: usize>(&self) -> io::Result<[u8; N]> {
+        let mut last = [0; N];
+        let position = self.size_bytes().checked_sub(N as u64).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let mut reader = self.reader();
+        reader.position_bytes += position;
+        reader.read_exact(&mut last)?;
+        Ok(last)
+    }
+
+    /// Reads the blob back.
+    pub(super) fn reader(&self) -> BlobReader {
+        let end_bytes = self.offset_bytes + self.size_bytes();
+        BlobReader { file: self.file.clone(), position_bytes: self.offset_bytes, end_bytes }
+    }
+}
+
+/// Reads a blob that was written.
+pub(super) struct BlobReader {
+    file: FileHandle,
+    position_bytes: u64,
+    end_bytes: u64,
+}
+
+impl Read for BlobReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end_bytes - self.position_bytes).unwrap_or(usize::MAX);
+        let wanted = buffer.len().min(left);
+        let read = self.file.read_at(&mut buffer[..wanted], self.position_bytes)?;
+        self.position_bytes += read as u64;
+        Ok(read)
     }
 }

@@ -1,6 +1,5 @@
 //! The check of every blob: exact size, then digest.
 
-use crate::fsio::FileWriter;
 use crate::image::{Descriptor, Digest, Hasher};
 
 /// Takes in a blob's bytes in order and says in the end whether they are what the descriptor promised.
@@ -51,17 +50,15 @@ impl Verifier {
         if got != expected {
             return Err(BlobError::WrongDigest { expected, got, size_bytes });
         }
-        Ok(VerifiedBlob { digest: expected, size_bytes, place: None })
+        Ok(VerifiedBlob { digest: expected, size_bytes })
     }
 }
 
-/// Proof that a blob's bytes had its digest, and of where they were written. Only a [`Verifier`] makes one, and only
-/// a [`RegionWriter`](super::RegionWriter) one with a place.
+/// Proof that a blob's bytes had its digest. Only a [`Verifier`] makes one.
 #[derive(Clone, Debug)]
 pub struct VerifiedBlob {
     digest: Digest,
     size_bytes: u64,
-    place: Option<(FileWriter, u64)>,
 }
 
 impl VerifiedBlob {
@@ -73,15 +70,6 @@ impl VerifiedBlob {
     /// The blob's size.
     pub fn size_bytes(&self) -> u64 {
         self.size_bytes
-    }
-
-    /// Where in `file` the bytes were written; none if they were not.
-    pub fn offset_bytes_in(&self, file: &FileWriter) -> Option<u64> {
-        self.place.as_ref().filter(|(written, _)| written.is_same(file)).map(|(_, offset)| *offset)
-    }
-
-    pub(super) fn written_to(self, file: FileWriter, offset_bytes: u64) -> Self {
-        Self { place: Some((file, offset_bytes)), ..self }
     }
 }
 
@@ -140,6 +128,7 @@ mod tests {
             size_bytes,
             platform: None,
             artifact_type: None,
+            urls: vec![],
             annotations: std::collections::BTreeMap::default(),
         };
         let mut verifier = Verifier::new(&descriptor);

@@ -52,7 +52,7 @@ fn init(path: &Path) -> Result<PathBuf, Failure> {
         std::fs::create_dir_all(folder).map_err(FileError::io("create", folder))?;
     }
     let file = PartialFile::create(path, SHIPPED.len() as u64, Existing::Refuse)?;
-    file.writer().write_at(SHIPPED.as_bytes(), 0)?;
+    file.handle().write_at(SHIPPED.as_bytes(), 0)?;
     file.sync()?;
     Ok(file.commit()?)
 }

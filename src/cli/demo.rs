@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use sealift::archive::LayerMode;
+use sealift::blob::Limits;
 use sealift::demo::DemoRegistry;
 use sealift::fsio::Existing;
 use sealift::image::Reference;
@@ -41,6 +43,8 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         reporter: &*reporter,
         connections: context.config.connections.into(),
         existing: Existing::Replace,
+        layers: LayerMode::default(),
+        limits: Limits::default(),
     };
     let planned = pull.plan(&[reference], &[], &output).await?;
     if let Some(failed) = planned.failures.into_iter().next() {

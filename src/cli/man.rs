@@ -35,7 +35,7 @@ fn write_pages(command: &Command, folder: &Path) -> Result<(), Failure> {
     let path = folder.join(Man::new(command.clone()).get_filename());
     let page = page(command)?;
     let file = PartialFile::create(&path, page.len() as u64, Existing::Replace)?;
-    file.writer().write_at(&page, 0)?;
+    file.handle().write_at(&page, 0)?;
     file.sync()?;
     ui::data(&file.commit()?.display().to_string())?;
     command.get_subcommands().try_for_each(|below| write_pages(below, folder))

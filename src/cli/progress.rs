@@ -81,8 +81,9 @@ impl Reporter for JsonLines {
                 json!({"event": "resolved", "image": reference.to_string(), "digest": digest,
                        "platform": platform.to_string()})
             }
-            Event::FillStarted { path, blobs, blob_bytes } => {
-                json!({"event": "fill_started", "path": path.display().to_string(), "blobs": blobs, "blob_bytes": blob_bytes})
+            Event::FillStarted { path, blobs, blob_bytes, inflate_bytes } => {
+                json!({"event": "fill_started", "path": path.display().to_string(), "blobs": blobs,
+                       "blob_bytes": blob_bytes, "inflate_bytes": inflate_bytes})
             }
             Event::BlobStarted { digest, size_bytes } => {
                 json!({"event": "blob_started", "digest": digest, "size_bytes": size_bytes})
@@ -91,6 +92,15 @@ impl Reporter for JsonLines {
                 json!({"event": "blob_progressed", "digest": digest, "bytes": bytes})
             }
             Event::BlobVerified { digest } => json!({"event": "blob_verified", "digest": digest}),
+            Event::InflateStarted { digest, size_bytes } => {
+                json!({"event": "inflate_started", "digest": digest, "size_bytes": size_bytes})
+            }
+            Event::InflateProgressed { digest, bytes } => {
+                json!({"event": "inflate_progressed", "digest": digest, "bytes": bytes})
+            }
+            Event::Inflated { digest, inflated_bytes } => {
+                json!({"event": "inflated", "digest": digest, "inflated_bytes": inflated_bytes})
+            }
             Event::CommitStarted { path } => {
                 json!({"event": "commit_started", "path": path.display().to_string()})
             }

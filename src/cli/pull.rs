@@ -8,7 +8,11 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use bytesize::ByteSize;
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use sealift::archive::LayerMode;
+use sealift::blob::Limits;
 use sealift::config::MAX_CONNECTIONS;
 use sealift::fsio::Existing;
 use sealift::image::{Descriptor, Digest, Platform, ResolvedImage};
@@ -37,11 +41,21 @@ pub(super) struct Arguments {
     #[arg(short, long, value_name = "FILE|DIR/|-")]
     output: Option<PathBuf>,
     /// Platform to pull; several times for several [env: SEALIFT_PLATFORM]
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    ///
+    /// Windows images are for one version of Windows: `windows/amd64:10.0.20348` takes the highest
+    /// revision of that version, `windows/amd64` the highest version there is.
+    #[arg(long, value_name = "OS/ARCH[/VARIANT][:OS_VERSION]")]
     platform: Vec<String>,
     /// Architecture to pull, for short: `--arch arm64` is `--platform linux/arm64`
     #[arg(short, long, value_name = "ARCH", conflicts_with = "platform")]
     arch: Option<String>,
+    /// How layers are stored [env: SEALIFT_LAYERS]
+    #[arg(long, value_name = "MODE", value_parser = layer_modes())]
+    layers: Option<LayerMode>,
+    /// The largest that a layer may inflate to, e.g. 200GiB. Without it 64 GiB, and nothing that grows more than
+    /// 1,100 times, as only a bomb does
+    #[arg(long, value_name = "SIZE")]
+    max_layer_size: Option<ByteSize>,
     /// Blobs fetched at the same time, 1 to 64 [env: SEALIFT_CONNECTIONS]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_CONNECTIONS)))]
     connections: Option<u8>,
@@ -75,6 +89,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     if output == Output::Stdout && !arguments.dry_run {
         check_stdout(&arguments)?;
     }
+    let limits = arguments.limits();
     let client = arguments.connection.client(&references, &context)?;
     let reporter = mode.reporter();
     let pull = Pull {
@@ -82,6 +97,8 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         reporter: &*reporter,
         connections: arguments.connections.unwrap_or(context.config.connections).into(),
         existing: if arguments.no_clobber { Existing::Refuse } else { Existing::Replace },
+        layers: arguments.layers.unwrap_or(context.config.layers),
+        limits,
     };
     let Planned { archives, failures } = pull.plan(&references, &platforms, &output).await?;
     let mut outcome = Outcome::new(failures, archives.len());
@@ -125,9 +142,9 @@ fn tell(
     if mode.has_words() {
         let how = match written {
             Written::Fetched(_) => format!("in {:.1} s", started.elapsed().as_secs_f64()),
-            Written::UpToDate => "up to date, nothing was fetched".to_owned(),
+            Written::UpToDate(_) => "up to date, nothing was fetched".to_owned(),
         };
-        let (size, path) = (ui::size(archive.plan.size_bytes()), ui::shell_word(&archive.path));
+        let (size, path) = (ui::size(written.archive().size_bytes), ui::shell_word(&archive.path));
         ui::talk(&format!("{size} {how}; to load it: docker load -i {path}"));
     }
     Ok(())
@@ -162,6 +179,24 @@ impl Arguments {
         }
         Ok(platforms)
     }
+
+    fn limits(&self) -> Limits {
+        match self.max_layer_size {
+            Some(ByteSize(layer_bytes)) => Limits { layer_bytes, check_ratio: false },
+            None => Limits::default(),
+        }
+    }
+}
+
+/// The names of [`LayerMode`], with what they mean.
+fn layer_modes() -> impl TypedValueParser<Value = LayerMode> {
+    PossibleValuesParser::new([
+        PossibleValue::new("auto")
+            .help("gzip'd and bare layers as they are, zstd'd ones inflated: loads everywhere"),
+        PossibleValue::new("keep").help("all as the registry holds them; zstd needs Docker 23 or later"),
+        PossibleValue::new("plain").help("all inflated: bare tars, whose digests are the image's diff IDs"),
+    ])
+    .try_map(|name| name.parse())
 }
 
 /// A file that was written, for programs.
@@ -190,9 +225,9 @@ impl<'a> File<'a> {
     fn of(planned: &'a PlannedArchive, written: &Written) -> Self {
         Self {
             images: Identity::all_of(planned),
-            size_bytes: planned.plan.size_bytes(),
+            size_bytes: written.archive().size_bytes,
             path: planned.path.display().to_string(),
-            up_to_date: *written == Written::UpToDate,
+            up_to_date: matches!(written, Written::UpToDate(_)),
         }
     }
 }

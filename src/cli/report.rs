@@ -132,7 +132,7 @@ fn pointed_at(error: &ReferenceError) -> [String; 2] {
 
 fn code_of(error: &sealift::Error) -> u8 {
     match error {
-        Error::Blob { .. } => 3,
+        Error::Blob { .. } | Error::Inflate(_) => 3,
         Error::Source(SourceError::Registry(error)) => match error.kind() {
             Kind::Unsupported => 1,
             Kind::Integrity => 3,
@@ -148,7 +148,8 @@ fn code_of(error: &sealift::Error) -> u8 {
             _ => 3,
         },
         Error::Plan(error) => match error {
-            PlanError::Zstd { .. } | PlanError::NotALayer { .. } => 1,
+            PlanError::NotALayer { .. } => 1,
+            PlanError::PlatformsOfInflated { .. } => 2,
             _ => 3,
         },
         Error::File(_) | Error::Stream(_) => 7,

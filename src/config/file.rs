@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Environment;
+use crate::archive::LayerMode;
 use crate::image::Platform;
 
 /// The shipped defaults.
@@ -25,6 +26,8 @@ pub struct Config {
     pub platform: Option<Platform>,
     /// How many blobs are fetched at the same time.
     pub connections: u8,
+    /// Which layers are stored inflated.
+    pub layers: LayerMode,
     /// Where archives go.
     pub output: PathBuf,
     /// Files of PEM certificates that are trusted beside the system's; relative ones are beside the config file.
@@ -133,11 +136,15 @@ impl Config {
     fn under(mut self, environment: &Environment) -> Result<Self, ConfigError> {
         let bad = |name, expected| ConfigError::Variable { name, expected };
         if let Some(text) = environment.text("SEALIFT_PLATFORM") {
-            self.platform = Some(text.parse().map_err(|_| bad("SEALIFT_PLATFORM", "`os/arch[/variant]`"))?);
+            self.platform =
+                Some(text.parse().map_err(|_| bad("SEALIFT_PLATFORM", "`os/arch[/variant][:os version]`"))?);
         }
         if let Some(text) = environment.text("SEALIFT_CONNECTIONS") {
             let count = text.parse().ok().filter(|count| is_count(*count));
             self.connections = count.ok_or(bad("SEALIFT_CONNECTIONS", "a number of connections"))?;
+        }
+        if let Some(text) = environment.text("SEALIFT_LAYERS") {
+            self.layers = text.parse().map_err(|_| bad("SEALIFT_LAYERS", "auto, keep or plain"))?;
         }
         if let Some(path) = environment.path("SEALIFT_OUTPUT") {
             self.output = path;
@@ -185,7 +192,7 @@ fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a String>) -> String {
     known.min_by_key(|name| strsim::damerau_levenshtein(key, name)).cloned().unwrap_or_default()
 }
 
-/// A platform as `os/arch[/variant]`.
+/// A platform as `os/arch[/variant][:os version]`.
 mod platform_text {
     use serde::{Deserialize, Deserializer, Serializer};
 
@@ -235,7 +242,14 @@ mod tests {
 
     #[test]
     fn values_out_of_range_are_errors() {
-        for bad in [r#"{"connections":0}"#, r#"{"connections":-1}"#, r#"{"platform":"amd64"}"#, "[]", ""] {
+        for bad in [
+            r#"{"connections":0}"#,
+            r#"{"connections":-1}"#,
+            r#"{"platform":"amd64"}"#,
+            r#"{"layers":"x"}"#,
+            "[]",
+            "",
+        ] {
             assert!(overlay(bad).is_err(), "{bad}");
         }
     }
@@ -248,16 +262,17 @@ mod tests {
         let set = under(&[
             ("SEALIFT_CONNECTIONS", "2"),
             ("SEALIFT_PLATFORM", "linux/arm"),
+            ("SEALIFT_LAYERS", "plain"),
             ("SEALIFT_OUTPUT", "/x"),
         ])
         .unwrap();
-        assert_eq!((set.connections, set.output), (2, PathBuf::from("/x")));
+        assert_eq!((set.connections, set.layers, set.output), (2, LayerMode::Plain, PathBuf::from("/x")));
         assert_eq!(set.platform.unwrap().to_string(), "linux/arm/v7");
         assert_eq!(
             under(&[("SEALIFT_CONNECTIONS", ""), ("SEALIFT_PLATFORM", "")]).unwrap(),
             under(&[]).unwrap()
         );
-        for bad in [("SEALIFT_CONNECTIONS", "0"), ("SEALIFT_PLATFORM", "arm")] {
+        for bad in [("SEALIFT_CONNECTIONS", "0"), ("SEALIFT_LAYERS", "PLAIN"), ("SEALIFT_PLATFORM", "arm")] {
             assert!(matches!(under(&[bad]), Err(ConfigError::Variable { name, .. }) if name == bad.0));
         }
     }

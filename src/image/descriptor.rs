@@ -3,8 +3,15 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
+use url::Url;
 
 use super::{Digest, MediaType, Platform};
+use crate::secret::SafeUrl;
+
+/// How many URLs of a blob are believed; real manifests name one.
+const MAX_URLS: usize = 16;
+/// The longest URL that is believed, as servers limit them.
+const MAX_URL_BYTES: usize = 8 << 10;
 
 /// A reference to a blob or manifest by type, digest and size. A size that is negative, no whole number or over
 /// 2⁶³ − 1 does not parse.
@@ -24,6 +31,10 @@ pub struct Descriptor {
     /// In an index: set on artifacts by their kind.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "named_type")]
     pub artifact_type: Option<MediaType>,
+    /// Where else the bytes may be had, in the manifest's order: the first 16, without what is no URL. Never written
+    /// back: their queries may hold keys.
+    #[serde(default, skip_serializing, deserialize_with = "believable_urls")]
+    pub urls: Vec<SafeUrl>,
     /// Free text, by key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "texts")]
     pub annotations: BTreeMap<String, String>,
@@ -45,6 +56,12 @@ fn named_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Media
     Ok(kind.filter(|kind| !kind.as_str().is_empty()))
 }
 
+fn believable_urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SafeUrl>, D::Error> {
+    let texts = Option::<Vec<Option<String>>>::deserialize(deserializer)?.unwrap_or_default();
+    let short = texts.into_iter().flatten().filter(|text| text.len() <= MAX_URL_BYTES);
+    Ok(short.filter_map(|text| Url::parse(&text).ok()).map(SafeUrl::from).take(MAX_URLS).collect())
+}
+
 fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
     let texts = Option::<BTreeMap<String, Option<String>>>::deserialize(deserializer)?.unwrap_or_default();
     Ok(texts.into_iter().map(|(key, text)| (key, text.unwrap_or_default())).collect())
@@ -57,4 +74,27 @@ where
     T: Default + Deserialize<'de>,
 {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_bounded_and_never_written_back() {
+        let read = |urls: &str| {
+            let json = format!(r#"{{"mediaType":"x","digest":"{}","size":1{urls}}}"#, Digest::of(b"x"));
+            let descriptor: Descriptor = serde_json::from_str(&json).unwrap();
+            assert!(!serde_json::to_string(&descriptor).unwrap().contains("urls"));
+            descriptor.urls.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        for none in ["", r#","urls":null"#, r#","urls":[]"#, r#","urls":[null,"","no url"]"#] {
+            assert!(read(none).is_empty(), "{none}");
+        }
+        let long = "a".repeat(MAX_URL_BYTES);
+        let urls = format!(r#","urls":["https://h.example/{long}","ftp://h.example/a?key=b"]"#);
+        assert_eq!(read(&urls), ["ftp://h.example/a"]);
+        let many = vec![r#""https://h.example/""#; 1000].join(",");
+        assert_eq!(read(&format!(r#","urls":[{many}]"#)).len(), MAX_URLS);
+    }
 }

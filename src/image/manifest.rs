@@ -64,6 +64,7 @@ impl Document {
             size_bytes: self.bytes.len() as u64,
             platform: None,
             artifact_type: None,
+            urls: vec![],
             annotations: std::collections::BTreeMap::default(),
         }
     }
@@ -86,7 +87,7 @@ impl Document {
         };
         let parsed = match &media_type {
             kind if kind.is_index() => Parsed::Index(Index { media_type, ..self.read()? }),
-            kind if kind.is_manifest() => Parsed::Manifest(Manifest { media_type, ..self.read()? }),
+            kind if kind.is_manifest() => Parsed::Manifest(Box::new(Manifest { media_type, ..self.read()? })),
             MediaType::DockerSchema1 => return Err(ManifestError::Schema1),
             _ => return Err(ManifestError::UnknownKind(media_type)),
         };
@@ -108,7 +109,7 @@ pub enum Parsed {
     /// An OCI index or Docker manifest list.
     Index(Index),
     /// An image manifest.
-    Manifest(Manifest),
+    Manifest(Box<Manifest>),
 }
 
 /// An OCI index or Docker manifest list: manifests by platform.

@@ -1,9 +1,13 @@
-//! Platforms: `os/arch[/variant]`, normalised and matched as Docker and containerd do.
+//! Platforms: `os/arch[/variant][:os version]`, normalised and matched as Docker and containerd do.
 //!
 //! A variant falls back to the lower ones of its own architecture (arm/v7 runs v6 and v5; amd64/v3 runs v2).
 //! Another architecture is never taken for the one asked for, although containerd would run 386 on amd64: a wrong
 //! image is told here, not behind the air gap.
+//!
+//! Windows runs images of its own version only, so there an index has one for each. A version is matched by whole
+//! parts from its start: `10.0.17763` is served by `10.0.17763.1234`, whose last part is a patch level.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -73,14 +77,18 @@ impl Platform {
             os if os == "macos" => "darwin".to_owned(),
             os => os,
         };
-        Self { os, architecture: architecture.to_owned(), variant, os_version: self.os_version.clone() }
+        let os_version = self.os_version.clone().filter(|version| !version.is_empty());
+        Self { os, architecture: architecture.to_owned(), variant, os_version }
     }
 
     /// How well an image for `offered` serves a machine of this platform: 0 is exact, higher is an older
-    /// variant, `None` is not at all.
+    /// variant, `None` is not at all. Without an os version any will do.
     pub fn distance_to(&self, offered: &Self) -> Option<u32> {
         let (wanted, offered) = (self.normalised(), offered.normalised());
         if wanted.os != offered.os || wanted.architecture != offered.architecture {
+            return None;
+        }
+        if !wanted.is_served_by_version_of(&offered) {
             return None;
         }
         if wanted.variant == offered.variant {
@@ -88,6 +96,31 @@ impl Platform {
         }
         let distance = wanted.variant_level()?.checked_sub(offered.variant_level()?)?;
         (distance > 0).then_some(distance)
+    }
+
+    /// The same platform of any os version.
+    #[must_use]
+    pub fn without_os_version(&self) -> Self {
+        Self { os_version: None, ..self.clone() }
+    }
+
+    /// Which of two is for the higher os version, by the numbers between its dots; none is the lowest.
+    pub fn cmp_os_version(&self, other: &Self) -> Ordering {
+        let numbers = |platform: &Self| -> Option<Vec<Option<u64>>> {
+            let version = platform.os_version.as_deref()?;
+            Some(version.split('.').map(|number| number.parse().ok()).collect())
+        };
+        numbers(self).cmp(&numbers(other))
+    }
+
+    fn is_served_by_version_of(&self, offered: &Self) -> bool {
+        match (&self.os_version, &offered.os_version) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(wanted), Some(offered)) => offered
+                .strip_prefix(wanted.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.')),
+        }
     }
 
     /// The variant as a number that grows with what the machine can do; none for variants that have no order.
@@ -124,10 +157,14 @@ fn is_known_os(os: &str) -> bool {
 }
 
 impl fmt::Display for Platform {
+    /// `os/arch[/variant][:os version]`, as it is read.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}/{}", shown(&self.os), shown(&self.architecture))?;
-        match &self.variant {
-            Some(variant) => write!(formatter, "/{}", shown(variant)),
+        if let Some(variant) = &self.variant {
+            write!(formatter, "/{}", shown(variant))?;
+        }
+        match &self.os_version {
+            Some(version) => write!(formatter, ":{}", shown(version)),
             None => Ok(()),
         }
     }
@@ -136,24 +173,97 @@ impl fmt::Display for Platform {
 impl FromStr for Platform {
     type Err = PlatformError;
 
-    /// Reads `os/arch[/variant]`.
+    /// Reads `os/arch[/variant][:os version]`, and containerd's `os(os version)/arch[/variant]`.
     fn from_str(text: &str) -> Result<Self, PlatformError> {
+        let error = || PlatformError(text.to_owned());
+        let (name, mut os_version) = match text.split_once(':') {
+            Some((name, version)) => (name, Some(version)),
+            None => (text, None),
+        };
+        let mut parts: Vec<&str> = name.split('/').collect();
+        if let Some((os, version)) = parts[0].strip_suffix(')').and_then(|os| os.split_once('(')) {
+            if os_version.replace(version).is_some() {
+                return Err(error());
+            }
+            parts[0] = os;
+        }
         let is_word = |word: &str| {
             !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
         };
-        let parts: Vec<&str> = text.split('/').collect();
-        let (2..=3, true) = (parts.len(), parts.iter().all(|part| is_word(part))) else {
-            return Err(PlatformError(text.to_owned()));
+        let (2..=3, true) = (parts.len(), parts.iter().copied().chain(os_version).all(is_word)) else {
+            return Err(error());
         };
-        let variant = parts.get(2).map(|&variant| variant.to_owned());
-        Ok(Self { os: parts[0].into(), architecture: parts[1].into(), variant, os_version: None }
-            .normalised())
+        let owned = |word: &str| word.to_owned();
+        let variant = parts.get(2).copied().map(owned);
+        let os_version = os_version.map(owned);
+        Ok(Self { os: parts[0].into(), architecture: parts[1].into(), variant, os_version }.normalised())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// What is shown can be typed.
+        #[test]
+        fn what_is_shown_reads_back(
+            text in "[a-zA-Z0-9_.-]{1,9}/[a-zA-Z0-9_.-]{1,9}(/[a-z0-9.]{1,4})?(:[0-9a-z.]{1,16})?"
+        ) {
+            let platform: Platform = text.parse().unwrap();
+            prop_assert_eq!(platform.to_string().parse::<Platform>().unwrap(), platform);
+        }
+    }
+
+    #[test]
+    fn os_versions_are_read_in_both_spellings() {
+        for (text, shown) in [
+            ("windows/amd64:10.0.17763", "windows/amd64:10.0.17763"),
+            ("windows(10.0.17763.1234)/amd64", "windows/amd64:10.0.17763.1234"),
+            ("Windows(10.0.17763)/x86_64", "windows/amd64:10.0.17763"),
+            ("linux/arm/v7:6.1", "linux/arm/v7:6.1"),
+        ] {
+            assert_eq!(text.parse::<Platform>().unwrap().to_string(), shown);
+        }
+        for bad in [
+            "windows/amd64:",
+            "windows()/amd64",
+            "windows(10/amd64",
+            "windows10)/amd64",
+            "windows(10)/amd64:10",
+            "windows(10+win32k)/amd64",
+            "windows/amd64:10:0",
+            "windows:10/amd64",
+            "(10)/amd64",
+        ] {
+            assert!(bad.parse::<Platform>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn os_versions_match_by_whole_parts_from_the_start() {
+        for (wanted, offered, fits) in [
+            ("windows/amd64:10.0.17763", "windows/amd64:10.0.17763.1234", true),
+            ("windows/amd64:10.0.17763.1234", "windows/amd64:10.0.17763.1234", true),
+            ("windows/amd64:10.0.1776", "windows/amd64:10.0.17763.1234", false),
+            ("windows/amd64:10.0.17763.12", "windows/amd64:10.0.17763.1234", false),
+            ("windows/amd64:10.0.17763.1234", "windows/amd64:10.0.17763", false),
+            ("windows/amd64:10.0.17763", "windows/amd64", false),
+            ("windows/amd64", "windows/amd64:10.0.17763", true),
+            ("windows/arm64:10.0.17763", "windows/amd64:10.0.17763", false),
+        ] {
+            assert_eq!(distance(wanted, offered).is_some(), fits, "{wanted} {offered}");
+        }
+    }
+
+    #[test]
+    fn os_versions_are_compared_by_their_numbers() {
+        let ascending = ["x/y", "x/y:10.0.17763.999", "x/y:10.0.17763.1000", "x/y:10.0.20348", "x/y:11"]
+            .map(|text| text.parse::<Platform>().unwrap());
+        assert!(ascending.is_sorted_by(|lower, higher| lower.cmp_os_version(higher) == Ordering::Less));
+    }
 
     fn distance(wanted: &str, offered: &str) -> Option<u32> {
         wanted.parse::<Platform>().unwrap().distance_to(&offered.parse().unwrap())

@@ -4,6 +4,7 @@
 //! source it is, or who watches.
 
 mod fill;
+mod inflate;
 mod output;
 mod pipe;
 mod resolve;
@@ -12,11 +13,13 @@ mod small;
 use std::path::PathBuf;
 
 use futures::{StreamExt, stream};
+use tokio::sync::Semaphore;
 
-use crate::archive::{CommittedArchive, PartialArchive, Plan, is_archive_of};
+use crate::archive::{CommittedArchive, LayerMode, PartialArchive, Plan, size_of_archive};
+use crate::blob::Limits;
 use crate::error::{Error, Result};
 use crate::event::{Event, Reporter};
-use crate::fsio::Existing;
+use crate::fsio::{Existing, ScratchFile};
 use crate::image::{Platform, Reference, ResolvedImage};
 use crate::source::Source;
 
@@ -34,9 +37,14 @@ pub struct Pull<'a> {
     pub connections: usize,
     /// What is done with files that are there already.
     pub existing: Existing,
+    /// Which layers are stored inflated.
+    pub layers: LayerMode,
+    /// How far a layer may inflate.
+    pub limits: Limits,
 }
 
-/// An archive that is planned to the byte; nothing of its layers is fetched.
+/// An archive that is planned to the byte, but for the sizes of layers that are to be inflated; nothing of its layers
+/// is fetched.
 #[derive(Clone, Debug)]
 pub struct PlannedArchive {
     /// The images in it, at least one.
@@ -71,7 +79,16 @@ pub enum Written {
     /// It was fetched.
     Fetched(CommittedArchive),
     /// The file was there already.
-    UpToDate,
+    UpToDate(CommittedArchive),
+}
+
+impl Written {
+    /// The file.
+    pub fn archive(&self) -> &CommittedArchive {
+        match self {
+            Self::Fetched(archive) | Self::UpToDate(archive) => archive,
+        }
+    }
 }
 
 impl Pull<'_> {
@@ -113,7 +130,7 @@ impl Pull<'_> {
             return Ok(planned);
         }
         for (path, images) in output.archives(images) {
-            match Plan::of(&images) {
+            match Plan::of(&images, self.layers) {
                 Ok(plan) => planned.archives.push(PlannedArchive { images, plan, path }),
                 Err(error) if output.is_of_all() => return Err(error.into()),
                 Err(error) => {
@@ -127,25 +144,55 @@ impl Pull<'_> {
 
     /// Makes sure, before the first byte of a layer, that all of `planned` has names and room.
     pub fn check(&self, planned: &[PlannedArchive]) -> Result<()> {
-        Ok(Output::check_all(planned, self.existing)?)
+        if let Some(warning) = Output::check_all(planned, self.existing)? {
+            self.reporter.report(Event::Warning(&warning));
+        }
+        Ok(())
     }
 
     /// Fetches what a plan is missing and gives the file its name, unless that very file is there already.
     pub async fn write(&self, planned: &PlannedArchive) -> Result<Written> {
-        let (plan, path, existing) = (planned.plan.clone(), planned.path.clone(), self.existing);
-        if blocking(move || is_archive_of(&path, &plan)).await {
-            return Ok(Written::UpToDate);
-        }
         let (plan, path) = (planned.plan.clone(), planned.path.clone());
+        if let Some(size_bytes) = blocking(move || size_of_archive(&path, &plan)).await {
+            return Ok(Written::UpToDate(CommittedArchive { path: planned.path.clone(), size_bytes }));
+        }
+        let (plan, path, existing) = (planned.plan.clone(), planned.path.clone(), self.existing);
         let archive = blocking(move || PartialArchive::create(plan, &path, existing)).await?;
-        let blobs = self.fill(&archive, &planned.path).await?;
-        let complete = archive.complete(&blobs)?;
+        let connections = Semaphore::new(self.connections.max(1));
+        self.report_fill(planned);
+        let complete = if planned.plan.inflated().next().is_none() {
+            let blobs = self.fill(&archive, &connections).await?;
+            archive.complete(&blobs, &[])?
+        } else {
+            let path = planned.path.clone();
+            let spool = self.spool(&planned.plan, move |bytes| ScratchFile::beside(&path, bytes)).await?;
+            let (blobs, layers) = tokio::try_join!(
+                self.fill(&archive, &connections),
+                self.inflate_on_arrival(&spool, &archive, &connections),
+            )?;
+            let archive = layers.settle(archive).await?;
+            let layers = self.inflate_the_rest(&archive, layers).await?;
+            archive.complete(&blobs, &layers)?
+        };
         self.reporter.report(Event::CommitStarted { path: &planned.path });
         let durable = blocking(move || complete.sync()).await?;
         // Nothing awaits from here on, so whoever is interrupted has no file under the final name.
         let committed = durable.commit()?;
         self.reporter.report(Event::Committed { path: &committed.path, size_bytes: committed.size_bytes });
         Ok(Written::Fetched(committed))
+    }
+
+    fn report_fill(&self, planned: &PlannedArchive) {
+        let (blobs, inflated) = (planned.plan.blobs(), planned.plan.inflated());
+        let sizes = blobs.map(|blob| blob.descriptor.size_bytes);
+        let inflated_sizes: Vec<_> = inflated.map(|layer| layer.descriptor.size_bytes).collect();
+        let sizes: Vec<_> = sizes.chain(inflated_sizes.iter().copied()).collect();
+        self.reporter.report(Event::FillStarted {
+            path: &planned.path,
+            blobs: sizes.len(),
+            blob_bytes: sizes.iter().sum(),
+            inflate_bytes: inflated_sizes.iter().sum(),
+        });
     }
 }
 

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::PlannedArchive;
+use super::inflate::Spool;
 use crate::archive::file_name::file_names;
+use crate::event::Warning;
 use crate::fsio::{self, Existing, FileError};
 use crate::image::ResolvedImage;
 
@@ -42,12 +44,27 @@ impl Output {
         })
     }
 
-    /// Is there room, and a free name, for all of `planned`? Told before the first layer byte of the first.
-    pub(super) fn check_all(planned: &[PlannedArchive], existing: Existing) -> Result<(), FileError> {
+    /// Is there room, and a free name, for all of `planned`? Told before the first layer byte of the first. What layers
+    /// inflate to is only guessed at, so that it may be too much is but a warning.
+    pub(super) fn check_all(
+        planned: &[PlannedArchive],
+        existing: Existing,
+    ) -> Result<Option<Warning>, FileError> {
         planned.iter().try_for_each(|archive| fsio::check_target(&archive.path, existing))?;
-        let files: Vec<_> =
-            planned.iter().map(|archive| (archive.path.as_path(), archive.plan.size_bytes())).collect();
-        fsio::check_room(&files)
+        let Some(first) = planned.first() else { return Ok(None) };
+        // One archive is written after the other, so one spool is there at a time.
+        let spool_bytes = planned.iter().map(|archive| Spool::size_bytes(&archive.plan)).max().unwrap_or(0);
+        let spool_path = fsio::scratch_path(&first.path);
+        let mut files: Vec<_> =
+            planned.iter().map(|archive| (&*archive.path, archive.plan.least_size_bytes())).collect();
+        files.push((&*spool_path, spool_bytes));
+        fsio::check_room(&files)?;
+        let estimated_bytes = planned.iter().map(|archive| archive.plan.size_bytes()).sum();
+        let room = fsio::space(fsio::folder_of(&first.path)).filter(|_| spool_bytes > 0);
+        let free_bytes = room.map_or(u64::MAX, |room| room.free_bytes);
+        let path = first.path.clone();
+        let may_not_fit = free_bytes < spool_bytes.saturating_add(estimated_bytes);
+        Ok(may_not_fit.then_some(Warning::MayNotFit { path, estimated_bytes, spool_bytes, free_bytes }))
     }
 
     /// Which images go into which file.

@@ -2,17 +2,21 @@
 //!
 //! Blobs are asked for one after another: a connection that waits for its turn would be closed by many servers.
 
+use std::collections::HashMap;
 use std::io::Write;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::fill::QUEUED_CHUNKS;
 use super::{PlannedArchive, Pull, blocking};
 use crate::archive::{ArchiveStream, Content, Plan, PlannedBlob, StreamError};
+use crate::blob::{Inflation, Limits, WrittenBlob};
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::fsio::ScratchFile;
+use crate::image::Digest;
 
 /// A blob's bytes on their way to the pipe.
 enum Piece {
@@ -23,25 +27,27 @@ enum Piece {
 
 impl Pull<'_> {
     /// Writes a planned archive to `out`. Whatever goes wrong, what was written ends inside an entry, so that no loader
-    /// takes it for whole.
+    /// takes it for whole. Layers that are to be inflated wait, compressed, in the system's temporary folder: their
+    /// sizes stand before them.
     pub async fn pipe(&self, planned: &PlannedArchive, out: impl Write + Send + 'static) -> Result<()> {
-        let plan = &planned.plan;
-        let blob_bytes = plan.blobs().map(|blob| blob.descriptor.size_bytes).sum();
-        self.reporter.report(Event::FillStarted {
-            path: &planned.path,
-            blobs: plan.blobs().count(),
-            blob_bytes,
-        });
+        self.report_fill(planned);
+        let (plan, spooled) = if planned.plan.is_estimate() {
+            let spool = self.spool(&planned.plan, ScratchFile::temporary).await?;
+            self.measure_all(&spool, &Semaphore::new(self.connections.max(1))).await?
+        } else {
+            (planned.plan.clone(), HashMap::new())
+        };
         let (pieces, queue) = mpsc::channel(QUEUED_CHUNKS);
-        let writer_plan = plan.clone();
-        let writing = blocking(move || write(&writer_plan, queue, out));
+        let (writer_plan, limits) = (plan.clone(), self.limits);
+        let writing = blocking(move || write(&writer_plan, queue, &spooled, limits, out));
+        let blobs = plan.blobs();
         let receiving = async move {
-            for blob in plan.blobs() {
+            for blob in blobs {
                 if !self.send(blob, &pieces).await? {
                     break; // the writer can't go on, and says why
                 }
             }
-            Ok::<(), Error>(())
+            Ok::<_, Error>(pieces) // the writer goes on as long as this end is open
         };
         let (received, written) = tokio::join!(receiving, writing);
         received?;
@@ -51,6 +57,7 @@ impl Pull<'_> {
                 let registry = blob.map_or(planned.images[0].reference.repository(), |blob| &blob.repository);
                 Error::Blob { registry: registry.registry().clone(), source }
             }
+            StreamError::Inflate(error) => error.into(),
             error @ StreamError::Write(_) => Error::Stream(error),
         })
     }
@@ -77,8 +84,15 @@ impl Pull<'_> {
     }
 }
 
-/// Lays the plan out, with the blobs' bytes from the queue. A queue that ends early ends the stream where it is.
-fn write(plan: &Plan, mut queue: mpsc::Receiver<Piece>, out: impl Write) -> Result<(), StreamError> {
+/// Lays the plan out, with the blobs' bytes from the queue and the inflated layers' from the spool. A queue that ends
+/// early ends the stream where it is.
+fn write(
+    plan: &Plan,
+    mut queue: mpsc::Receiver<Piece>,
+    spooled: &HashMap<Digest, WrittenBlob>,
+    limits: Limits,
+    out: impl Write,
+) -> Result<(), StreamError> {
     let mut archive = ArchiveStream::new(out);
     for entry in plan.entries() {
         archive.header(entry);
@@ -99,6 +113,11 @@ fn write(plan: &Plan, mut queue: mpsc::Receiver<Piece>, out: impl Write) -> Resu
                         None => return Ok(()), // whoever should have sent has the error
                     }
                 }
+            }
+            Content::Inflated(layer) => {
+                let Some(blob) = spooled.get(&layer.descriptor.digest) else { return Ok(()) };
+                let inflation = Inflation { blob, limits, progress: &|_| !queue.is_closed() };
+                inflation.verified(&layer.diff_id, |chunk, _| archive.layer_bytes(chunk))?;
             }
         }
     }

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use super::Pull;
 use super::small::fetch_small;
 use crate::error::Result;
-use crate::event::{Event, Warning};
+use crate::event::{Event, MAX_GRAPH_DRIVER_LAYERS, Warning};
 use crate::image::config::MAX_CONFIG_BYTES;
 use crate::image::manifest::Parsed;
 use crate::image::{
@@ -42,15 +42,18 @@ impl Pull<'_> {
         let media_type = search.parse(&document)?.media_type().clone();
         let target = document.descriptor(media_type);
         match search.descend(document, Position::Named, vec![]).await? {
-            Some(found) => Ok(ResolvedImage {
-                reference: reference.clone(),
-                target,
-                platform: found.platform,
-                indexes: found.indexes,
-                manifest_document: found.document,
-                manifest: found.manifest,
-                config: found.config,
-            }),
+            Some(found) => {
+                search.warn_of_many_layers(&found.manifest);
+                Ok(ResolvedImage {
+                    reference: reference.clone(),
+                    target,
+                    platform: found.platform,
+                    indexes: found.indexes,
+                    manifest_document: found.document,
+                    manifest: found.manifest,
+                    config: found.config,
+                })
+            }
             None => Err(search.nothing_fits(true).into()),
         }
     }
@@ -95,7 +98,7 @@ impl Search<'_> {
         async move {
             match self.parse(&document)? {
                 Parsed::Index(index) => self.look_into(document, &index, indexes).await,
-                Parsed::Manifest(manifest) => self.take(document, manifest, position, indexes).await,
+                Parsed::Manifest(manifest) => self.take(document, *manifest, position, indexes).await,
             }
         }
         .boxed()
@@ -116,11 +119,13 @@ impl Search<'_> {
             let child = self.fetch(entry).await?;
             let position = entry.platform.clone().map_or(Position::Unmarked, Position::Marked);
             if let Some(found) = self.descend(child, position, indexes.clone()).await? {
+                self.warn_of_os_versions(index, &found.platform);
                 return Ok(Some(found));
             }
         }
         choose::platforms(index).for_each(|platform| self.offer(platform));
-        for entry in choose::unmarked(index).take(MAX_UNMARKED) {
+        let wanted = self.wanted.clone();
+        for entry in choose::unmarked(index, &wanted).take(MAX_UNMARKED) {
             let child = self.fetch(entry).await?;
             if let Some(found) = self.descend(child, Position::Unmarked, indexes.clone()).await? {
                 return Ok(Some(found));
@@ -226,6 +231,21 @@ impl Search<'_> {
             reference: self.reference.clone().into(),
             wanted: self.wanted.clone().into(),
             offered: Offered { by_index, platforms: self.offered.clone() },
+        }
+    }
+
+    fn warn_of_os_versions(&self, index: &Index, taken: &Platform) {
+        let others = choose::other_os_versions(index, taken);
+        if self.wanted.os_version.is_none() && !others.is_empty() {
+            let (reference, taken) = (self.reference.clone().into(), taken.clone().into());
+            self.warn(&Warning::OsVersions { reference, taken, others });
+        }
+    }
+
+    fn warn_of_many_layers(&self, manifest: &Manifest) {
+        let layers = manifest.layers.len();
+        if layers > MAX_GRAPH_DRIVER_LAYERS {
+            self.warn(&Warning::ManyLayers { reference: self.reference.clone().into(), layers });
         }
     }
 

@@ -18,6 +18,7 @@ use crate::source::BlobStream;
 use super::client::Client;
 use super::error::RegistryError;
 use super::failure::{Cause, Failure, classify};
+use super::layer_url;
 use super::object::Object;
 use super::said::is_html;
 use super::transport::Answer;
@@ -39,8 +40,23 @@ pub(super) async fn open(
     if from_bytes > 0 {
         headers.insert(RANGE, HeaderValue::from_str(&format!("bytes={from_bytes}-")).unwrap_or(ALL));
     }
-    let answer = client.fetch(&object, &path, &headers).await?;
-    check(&object, &answer, blob.size_bytes, from_bytes)?;
+    match client.fetch(&object, &path, &headers).await {
+        Ok(answer) => body(object, answer, blob.size_bytes, from_bytes),
+        Err(RegistryError::NotFound { .. }) if layer_url::may_be_elsewhere(blob) => {
+            layer_url::open(client, &object, blob, from_bytes, &headers).await
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The body of an answer with a 2xx status, if its headers promise what was asked for.
+pub(super) fn body(
+    object: Object,
+    answer: Answer,
+    size_bytes: u64,
+    from_bytes: u64,
+) -> Result<BlobStream, RegistryError> {
+    check(&object, &answer, size_bytes, from_bytes)?;
     Ok(Body { object, answer, received_bytes: 0 }.into_stream())
 }
 

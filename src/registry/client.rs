@@ -22,6 +22,7 @@ use super::challenge::{self, Challenge, Unanswerable};
 use super::credentials::Credentials;
 use super::error::RegistryError;
 use super::failure::{Cause, Failure};
+use super::layer_url::UrlProblem;
 use super::object::Object;
 use super::options::ClientOptions;
 use super::refusal::{self, Asked};
@@ -79,6 +80,20 @@ impl Client {
         }
         let asked = asked(&access, &permit);
         Err(refusal::of(answer, object, asked).await)
+    }
+
+    /// Gets a URL that a manifest in `registry` names, as a stranger: with no credentials. Any status is an answer.
+    pub(super) async fn fetch_named(
+        &self,
+        registry: &Registry,
+        url: &Url,
+        headers: &HeaderMap,
+    ) -> Result<Answer, UrlProblem> {
+        let transport = &self.0.transport;
+        let access = self.access(registry);
+        let base = access.base(|| find_base(transport, registry)).await?;
+        transport.check_hop(base, url).map_err(UrlProblem::NotAsked)?;
+        Ok(transport.get(url, headers, None).await?)
     }
 
     /// The challenge that could turn the answer for the better: its own, or that of `/v2/` where the registry may only

@@ -6,13 +6,15 @@
 
 use std::path::PathBuf;
 
+use crate::blob::BlobError;
 use crate::image::manifest::ManifestError;
-use crate::image::{Digest, Registry};
+use crate::image::{Digest, Registry, Repository};
 use crate::secret::SafeUrl;
 
 use super::credential_helper::HelperProblem;
 use super::docker_config::CredentialFileProblem;
 use super::failure::{Cause, Failure};
+use super::layer_url::UrlProblems;
 use super::object::{Missing, Object};
 use super::redirect::RedirectProblem;
 use super::said::{Denial, RetryAfter, Said};
@@ -32,6 +34,20 @@ pub enum RegistryError {
         /// What the registry said.
         #[source]
         said: Option<Said>,
+    },
+    /// The registry does not hold a layer, and the URLs of its descriptor don't lead to it. What it is about depends
+    /// on what they said.
+    #[error("{}layer {digest} of `{repository}` is not in the registry", if *.is_foreign { "foreign " } else { "" })]
+    LayerNowhere {
+        /// The layer.
+        digest: Box<Digest>,
+        /// Where its manifest is.
+        repository: Box<Repository>,
+        /// True for a layer that registries need not hold, by its media type.
+        is_foreign: bool,
+        /// What each URL said.
+        #[source]
+        problems: UrlProblems,
     },
 
     // -- access --
@@ -252,6 +268,14 @@ pub enum RegistryError {
         expected_bytes: u64,
         /// What the server says will come.
         got_bytes: u64,
+    },
+    /// A layer from one of its URLs isn't what its descriptor promised.
+    #[error("the layer at {url} failed verification")]
+    WrongLayer {
+        /// From where it came.
+        url: Box<SafeUrl>,
+        /// What is wrong with it.
+        source: BlobError,
     },
     /// A manifest over the limit.
     #[error("{object} is too large for a manifest: more than {limit_bytes} bytes")]

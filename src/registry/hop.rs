@@ -1,6 +1,7 @@
-//! Where one server may send us to, be it by a redirect or as the realm of its tokens: the rule, in one place.
+//! Where one server may send us to, be it by a redirect, as the realm of its tokens or as the URL of a layer: the rule,
+//! in one place.
 //!
-//! Threats: both are foreign words, and what they name is asked from here: behind the firewall, on this machine. So,
+//! Threats: all are foreign words, and what they name is asked from here: behind the firewall, on this machine. So,
 //! seen from the server that says it (of a chain of redirects the last one):
 //!
 //! - hosts that were declared insecure may be led to, over plain HTTP too;

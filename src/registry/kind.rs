@@ -24,6 +24,7 @@ impl RegistryError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::NotFound { .. } => Kind::NotFound,
+            Self::LayerNowhere { problems, .. } => problems.kind(),
             Self::AccessDenied { .. }
             | Self::TokenRefused { .. }
             | Self::UnknownChallenge { .. }
@@ -42,9 +43,10 @@ impl RegistryError {
             | Self::BadHeader { .. }
             | Self::RangeIgnored { .. }
             | Self::NoToken { .. } => Kind::Network,
-            Self::DigestMismatch { .. } | Self::WrongLength { .. } | Self::ManifestTooLarge { .. } => {
-                Kind::Integrity
-            }
+            Self::DigestMismatch { .. }
+            | Self::WrongLength { .. }
+            | Self::WrongLayer { .. }
+            | Self::ManifestTooLarge { .. } => Kind::Integrity,
             Self::Schema1 { .. } => Kind::Unsupported,
             Self::CaFile { .. }
             | Self::BadProxy { .. }

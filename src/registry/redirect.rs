@@ -41,11 +41,16 @@ pub(super) fn target(from: &Url, headers: &HeaderMap) -> Result<Url, RedirectPro
         .and_then(|location| from.join(location).ok())
         .filter(|to| to.has_host() || !matches!(to.scheme(), "http" | "https"))
         .ok_or(RedirectProblem::NoLocation)?;
-    // reqwest would make an Authorization header of these.
-    let _ = to.set_username("");
-    let _ = to.set_password(None);
-    to.set_fragment(None);
+    strip(&mut to);
     Ok(to)
+}
+
+/// Takes user and password off a foreign URL: reqwest would make an Authorization header of them.
+pub(super) fn strip(url: &mut Url) {
+    // Both fail only on URLs that can't have credentials.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_fragment(None);
 }
 
 /// True if both URLs have the same scheme, host and port.

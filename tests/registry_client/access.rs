@@ -20,7 +20,7 @@ fn with(address: SocketAddr, credential: Credential) -> Client {
     Client::new(ClientOptions { credentials, ..ClientOptions::default() }).unwrap()
 }
 
-fn with_password(address: SocketAddr) -> Client {
+pub(crate) fn with_password(address: SocketAddr) -> Client {
     with(address, Credential::Password { username: "user".to_owned(), password: Secret::new(PASSWORD) })
 }
 

@@ -7,6 +7,7 @@ mod scripted;
 mod access;
 mod credentials;
 mod fetching;
+mod layer_urls;
 mod network;
 
 use std::error::Error as _;
@@ -49,6 +50,7 @@ pub(crate) fn blob_of(bytes: &[u8]) -> Descriptor {
         size_bytes: bytes.len() as u64,
         platform: None,
         artifact_type: None,
+        urls: vec![],
         annotations: std::collections::BTreeMap::default(),
     }
 }

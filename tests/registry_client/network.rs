@@ -207,7 +207,7 @@ async fn a_body_that_nobody_needs_may_not_trickle_for_ever() {
     assert!(started.elapsed() < Duration::from_secs(12), "{:?}", started.elapsed());
 }
 
-fn through(proxy: &str, insecure: Option<&str>, ca_files: Vec<PathBuf>) -> Client {
+pub(crate) fn through(proxy: &str, insecure: Option<&str>, ca_files: Vec<PathBuf>) -> Client {
     let environment = [("ALL_PROXY", proxy), ("NO_PROXY", "0.0.0.0")].into_iter().collect();
     client_with(ClientOptions {
         proxies: ProxyRules::from_environment(&environment).unwrap(),

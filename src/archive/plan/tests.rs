@@ -37,9 +37,13 @@ fn image_of(reference: &str, layers: &[(&str, u64)], media_type: &str, diff_ids:
         platform: config.platform(),
         indexes: vec![],
         manifest_document,
-        manifest,
+        manifest: *manifest,
         config,
     }
+}
+
+fn plan_of(images: &[ResolvedImage]) -> Result<Plan, PlanError> {
+    Plan::of(images, LayerMode::Auto)
 }
 
 /// The archive of `plan`, its blobs filled with `x`.
@@ -56,6 +60,9 @@ fn bytes_of(plan: &Plan) -> Vec<u8> {
             Content::Literal(literal) => put(entry.content_offset_bytes(), literal),
             Content::Blob(blob) => {
                 put(blob.offset_bytes, &vec![b'x'; usize::try_from(blob.descriptor.size_bytes).unwrap()]);
+            }
+            Content::Inflated(layer) => {
+                put(layer.offset_bytes, &vec![b'x'; usize::try_from(layer.size_bytes()).unwrap()]);
             }
         }
     }
@@ -85,7 +92,7 @@ fn literal(plan: &Plan, path: &str) -> Value {
 #[test]
 fn entries_stand_in_the_documented_order() {
     let image = image("busybox", &[("a", 3), ("b", 512)]);
-    let plan = Plan::of(std::slice::from_ref(&image)).unwrap();
+    let plan = plan_of(std::slice::from_ref(&image)).unwrap();
     let (config, manifest) = (image.manifest.config.digest.hex(), image.manifest_document.digest().hex());
     let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
     let (a, b) = (a.hex(), b.hex());
@@ -117,7 +124,7 @@ fn entries_stand_in_the_documented_order() {
 #[test]
 fn the_docker_part_names_config_layers_and_the_last_layer() {
     let image = image("bitnami/redis:7", &[("a", 3), ("b", 4), ("a", 3)]);
-    let plan = Plan::of(std::slice::from_ref(&image)).unwrap();
+    let plan = plan_of(std::slice::from_ref(&image)).unwrap();
     let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
     let layer = |digest: &Digest| format!("{}/layer.tar", digest.hex());
     let config = format!("{}.json", image.manifest.config.digest.hex());
@@ -137,7 +144,7 @@ fn the_oci_part_names_what_the_reference_resolved_to() {
     let digest = Digest::of(b"");
     let by_tag = image("quay.io/o/n:1", &[("a", 3)]);
     let by_digest = image(&format!("n@{digest}"), &[]);
-    let plan = Plan::of(&[by_tag.clone(), by_digest.clone()]).unwrap();
+    let plan = plan_of(&[by_tag.clone(), by_digest.clone()]).unwrap();
     let index = literal(&plan, "index.json");
     assert_eq!(index["manifests"][0]["digest"], by_tag.target.digest.to_string());
     assert_eq!(
@@ -156,7 +163,7 @@ fn the_oci_part_names_what_the_reference_resolved_to() {
 #[test]
 fn names_are_full_where_there_are_several_images() {
     let images = [image("busybox", &[("a", 3)]), image("bitnami/redis:7", &[("a", 3), ("b", 4)])];
-    let docker = literal(&Plan::of(&images).unwrap(), "manifest.json");
+    let docker = literal(&plan_of(&images).unwrap(), "manifest.json");
     assert_eq!(docker[0]["RepoTags"], json!(["docker.io/library/busybox:latest"]));
     assert_eq!(docker[1]["RepoTags"], json!(["docker.io/bitnami/redis:7"]));
 }
@@ -164,7 +171,7 @@ fn names_are_full_where_there_are_several_images() {
 #[test]
 fn a_name_that_changed_between_two_platforms_is_refused() {
     let images = [image("n", &[("a", 3)]), image("n", &[("b", 3)])];
-    assert!(matches!(Plan::of(&images), Err(PlanError::TwoTargets { .. })));
+    assert!(matches!(plan_of(&images), Err(PlanError::TwoTargets { .. })));
 }
 
 #[test]
@@ -173,7 +180,7 @@ fn an_index_comes_along_byte_for_byte() {
     let index = Document::of(Bytes::from_static(b"{\"manifests\" : [ ]}"), MediaType::OciIndex);
     image.target = index.descriptor(MediaType::OciIndex);
     image.indexes = vec![index.clone()];
-    let plan = Plan::of(&[image]).unwrap();
+    let plan = plan_of(&[image]).unwrap();
     let path = format!("blobs/sha256/{}", index.digest().hex());
     let position = plan.entries().iter().position(|entry| entry.path == path);
     assert_eq!(position, Some(4));
@@ -182,27 +189,86 @@ fn an_index_comes_along_byte_for_byte() {
 
 #[test]
 fn files_of_any_size_have_their_place() {
-    let plan = Plan::of(&[image("n", &[("huge", 20 << 30), ("next", 1)])]).unwrap();
+    let plan = plan_of(&[image("n", &[("huge", 20 << 30), ("next", 1)])]).unwrap();
     let offsets: Vec<u64> = plan.blobs().map(|blob| blob.offset_bytes).collect();
     assert_eq!(offsets[1] - offsets[0], (20 << 30) + 7 * 512);
     assert_eq!(plan.size_bytes(), offsets[1] + 512 + 512 + 1024);
     let absurd = [("a", i64::MAX as u64), ("b", i64::MAX as u64)];
     for layers in [&absurd[..1], &absurd] {
-        assert!(matches!(Plan::of(&[image("n", layers)]), Err(PlanError::TooLarge)));
+        assert!(matches!(plan_of(&[image("n", layers)]), Err(PlanError::TooLarge)));
     }
 }
 
 #[test]
 fn contradictions_are_refused() {
-    let refused = |image: ResolvedImage| Plan::of(&[image]).unwrap_err();
+    let refused = |image: ResolvedImage| plan_of(&[image]).unwrap_err();
     assert!(matches!(refused(image("n", &[("a", 3), ("a", 4)])), PlanError::TwoSizes { .. }));
     assert!(matches!(refused(image_of("n", &[("a", 3)], GZIP, 2)), PlanError::LayerCount { .. }));
     assert!(matches!(refused(image_of("n", &[("a", 3)], "text/plain", 1)), PlanError::NotALayer { .. }));
-    let zstd = "application/vnd.oci.image.layer.v1.tar+zstd";
-    assert!(matches!(refused(image_of("n", &[("a", 3)], zstd, 1)), PlanError::Zstd { .. }));
     let mut config_as_layer = image("n", &[("a", 3)]);
     config_as_layer.manifest.layers[0].digest = config_as_layer.manifest.config.digest.clone();
     assert!(matches!(refused(config_as_layer), PlanError::TwoRoles(_)));
+}
+
+const ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+
+#[test]
+fn zstd_layers_are_inflated_unless_all_are_kept() {
+    let image = image_of("n", &[("a", 3)], ZSTD, 1);
+    let inflated = |mode| Plan::of(std::slice::from_ref(&image), mode).unwrap().inflated().count();
+    assert_eq!([LayerMode::Auto, LayerMode::Keep, LayerMode::Plain].map(inflated), [1, 0, 1]);
+    let has_oci_part = |mode| {
+        let plan = Plan::of(std::slice::from_ref(&image), mode).unwrap();
+        plan.entries().iter().any(|entry| entry.path == "index.json" || entry.path.starts_with("blobs/"))
+    };
+    assert_eq!([LayerMode::Auto, LayerMode::Keep].map(has_oci_part), [false, true]);
+}
+
+#[test]
+fn a_layer_that_is_its_own_diff_id_is_plain_already() {
+    let mut image = image("n", &[("a", 3), ("inflated", 8)]);
+    image.manifest.layers[1].media_type = MediaType::of("application/vnd.oci.image.layer.v1.tar");
+    let plan = Plan::of(&[image], LayerMode::Plain).unwrap();
+    assert_eq!(plan.blobs().next().unwrap().descriptor.digest, Digest::of(b"inflated"));
+    assert_eq!(plan.inflated().next().unwrap().descriptor.digest, Digest::of(b"a"));
+}
+
+#[test]
+fn inflated_layers_stand_last_and_get_their_places_when_their_sizes_are_known() {
+    let mut image = image("n", &[("a", 3), ("b", 4), ("c", 5)]);
+    for zstd in [0, 2] {
+        image.manifest.layers[zstd].media_type = MediaType::of(ZSTD);
+    }
+    let plan = plan_of(&[image]).unwrap();
+    let (a, c) = (Digest::of(b"a"), Digest::of(b"c"));
+    let order: Vec<_> = plan.inflated().map(|layer| layer.descriptor.digest.clone()).collect();
+    assert_eq!(order, [a.clone(), c.clone()]);
+    assert!(plan.blobs().next().unwrap().offset_bytes < plan.inflated().next().unwrap().offset_bytes);
+    assert!(plan.is_estimate());
+    let size_of = |digest: &Digest| Some(if *digest == a { 5000 } else { 700 });
+    let sized = plan.with_sizes(size_of).unwrap();
+    assert!(!sized.is_estimate());
+    assert_eq!(bytes_of(&sized).len() as u64, sized.size_bytes());
+    let offsets: Vec<_> = sized.inflated().map(|layer| layer.offset_bytes).collect();
+    assert_eq!(offsets[1] - offsets[0], 5120 + 6 * 512);
+    assert_eq!([&a, &c].map(|digest| plan.offset_of(digest, size_of)), [Some(offsets[0]), Some(offsets[1])]);
+    assert_eq!(plan.offset_of(&a, |_| None), Some(offsets[0]), "its own size does not matter");
+    assert_eq!(plan.offset_of(&c, |_| None), None);
+    assert!(plan.least_size_bytes() <= sized.size_bytes());
+    let paths = |plan: &Plan| plan.entries().iter().map(|entry| entry.path.clone()).collect::<Vec<_>>();
+    assert_eq!(paths(&plan), paths(&sized));
+}
+
+#[test]
+fn contradictions_about_inflated_layers_are_refused() {
+    let of = |images: &[ResolvedImage]| Plan::of(images, LayerMode::Plain).unwrap_err();
+    let mut other = image("other", &[("a", 3)]);
+    let config = json!({"rootfs": {"diff_ids": [Digest::of(b"something else")]}});
+    other.config = ImageConfig::parse(config.to_string().into()).unwrap();
+    assert!(matches!(of(&[image("n", &[("a", 3)]), other]), PlanError::TwoDiffIds { .. }));
+    let platforms = [image("n", &[("a", 3)]), image("n", &[("a", 3)])];
+    assert!(matches!(of(&platforms), PlanError::PlatformsOfInflated { .. }));
+    assert!(plan_of(&platforms).is_ok());
 }
 
 proptest! {
@@ -211,6 +277,8 @@ proptest! {
     fn a_plan_is_the_archive_to_the_byte(
         images in prop::collection::vec(prop::collection::vec(("[a-f]", Just(0u64)), 0..6), 1..4),
         sizes in prop::collection::vec(0u64..2000, 6),
+        inflated_sizes in prop::collection::vec(0u64..2000, 6),
+        mode in prop::sample::select(vec![LayerMode::Auto, LayerMode::Plain]),
     ) {
         let images: Vec<ResolvedImage> = images
             .iter()
@@ -223,7 +291,14 @@ proptest! {
                 image(&format!("image{number}"), &layers)
             })
             .collect();
-        let plan = Plan::of(&images).unwrap();
+        let plan_again = || {
+            let size_of = |digest: &Digest| {
+                let name = (b'a'..=b'f').position(|name| Digest::of(&[name]) == *digest)?;
+                Some(inflated_sizes[name])
+            };
+            Plan::of(&images, mode).and_then(|plan| plan.with_sizes(size_of)).unwrap()
+        };
+        let plan = plan_again();
         let bytes = bytes_of(&plan);
         prop_assert_eq!(bytes.len() as u64, plan.size_bytes());
         let found = read_back(&bytes);
@@ -238,6 +313,6 @@ proptest! {
                 prop_assert!(paths.contains(&led_to), "{} leads to {}", path, target);
             }
         }
-        prop_assert_eq!(bytes_of(&Plan::of(&images).unwrap()), bytes);
+        prop_assert_eq!(bytes_of(&plan_again()), bytes);
     }
 }

@@ -17,6 +17,7 @@ pub(super) struct Bars {
 struct InFlight {
     total: Option<ProgressBar>,
     blobs: HashMap<Digest, ProgressBar>,
+    inflating: HashMap<Digest, ProgressBar>,
 }
 
 impl Bars {
@@ -44,6 +45,8 @@ impl Bars {
 const EVERY: Duration = Duration::from_millis(100);
 
 const BLOB: &str = "  {msg:12.dim}  {bar:30.cyan}  {bytes:>10} / {total_bytes}";
+/// Sizes are those of the blob: what it inflates to is not known.
+const INFLATE: &str = "  {msg:12.dim}  {bar:30.magenta}  {bytes:>10} / {total_bytes}  inflating";
 const TOTAL: &str = "  {msg:12}  {bar:30.green}  {bytes:>10} / {total_bytes}  {bytes_per_sec}, {eta} left";
 const COMMIT: &str = "  {msg} {spinner}";
 
@@ -64,6 +67,21 @@ impl Reporter for Bars {
                 let total = in_flight.total.as_ref();
                 let bar = self.bar(total, size_bytes, BLOB, digest.short().to_owned());
                 in_flight.blobs.insert(digest.clone(), bar);
+            }
+            Event::InflateStarted { digest, size_bytes } => {
+                let total = in_flight.total.as_ref();
+                let bar = self.bar(total, size_bytes, INFLATE, digest.short().to_owned());
+                in_flight.inflating.insert(digest.clone(), bar);
+            }
+            Event::InflateProgressed { digest, bytes } => {
+                if let Some(bar) = in_flight.inflating.get(digest) {
+                    bar.inc(bytes);
+                }
+            }
+            Event::Inflated { digest, .. } => {
+                if let Some(bar) = in_flight.inflating.remove(digest) {
+                    bar.finish_and_clear();
+                }
             }
             Event::BlobProgressed { digest, bytes } => {
                 if let Some(bar) = in_flight.blobs.get(digest) {
@@ -102,7 +120,7 @@ impl Drop for Bars {
     /// What is still drawn when a pull fails goes before the error is told.
     fn drop(&mut self) {
         let in_flight = self.in_flight.get_mut().unwrap_or_else(PoisonError::into_inner);
-        for bar in in_flight.blobs.values().chain(&in_flight.total) {
+        for bar in in_flight.blobs.values().chain(in_flight.inflating.values()).chain(&in_flight.total) {
             bar.finish_and_clear();
         }
     }

@@ -17,12 +17,27 @@ pub(super) struct Plain(Mutex<Option<Fill>>);
 struct Fill {
     total_bytes: u64,
     done_bytes: u64,
+    inflate_bytes: u64,
+    inflated_bytes: u64,
     started: Instant,
     told: Instant,
 }
 
 impl Fill {
+    /// Says how far it is, if that was not said lately.
+    fn tell(&mut self) {
+        if self.told.elapsed() >= EVERY {
+            self.told = Instant::now();
+            ui::talk(&self.words());
+        }
+    }
+
     fn words(&self) -> String {
+        if self.done_bytes >= self.total_bytes && self.inflate_bytes > 0 {
+            // A layer may be inflated twice.
+            let done = ui::size(self.inflated_bytes.min(self.inflate_bytes));
+            return format!("{done} of {} inflated", ui::size(self.inflate_bytes));
+        }
         let seconds = self.started.elapsed().as_secs_f64();
         #[allow(
             clippy::cast_precision_loss,
@@ -43,19 +58,37 @@ impl Reporter for Plain {
     fn report(&self, event: Event<'_>) {
         let mut fill = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::FillStarted { blobs, blob_bytes, path } => {
+            Event::FillStarted { blobs, blob_bytes, path, inflate_bytes } => {
                 let layers = if blobs == 1 { "layer" } else { "layers" };
-                ui::talk(&format!("{}: {blobs} {layers}, {}", path.display(), ui::size(blob_bytes)));
+                let to_inflate = match inflate_bytes {
+                    0 => String::new(),
+                    some => format!(", {} of it to be inflated", ui::size(some)),
+                };
+                ui::talk(&format!(
+                    "{}: {blobs} {layers}, {}{to_inflate}",
+                    path.display(),
+                    ui::size(blob_bytes)
+                ));
                 let now = Instant::now();
-                *fill = Some(Fill { total_bytes: blob_bytes, done_bytes: 0, started: now, told: now });
+                *fill = Some(Fill {
+                    total_bytes: blob_bytes,
+                    done_bytes: 0,
+                    inflate_bytes,
+                    inflated_bytes: 0,
+                    started: now,
+                    told: now,
+                });
             }
             Event::BlobProgressed { bytes, .. } => {
                 if let Some(fill) = fill.as_mut() {
                     fill.done_bytes += bytes;
-                    if fill.told.elapsed() >= EVERY {
-                        fill.told = Instant::now();
-                        ui::talk(&fill.words());
-                    }
+                    fill.tell();
+                }
+            }
+            Event::InflateProgressed { bytes, .. } => {
+                if let Some(fill) = fill.as_mut() {
+                    fill.inflated_bytes += bytes;
+                    fill.tell();
                 }
             }
             event => {

@@ -28,7 +28,7 @@ impl Outcome {
     pub(super) fn written(&mut self, archive: &PlannedArchive, written: &Written) {
         let how = match written {
             Written::Fetched(_) => "written",
-            Written::UpToDate => "up to date",
+            Written::UpToDate(_) => "up to date",
         };
         self.rows.push((how, format!("{}  {}", names(archive), archive.path.display())));
     }

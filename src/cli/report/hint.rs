@@ -3,12 +3,16 @@
 use std::io::ErrorKind;
 
 use sealift::archive::PlanError;
+use sealift::blob::InflateError;
 use sealift::config::ConfigError;
 use sealift::fsio::FileError;
+use sealift::image::Platform;
 use sealift::image::reference::{ReferenceError, ReferenceProblem};
 use sealift::image_list::{ListError, Note};
 use sealift::pull::ResolveError;
-use sealift::registry::{Denial, Failure as Unreachable, Missing, RegistryError};
+use sealift::registry::{
+    Denial, Failure as Unreachable, Missing, RedirectProblem, RegistryError, UrlProblem,
+};
 use sealift::source::SourceError;
 
 use super::Failure;
@@ -21,7 +25,8 @@ impl Failure {
             Self::Reference(error) => reference(error),
             Self::List(error) => list(error),
             Self::Platform(_) => Some(
-                "a platform is `os/arch[/variant]`: `--platform linux/arm64`, or `--arch arm64` for short"
+                "a platform is `os/arch[/variant][:os version]`: `--platform linux/arm64` (`--arch arm64` for \
+                 short), `--platform windows/amd64:10.0.20348`"
                     .into(),
             ),
             Self::Config(ConfigError::UnknownKey { nearest, .. }) => {
@@ -78,8 +83,18 @@ fn of(error: &sealift::Error) -> Option<String> {
     match error {
         Error::Source(SourceError::Registry(error)) => registry(error),
         Error::Resolve(error) => resolve(error),
-        Error::Plan(PlanError::Zstd { .. }) => Some(
-            "this version of sealift packs gzip and plain layers only; is there a tag with those?".into(),
+        Error::Plan(PlanError::PlatformsOfInflated { .. }) => {
+            Some("keep the layers as they are with `--layers keep`, or give each platform its own file".into())
+        }
+        Error::Inflate(InflateError::TooLarge { .. } | InflateError::Bomb { .. }) => Some(
+            "if you trust the image, say how large its layers may be: `--max-layer-size 200GiB`; or keep them as \
+             they are with `--layers keep`"
+                .into(),
+        ),
+        Error::Inflate(_) => Some(
+            "the bytes are what the registry was given, so the image is broken: it has to be built and pushed again; \
+             `--layers keep` brings it as it is"
+                .into(),
         ),
         Error::Blob { .. } => Some(THROWN_AWAY.into()),
         Error::File(error) => file(error),
@@ -92,9 +107,12 @@ const THROWN_AWAY: &str = "the data was thrown away; if this repeats, a proxy or
 
 fn resolve(error: &ResolveError) -> Option<String> {
     match error {
-        ResolveError::NoSuchPlatform { offered, .. } => {
-            let first = offered.platforms.first()?;
-            Some(format!("choose one, e.g. `--platform {}`", ui::shell_word(first.to_string().as_ref())))
+        ResolveError::NoSuchPlatform { wanted, offered, .. } => {
+            let is_near = |offered: &&Platform| {
+                (&offered.os, &offered.architecture) == (&wanted.os, &wanted.architecture)
+            };
+            let nearest = offered.platforms.iter().find(is_near).or(offered.platforms.first())?;
+            Some(format!("choose one, e.g. `--platform {}`", ui::shell_word(nearest.to_string().as_ref())))
         }
         ResolveError::NotAnImage { .. } => Some("sealift packs container images only".into()),
         ResolveError::Manifest { source, .. } if source.is_another_kind() => Some(PUSHED_AGAIN.into()),
@@ -127,7 +145,10 @@ fn registry(error: &RegistryError) -> Option<String> {
         RegistryError::WebPage { .. } => {
             "check host and port; a proxy's login page looks like this too".into()
         }
-        RegistryError::DigestMismatch { .. } | RegistryError::WrongLength { .. } => THROWN_AWAY.into(),
+        RegistryError::LayerNowhere { problems, .. } => return Some(layer_nowhere(problems.problems())),
+        RegistryError::DigestMismatch { .. }
+        | RegistryError::WrongLength { .. }
+        | RegistryError::WrongLayer { .. } => THROWN_AWAY.into(),
         RegistryError::RedirectLoop { .. } | RegistryError::BadRedirect { .. } => {
             "check host and port; the registry, or a proxy before it, is set up wrongly".into()
         }
@@ -151,6 +172,31 @@ fn access(registry: &str, denial: &Denial, may_not_exist: bool) -> String {
         Denial::Forbidden => "ask the repository's owner for access".to_owned(),
     };
     if may_not_exist { format!("{advice}; a name that does not exist gets the same answer") } else { advice }
+}
+
+/// The first thing that can be done about one of the URLs; where all are dead ends, somebody else has the layer.
+fn layer_nowhere(problems: &[UrlProblem]) -> String {
+    let of_one = |problem: &UrlProblem| match problem {
+        UrlProblem::NotAsked(RedirectProblem::PlainHttp(url)) => {
+            let host = url.reveal().host_str()?;
+            Some(format!("`--insecure {host}` allows plain HTTP to that host"))
+        }
+        UrlProblem::Failed(RegistryError::Unreachable {
+            url,
+            failure: Unreachable::Connect | Unreachable::TimedOut | Unreachable::ClosedEarly,
+            ..
+        }) => {
+            let host = url.reveal().host_str()?;
+            Some(format!(
+                "the layer comes from {host}, which has to be reachable from here, too; behind a proxy, set HTTPS_PROXY"
+            ))
+        }
+        UrlProblem::Failed(error) => registry(error),
+        UrlProblem::NotAsked(_) | UrlProblem::Missing(_) => None,
+    };
+    problems.iter().find_map(of_one).unwrap_or_else(|| {
+        "copies of an image often lack such layers: pull it from its publisher's own registry".into()
+    })
 }
 
 fn unreachable(failure: Unreachable, host: &str) -> String {

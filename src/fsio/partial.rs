@@ -1,8 +1,7 @@
-//! Files that appear whole or not at all: written as `<name>.partial`, fsynced, renamed.
+//! A file on its way to its name.
 //!
 //! The partial file is created anew and locked while it is written, so two sealifts never write one output; what a
-//! killed run left is removed. Before the rename it is made sure that the name is still this file's. Nothing else in
-//! sealift creates a file under its final name.
+//! killed run left is removed. Before the rename it is made sure that the name is still this file's.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -10,148 +9,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::error::FileError;
+use super::handle::FileHandle;
+use super::space::{check_room, check_size};
+
 /// The extension of a file that isn't whole.
-const PARTIAL: &str = "partial";
-/// The largest file FAT32 holds.
-pub const FAT32_MAX_FILE_BYTES: u64 = (4 << 30) - 1;
+pub(super) const PARTIAL: &str = "partial";
 
-/// Something on this machine stands in the way.
-#[derive(Debug, thiserror::Error)]
-pub enum FileError {
-    /// The folder of the output isn't there.
-    #[error("folder {} does not exist", .0.display())]
-    NoFolder(PathBuf),
-    /// Where a folder must be is something else.
-    #[error("{} is not a folder", .0.display())]
-    NotAFolder(PathBuf),
-    /// Where the file must go is a folder.
-    #[error("{} is a folder", .0.display())]
-    IsAFolder(PathBuf),
-    /// What stands there is neither file nor folder.
-    #[error("{} is not a regular file", .0.display())]
-    NotAFile(PathBuf),
-    /// There is a file of that name, and it was not to be replaced.
-    #[error("{} is there already", .0.display())]
-    Exists(PathBuf),
-    /// The name is one that unfinished files have.
-    #[error("{} ends in .{PARTIAL}, as unfinished files do", .0.display())]
-    ReservedName(PathBuf),
-    /// The partial file was removed or replaced while it was written.
-    #[error("{} was removed or replaced by another program", .0.display())]
-    Taken(PathBuf),
-    /// A partial file on a file system that can't tell whether somebody writes it.
-    #[error("{} is there already, and this file system can't tell whether it is in use", .0.display())]
-    LeftOver(PathBuf),
-    /// Another process writes this output.
-    #[error("another sealift is writing {}", .0.display())]
-    Locked(PathBuf),
-    /// The disk has too little room, known before anything was fetched.
-    #[error("{} needs {needed_bytes} bytes, its disk has {free_bytes} free", .path.display())]
-    NoSpace {
-        /// The output.
-        path: PathBuf,
-        /// The size of the output.
-        needed_bytes: u64,
-        /// What the file system has left for us.
-        free_bytes: u64,
-    },
-    /// The output is on FAT32, which holds no file of its size.
-    #[error("{} needs {needed_bytes} bytes, FAT32 holds files of at most {FAT32_MAX_FILE_BYTES}", .path.display())]
-    TooLargeForFat32 {
-        /// The output.
-        path: PathBuf,
-        /// The size of the output.
-        needed_bytes: u64,
-    },
-    /// The system refused.
-    #[error("cannot {action} {}", .path.display())]
-    Io {
-        /// What was tried (`create`, `write`, …).
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-impl FileError {
-    /// For `map_err`: the system refused to do `action` on `path`.
-    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io { action, path, source }
-    }
-}
-
-/// What a file system says of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Space {
-    /// Bytes a user's file can still take.
-    pub free_bytes: u64,
-    /// True for FAT12, FAT16 and FAT32; exFAT has no such limits.
-    pub is_fat: bool,
-}
-
-/// The space where `folder` is; none where the system can't tell.
-pub fn space(folder: &Path) -> Option<Space> {
-    #[cfg(target_os = "linux")]
-    {
-        const MSDOS_SUPER_MAGIC: u64 = 0x4d44;
-        // File systems that aren't on a disk, and some on a network, say that they have no blocks at all.
-        let room = rustix::fs::statvfs(folder).ok().filter(|room| room.f_blocks > 0)?;
-        let kind = rustix::fs::statfs(folder).ok()?.f_type;
-        let is_fat = u64::try_from(kind).is_ok_and(|kind| kind == MSDOS_SUPER_MAGIC);
-        Some(Space { free_bytes: room.f_bavail.saturating_mul(room.f_frsize), is_fat })
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = folder;
-        None
-    }
-}
-
-/// Will these files, of these sizes, fit where the first of them goes? What a file system can't tell is no objection.
-pub fn check_room(files: &[(&Path, u64)]) -> Result<(), FileError> {
-    let Some((first, _)) = files.first() else { return Ok(()) };
-    let Some(space) = space(folder_of(first)) else { return Ok(()) };
-    // What dead runs left will go.
-    let left_over_bytes: u64 = files.iter().map(|(path, _)| disk_bytes(&partial_path(path))).sum();
-    let space = Space { free_bytes: space.free_bytes.saturating_add(left_over_bytes), ..space };
-    let sizes: Vec<u64> = files.iter().map(|(_, size_bytes)| *size_bytes).collect();
-    fit(space, first, &sizes)
-}
-
-/// How much of the disk a file takes.
-fn disk_bytes(path: &Path) -> u64 {
-    let Ok(found) = std::fs::symlink_metadata(path) else { return 0 };
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        // The unit of st_blocks, whatever the file system's is.
-        found.blocks() * 512
-    }
-    #[cfg(not(unix))]
-    found.len()
-}
-
-fn partial_path(target: &Path) -> PathBuf {
+pub(super) fn partial_path(target: &Path) -> PathBuf {
     let mut path = OsString::from(target);
     path.push(".");
     path.push(PARTIAL);
     path.into()
-}
-
-fn fit(space: Space, path: &Path, sizes_bytes: &[u64]) -> Result<(), FileError> {
-    let path = path.to_owned();
-    if let Some(&needed_bytes) = sizes_bytes.iter().find(|&&size| space.is_fat && size > FAT32_MAX_FILE_BYTES)
-    {
-        return Err(FileError::TooLargeForFat32 { path, needed_bytes });
-    }
-    let needed_bytes = sizes_bytes.iter().fold(0, |sum: u64, size| sum.saturating_add(*size));
-    if needed_bytes > space.free_bytes {
-        return Err(FileError::NoSpace { path, needed_bytes, free_bytes: space.free_bytes });
-    }
-    Ok(())
 }
 
 /// What is done with a file that has the name already.
@@ -238,9 +107,15 @@ impl PartialFile {
         self.file.set_len(size_bytes).map_err(FileError::io("allocate", &self.partial))
     }
 
-    /// A handle for writing at offsets, from any thread.
-    pub fn writer(&self) -> FileWriter {
-        FileWriter { file: Arc::clone(&self.file), path: self.partial.clone() }
+    /// Makes the file this long. What it has beyond goes.
+    pub fn resize(&self, size_bytes: u64) -> Result<(), FileError> {
+        check_size(&self.target, size_bytes)?;
+        self.file.set_len(size_bytes).map_err(FileError::io("resize", &self.partial))
+    }
+
+    /// A handle for writing and reading at offsets, from any thread.
+    pub fn handle(&self) -> FileHandle {
+        FileHandle::new(Arc::clone(&self.file), &self.partial)
     }
 
     /// Waits until the disk has all bytes.
@@ -376,40 +251,6 @@ fn is_same_file(_: &std::fs::Metadata, _: &std::fs::Metadata) -> bool {
     true // an open file can't be renamed there
 }
 
-/// Writes to a [`PartialFile`] at offsets. Many may write at once, each to its own region.
-#[derive(Clone, Debug)]
-pub struct FileWriter {
-    file: Arc<File>,
-    path: PathBuf,
-}
-
-impl FileWriter {
-    /// True if both write to the same open file.
-    pub fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.file, &other.file)
-    }
-
-    /// Writes all of `bytes` at `offset_bytes`.
-    pub fn write_at(&self, bytes: &[u8], offset_bytes: u64) -> Result<(), FileError> {
-        write_all_at(&self.file, bytes, offset_bytes).map_err(FileError::io("write", &self.path))
-    }
-}
-
-#[cfg(unix)]
-fn write_all_at(file: &File, bytes: &[u8], offset_bytes: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset_bytes)
-}
-
-#[cfg(windows)]
-fn write_all_at(file: &File, mut bytes: &[u8], mut offset_bytes: u64) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let written = std::os::windows::fs::FileExt::seek_write(file, bytes, offset_bytes)?;
-        bytes = &bytes[written..];
-        offset_bytes += written as u64;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "tests put files where others would")]
 mod tests {
@@ -431,7 +272,7 @@ mod tests {
         drop(PartialFile::create(&target, 10, Existing::Replace).unwrap());
         assert!(names(folder.path()).is_empty());
         let partial = PartialFile::create(&target, 4, Existing::Replace).unwrap();
-        partial.writer().write_at(b"data", 0).unwrap();
+        partial.handle().write_at(b"data", 0).unwrap();
         assert_eq!(names(folder.path()), ["x.tar.partial"]);
         partial.sync().unwrap();
         partial.commit().unwrap();
@@ -462,7 +303,7 @@ mod tests {
         let second = PartialFile::create(&target, 4, Existing::Replace).unwrap();
         assert!(matches!(first.commit(), Err(FileError::Taken(_))));
         assert_eq!(names(folder.path()), ["x.tar.partial"], "the second's file is left alone");
-        second.writer().write_at(b"mine", 0).unwrap();
+        second.handle().write_at(b"mine", 0).unwrap();
         second.commit().unwrap();
         assert_eq!(std::fs::read(&target).unwrap(), b"mine");
     }
@@ -492,31 +333,6 @@ mod tests {
         assert!(matches!(PartialFile::create(&target, 4, Existing::Refuse), Err(FileError::Exists(_))));
         assert_eq!(std::fs::read(&target).unwrap(), b"meanwhile");
         assert_eq!(names(folder.path()), ["x.tar"]);
-    }
-
-    #[test]
-    fn room_is_counted_for_all_files_and_fat32_by_file() {
-        let (fat, other) =
-            (Space { free_bytes: 20 << 30, is_fat: true }, Space { free_bytes: 20 << 30, is_fat: false });
-        let fit = |space, sizes: &[u64]| fit(space, Path::new("x.tar"), sizes);
-        assert!(fit(other, &[5 << 30, 15 << 30]).is_ok());
-        assert!(
-            matches!(fit(other, &[5 << 30, 16 << 30]), Err(FileError::NoSpace { needed_bytes, .. }) if needed_bytes == 21 << 30)
-        );
-        assert!(matches!(fit(other, &[u64::MAX, 1]), Err(FileError::NoSpace { .. })));
-        assert!(fit(fat, &[FAT32_MAX_FILE_BYTES, 1 << 30]).is_ok());
-        assert!(
-            matches!(fit(fat, &[1, 4 << 30]), Err(FileError::TooLargeForFat32 { needed_bytes, .. }) if needed_bytes == 4 << 30)
-        );
-    }
-
-    #[test]
-    fn what_a_dead_run_left_counts_as_room() {
-        let folder = tempfile::tempdir().unwrap();
-        let target = folder.path().join("x.tar");
-        assert_eq!(disk_bytes(&partial_path(&target)), 0);
-        std::fs::write(partial_path(&target), vec![1; 1 << 20]).unwrap();
-        assert!(disk_bytes(&partial_path(&target)) >= 1 << 20);
     }
 
     #[test]
