@@ -21,6 +21,7 @@ mod loader;
 mod loads;
 mod many_images;
 mod pipes;
+mod plain_layers;
 mod podman;
 mod pull;
 mod registry;

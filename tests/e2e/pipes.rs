@@ -6,17 +6,18 @@ use sealift::image::MediaType;
 
 use crate::containerd::Containerd;
 use crate::docker::Docker;
-use crate::images::{Image, REPEATED_LAYERS, TAG};
+use crate::images::{Image, REPEATED_LAYERS, TAG, push_repeated};
 use crate::loader::Loader;
 use crate::podman::Podman;
 use crate::registry::blob;
-use crate::sealift::sealift;
+use crate::sealift::{Layers, sealift};
 use crate::session::Set;
 use crate::support::registry::{Fault, TestRegistry};
 
 /// Pulls `name` into the loader's standard input, and says how both ended.
-fn pull_into(name: &str, loader: &dyn Loader) -> (ExitStatus, ExitStatus) {
-    let mut pull = sealift(&["pull", name, "-q", "-o", "-"]).stdout(Stdio::piped()).spawn().unwrap();
+fn pull_into(name: &str, layers: Layers, loader: &dyn Loader) -> (ExitStatus, ExitStatus) {
+    let mut pull = sealift(&["pull", name, "-q", "-o", "-"]);
+    let mut pull = pull.args(layers.options()).stdout(Stdio::piped()).spawn().unwrap();
     let stream = pull.stdout.take().unwrap();
     let load =
         loader.load_stdin().stdin(stream).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
@@ -32,9 +33,21 @@ fn loaders() -> Vec<Box<dyn Loader>> {
 
 #[test]
 fn a_pipe_loads_into_every_loader() {
-    let image = &*REPEATED_LAYERS;
+    loads_from_a_pipe(Layers::Auto);
+}
+
+#[test]
+fn a_pipe_of_plain_layers_loads_into_every_loader() {
+    loads_from_a_pipe(Layers::Plain);
+}
+
+fn loads_from_a_pipe(layers: Layers) {
+    let image = push_repeated(match layers {
+        Layers::Plain => "e2e/piped-plain",
+        _ => "e2e/piped",
+    });
     for loader in loaders() {
-        let (pull, load) = pull_into(&image.name(), &*loader);
+        let (pull, load) = pull_into(&image.name(), layers, &*loader);
         assert!(pull.success() && load.success(), "{:?}", loader.load_stdin());
         assert_eq!(loader.config_digest(&image.name()), image.resolved().config_digest());
         if let Some(command) = image.command {
@@ -63,6 +76,15 @@ fn copy(image: &Image) -> (TestRegistry, Vec<(String, usize)>) {
 
 #[test]
 fn no_loader_believes_a_pipe_that_failed() {
+    none_believes_a_failed_pipe(Layers::Auto);
+}
+
+#[test]
+fn no_loader_believes_a_pipe_of_plain_layers_that_failed() {
+    none_believes_a_failed_pipe(Layers::Plain);
+}
+
+fn none_believes_a_failed_pipe(stored: Layers) {
     let image = &*REPEATED_LAYERS;
     let (registry, layers) = copy(image);
     let name = format!("{}/{}:{TAG}", registry.address(), image.repository);
@@ -75,12 +97,12 @@ fn no_loader_believes_a_pipe_that_failed() {
             {
                 registry.heal();
                 registry.fault(&format!("/blobs/{digest}"), fault);
-                let (pull, load) = pull_into(&name, &*loader);
+                let (pull, load) = pull_into(&name, stored, &*loader);
                 assert!(!pull.success() && !load.success(), "{:?} of {digest}", loader.load_stdin());
             }
         }
         registry.heal();
-        let (pull, load) = pull_into(&name, &*loader);
+        let (pull, load) = pull_into(&name, stored, &*loader);
         assert!(pull.success() && load.success(), "{:?}", loader.load_stdin());
         loader.remove(&name);
     }

@@ -13,7 +13,32 @@ pub(crate) fn sealift(arguments: &[&str]) -> Command {
     command
 }
 
+/// How the layers are to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layers {
+    /// As no option asks for.
+    Auto,
+    Keep,
+    Plain,
+}
+
+impl Layers {
+    /// The option that asks for it.
+    pub(crate) fn options(self) -> &'static [&'static str] {
+        match self {
+            Layers::Auto => &[],
+            Layers::Keep => &["--layers", "keep"],
+            Layers::Plain => &["--layers", "plain"],
+        }
+    }
+}
+
 /// Pulls `name` into `file`.
 pub(crate) fn pull(name: &str, file: &Path) {
-    output_of(sealift(&["pull", name, "-o"]).arg(file));
+    pull_with(Layers::Auto, name, file);
+}
+
+/// Pulls `name` into `file` with its layers so.
+pub(crate) fn pull_with(layers: Layers, name: &str, file: &Path) {
+    output_of(sealift(&["pull", name]).args(layers.options()).arg("-o").arg(file));
 }

@@ -77,7 +77,7 @@ pub(super) fn push() -> Image {
     image
 }
 
-fn buildah(arguments: &[&str]) -> Command {
+pub(super) fn buildah(arguments: &[&str]) -> Command {
     let session = session();
     let mut command = Command::new("/usr/bin/buildah");
     command.arg("--root").arg(session.state.join("buildah"));
@@ -87,7 +87,7 @@ fn buildah(arguments: &[&str]) -> Command {
 }
 
 /// Runs a script in the mounted root of a container of `from`, and commits it as a new layer.
-fn commit(from: &str, name: &str, script: &str) {
+pub(super) fn commit(from: &str, name: &str, script: &str) {
     let container = output_of(&mut buildah(&["from", "--pull-never", from]));
     let container = container.trim();
     let root = output_of(&mut buildah(&["mount", container]));

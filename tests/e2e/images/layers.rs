@@ -19,8 +19,7 @@ pub(super) fn push_sixty() -> Image {
 }
 
 /// The same layer twice, apart from and next to itself, and empty layers, gzip'd and plain.
-pub(super) fn push_repeated() -> Image {
-    let repository = "e2e/repeated-layers";
+pub(crate) fn push_repeated(repository: &'static str) -> Image {
     let base = LayerBuilder::busybox(repository).gzip();
     let first = LayerBuilder::new().file("word", 0o644, b"first").gzip();
     let second = LayerBuilder::new().file("word", 0o644, b"second").gzip();

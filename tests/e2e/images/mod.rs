@@ -7,16 +7,18 @@ mod filesystem;
 mod fleet;
 mod layers;
 mod manifest_list;
+mod members;
 mod platforms;
+mod zstd;
 
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, OnceLock};
 
-pub(crate) use layers::push_small;
+pub(crate) use layers::{push_repeated, push_small};
 pub(crate) use platforms::push_platforms;
 
 use crate::registry::{Resolved, resolve};
-use crate::sealift::pull;
+use crate::sealift::{Layers, pull_with};
 use crate::session::session;
 
 /// An image in the session's registry.
@@ -26,14 +28,14 @@ pub(crate) struct Image {
     pub(crate) command: Option<&'static [&'static str]>,
     /// What that prints.
     pub(crate) prints: String,
-    archive: OnceLock<PathBuf>,
+    archives: [OnceLock<PathBuf>; 3],
 }
 
 pub(crate) const TAG: &str = "v1";
 
 impl Image {
     fn new(repository: &'static str, prints: impl Into<String>) -> Self {
-        Self { repository, command: Some(&[]), prints: prints.into(), archive: OnceLock::new() }
+        Self { repository, command: Some(&[]), prints: prints.into(), archives: Default::default() }
     }
 
     /// The full name, as `sealift pull` is given it.
@@ -46,14 +48,39 @@ impl Image {
         resolve(self.repository, TAG)
     }
 
-    /// The archive that sealift makes of it.
+    /// The archive that sealift makes of it by itself.
     pub(crate) fn archive(&self) -> &Path {
-        self.archive.get_or_init(|| {
-            let folder = session().work_folder(&format!("archive-of-{}", self.file_stem()));
+        self.archive_with(Layers::Auto)
+    }
+
+    /// The archive that sealift makes of it with its layers so.
+    pub(crate) fn archive_with(&self, layers: Layers) -> &Path {
+        self.archives[layers as usize].get_or_init(|| {
+            let folder = session().work_folder(&format!("archive-of-{}-{layers:?}", self.file_stem()));
             let file = folder.join("image.tar");
-            pull(&self.name(), &file);
+            pull_with(layers, &self.name(), &file);
             file
         })
+    }
+
+    /// Whether Docker 20.10 can't take the layers as they are.
+    pub(crate) fn has_zstd_layers(&self) -> bool {
+        let manifest = self.resolved().manifest.json;
+        let mut layers = manifest["layers"].as_array().unwrap().iter();
+        layers.any(|layer| layer["mediaType"].as_str().unwrap().ends_with("+zstd"))
+    }
+
+    /// Fails unless the registry has the layers compressed this way: a tool that did otherwise would prove nothing.
+    fn with_layers(self, compressions: &[&str]) -> Self {
+        let manifest = self.resolved().manifest.json;
+        let layers = manifest["layers"].as_array().unwrap().iter();
+        let found: Vec<_> = layers.map(|layer| layer["mediaType"].as_str().unwrap()).collect();
+        let expected: Vec<_> = compressions
+            .iter()
+            .map(|name| format!("application/vnd.oci.image.layer.v1.tar+{name}"))
+            .collect();
+        assert_eq!(found, expected, "{}", self.name());
+        self
     }
 
     /// The repository in a form fit for a file's name.
@@ -67,8 +94,13 @@ pub(crate) static FILESYSTEM: LazyLock<Image> = LazyLock::new(filesystem::push);
 pub(crate) static PLATFORMS: LazyLock<Image> = LazyLock::new(|| push_platforms("e2e/platforms"));
 pub(crate) static MANIFEST_LIST: LazyLock<Image> = LazyLock::new(manifest_list::push);
 pub(crate) static SIXTY_LAYERS: LazyLock<Image> = LazyLock::new(layers::push_sixty);
-pub(crate) static REPEATED_LAYERS: LazyLock<Image> = LazyLock::new(layers::push_repeated);
+pub(crate) static REPEATED_LAYERS: LazyLock<Image> = LazyLock::new(|| push_repeated("e2e/repeated-layers"));
 pub(crate) static NO_LAYERS: LazyLock<Image> = LazyLock::new(layers::push_none);
 pub(crate) static CONFIG_BYTES: LazyLock<Image> = LazyLock::new(layers::push_config_bytes);
 pub(crate) static BIG_LAYER: LazyLock<Image> = LazyLock::new(big::push);
 pub(crate) static FLEET: LazyLock<Vec<Image>> = LazyLock::new(fleet::push_fleet);
+pub(crate) static ZSTD_BY_PODMAN: LazyLock<Image> = LazyLock::new(zstd::push_by_podman);
+pub(crate) static ZSTD_BY_BUILDAH: LazyLock<Image> = LazyLock::new(zstd::push_by_buildah);
+pub(crate) static ZSTD_CHUNKED: LazyLock<Image> = LazyLock::new(zstd::push_chunked);
+pub(crate) static ZSTD_ON_GZIP: LazyLock<Image> = LazyLock::new(zstd::push_mixed);
+pub(crate) static GZIP_MEMBERS: LazyLock<Image> = LazyLock::new(members::push_members);
