@@ -6,10 +6,12 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::entry::BLOCK_BYTES;
 use super::{Content, Plan, PlannedBlob};
 use crate::blob::{RegionWriter, VerifiedLayer, WrittenBlob};
 use crate::fsio::{Existing, FileError, FileHandle, PartialFile};
+
+/// Less than a block of padding, and the two blocks at the end.
+const MAX_ZEROS: usize = 3 * 512;
 
 /// An archive being filled: everything but the layers is in its place.
 #[derive(Debug)]
@@ -81,7 +83,7 @@ impl PartialArchive {
 /// Writes all but the layers: headers, small files, and the zeros after each content and at the end, where a layer
 /// may have been before its size was known.
 fn write_frame(file: &FileHandle, plan: &Plan) -> Result<(), FileError> {
-    let zeros = [0; 3 * BLOCK_BYTES as usize];
+    let zeros = [0; MAX_ZEROS];
     let mut end_bytes = 0;
     for entry in plan.entries() {
         write_zeros(file, &zeros, end_bytes, entry.offset_bytes)?;

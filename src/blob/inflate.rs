@@ -217,7 +217,7 @@ impl Inflation<'_> {
     ) -> Result<u64, E> {
         let corrupt = |source| InflateError::Corrupt { digest: self.blob.digest().clone(), source };
         let blob = Counted { blob: self.blob.reader(), progress: self.progress };
-        let mut layer = Decoder::new(blob).map_err(corrupt)?;
+        let mut layer = decoder(blob).map_err(corrupt)?;
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut position_bytes = 0;
         loop {
@@ -265,35 +265,18 @@ impl Read for Counted<'_> {
     }
 }
 
-enum Decoder<R> {
-    Plain(BufReader<R>),
-    Gzip(MultiGzDecoder<BufReader<R>>),
-    Zstd(zstd::stream::read::Decoder<'static, BufReader<R>>),
-}
-
-impl<R: Read> Decoder<R> {
-    fn new(blob: R) -> io::Result<Self> {
-        let mut blob = BufReader::with_capacity(CHUNK_BYTES, blob);
-        Ok(match Packing::of(blob.fill_buf()?) {
-            Packing::Plain => Self::Plain(blob),
-            Packing::Gzip => Self::Gzip(MultiGzDecoder::new(blob)),
-            Packing::Zstd => {
-                let mut decoder = zstd::stream::read::Decoder::with_buffer(blob)?;
-                decoder.window_log_max(MAX_WINDOW_LOG)?;
-                Self::Zstd(decoder)
-            }
-        })
-    }
-}
-
-impl<R: Read> Read for Decoder<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(layer) => layer.read(buffer),
-            Self::Gzip(layer) => layer.read(buffer),
-            Self::Zstd(layer) => layer.read(buffer),
+/// The layer in `blob`, inflated as it is read.
+fn decoder<'a>(blob: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    let mut blob = BufReader::with_capacity(CHUNK_BYTES, blob);
+    Ok(match Packing::of(blob.fill_buf()?) {
+        Packing::Plain => Box::new(blob),
+        Packing::Gzip => Box::new(MultiGzDecoder::new(blob)),
+        Packing::Zstd => {
+            let mut layer = zstd::stream::read::Decoder::with_buffer(blob)?;
+            layer.window_log_max(MAX_WINDOW_LOG)?;
+            Box::new(layer)
         }
-    }
+    })
 }
 
 #[cfg(test)]

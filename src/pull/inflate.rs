@@ -121,8 +121,8 @@ impl Pull<'_> {
             let inflated = self.inflate_to(file.clone(), &layer, &blob, offset_bytes, None).await?;
             Ok(inflated.layer)
         });
-        let placed: Vec<_> = stream::iter(inflations).buffer_unordered(threads()).try_collect().await?;
-        Ok(placed.into_iter().flatten().collect())
+        let done: Vec<_> = stream::iter(inflations).buffer_unordered(threads()).try_collect().await?;
+        Ok(done.into_iter().flatten().collect())
     }
 
     /// Fetches the layers to inflate and learns their sizes: the plan with all of them, and the blobs.

@@ -42,6 +42,7 @@ fn written(bytes: &[u8]) -> WrittenBlob {
         size_bytes: bytes.len() as u64,
         platform: None,
         artifact_type: None,
+        urls: vec![],
         annotations: std::collections::BTreeMap::default(),
     };
     file.write_at(&vec![0xff; bytes.len() + 2000], 0).unwrap();
@@ -146,7 +147,7 @@ fn a_layer_is_not_written_beyond_its_room() {
     let layer = text(300_000);
     let blob = written(&gzip(&layer));
     let file = ScratchFile::temporary(0).unwrap().handle();
-    file.write_at(&[7; 300_000], 0).unwrap();
+    file.write_at(&vec![7; 300_000], 0).unwrap();
     let diff_id = diff_id(&layer);
     let short = inflation(&blob).write(&diff_id, &file, 10, Some(200_000)).unwrap();
     assert_eq!(short.size_bytes, 300_000);

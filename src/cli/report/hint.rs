@@ -84,7 +84,7 @@ fn of(error: &sealift::Error) -> Option<String> {
         Error::Source(SourceError::Registry(error)) => registry(error),
         Error::Resolve(error) => resolve(error),
         Error::Plan(PlanError::PlatformsOfInflated { .. }) => {
-            Some("keep the layers as they are with `--layers keep`, or give each platform its own file".into())
+            Some("keep the layers as they are with `--layers keep`, or give each platform a file of its own with `-o DIR/`".into())
         }
         Error::Inflate(InflateError::TooLarge { .. } | InflateError::Bomb { .. }) => Some(
             "if you trust the image, say how large its layers may be: `--max-layer-size 200GiB`; or keep them as \
