@@ -9,7 +9,7 @@ use crate::archive::writer::Incomplete;
 use crate::archive::{PlanError, StreamError};
 use crate::blob::{BlobError, InflateError, RegionError};
 use crate::fsio::FileError;
-use crate::image::Registry;
+use crate::image::{Digest, Registry};
 use crate::pull::ResolveError;
 use crate::source::SourceError;
 
@@ -37,6 +37,28 @@ pub enum Error {
     /// A layer can't be inflated, or isn't what the config says.
     #[error(transparent)]
     Inflate(InflateError),
+    /// Something failed too often in a row.
+    #[error("it failed {tries} times in {seconds:.1} s")]
+    GaveUp {
+        /// How often it was tried.
+        tries: u32,
+        /// For how long.
+        seconds: f64,
+        /// How the last try failed.
+        source: Box<Error>,
+    },
+    /// A blob's transfer failed for good. What came of it stays.
+    #[error("{digest} stopped at {written_bytes} of {size_bytes} bytes")]
+    Stopped {
+        /// The blob.
+        digest: Digest,
+        /// How much of it is there.
+        written_bytes: u64,
+        /// Its size.
+        size_bytes: u64,
+        /// Why.
+        source: Box<Error>,
+    },
     /// The archive can't be written to its pipe.
     #[error(transparent)]
     Stream(StreamError),
@@ -49,6 +71,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// What gave up was the transfer of this blob.
+    pub(crate) fn stopped(self, digest: &Digest, written_bytes: u64, size_bytes: u64) -> Self {
+        match self {
+            Self::GaveUp { .. } => {
+                let source = Box::new(self);
+                Self::Stopped { digest: digest.clone(), written_bytes, size_bytes, source }
+            }
+            other => other,
+        }
+    }
+
     /// For `map_err`: a region of bytes that `registry` sent could not be filled.
     pub(crate) fn in_region(registry: &Registry) -> impl FnOnce(RegionError) -> Self {
         let registry = registry.clone();

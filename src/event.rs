@@ -1,6 +1,7 @@
 //! What happens, told to whoever wants to show it. The library never draws or prints.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::image::{Digest, Platform, Reference};
 
@@ -40,6 +41,27 @@ pub enum Event<'a> {
         /// The blob.
         digest: &'a Digest,
         /// How many bytes more.
+        bytes: u64,
+    },
+    /// What was there of a blob from an earlier run is not the blob's; it is fetched anew.
+    BlobThrownAway {
+        /// The blob.
+        digest: &'a Digest,
+    },
+    /// Something failed in a way that may pass, and is tried again.
+    Retrying {
+        /// What: an image's name or a blob's digest.
+        what: &'a str,
+        /// How it failed.
+        error: &'a (dyn std::error::Error + 'static),
+        /// How long is waited before.
+        delay: Duration,
+    },
+    /// An earlier run left part of the archive.
+    Resumed {
+        /// Where the archive will be.
+        path: &'a Path,
+        /// How many bytes of blobs are there, by that run's word.
         bytes: u64,
     },
     /// A blob is whole and has its digest.
@@ -111,6 +133,12 @@ pub enum Warning {
         spool_bytes: u64,
         /// What the file system has left for us.
         free_bytes: u64,
+    },
+    /// What an earlier run left under the name was to become another archive.
+    #[error("what an earlier run left of {} was of another image, platform or kind of archive: it is begun anew", .path.display())]
+    StartedAnew {
+        /// The output.
+        path: PathBuf,
     },
     /// An index and the config of its image don't agree on the architecture.
     #[error("the index of `{reference}` says {index}, the image's config says {config}")]

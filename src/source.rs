@@ -4,6 +4,8 @@
 //! is **not** believed: manifests are [`Document`]s, which carry the digest their bytes hash to, and blob streams are
 //! verified by whoever reads them.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -41,11 +43,12 @@ pub trait Source: Send + Sync {
         selector: &'a Selector,
     ) -> BoxFuture<'a, Result<Document, SourceError>>;
 
-    /// Opens a blob at `from_bytes`. The stream's bytes are unverified.
+    /// Opens the bytes `range` of a blob. The stream has exactly so many bytes, or ends with an error; what they are is
+    /// unverified.
     fn open_blob<'a>(
         &'a self,
         repository: &'a Repository,
         blob: &'a Descriptor,
-        from_bytes: u64,
+        range: Range<u64>,
     ) -> BoxFuture<'a, Result<BlobStream, SourceError>>;
 }

@@ -13,7 +13,9 @@ use bytes::Bytes;
 use super::LayerMode;
 use super::entry::{self, BLOCK_BYTES, Content, Entry};
 use super::{docker, oci};
-use crate::image::{Descriptor, DiffId, Digest, Document, MediaType, Reference, Repository, ResolvedImage};
+use crate::image::{
+    Algorithm, Descriptor, DiffId, Digest, Document, Hasher, MediaType, Reference, Repository, ResolvedImage,
+};
 
 /// Two zero blocks end a tar.
 const END_BYTES: u64 = 2 * BLOCK_BYTES;
@@ -192,6 +194,27 @@ impl Plan {
             true_bytes = true_bytes.checked_add(size_bytes.checked_next_multiple_of(BLOCK_BYTES)?)?;
         }
         None
+    }
+
+    /// A word that only this plan has: a digest of all that goes into the archive, and where. Sizes that are not known
+    /// yet are no part of it.
+    pub fn identity(&self) -> String {
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        for entry in &self.entries {
+            hasher.update(entry.path.as_bytes());
+            hasher.update(&[0]);
+            match &entry.content {
+                Content::Nothing => hasher.update(&entry.header),
+                Content::Literal(bytes) => hasher.update(bytes),
+                Content::Blob(blob) => {
+                    hasher.update(format!("{} {}", blob.descriptor.digest, blob.offset_bytes).as_bytes());
+                }
+                Content::Inflated(layer) => {
+                    hasher.update(format!("{} {}", layer.descriptor.digest, layer.diff_id).as_bytes());
+                }
+            }
+        }
+        hasher.finish().hex().to_owned()
     }
 
     /// The size of the archive: exact, unless [`is_estimate`](Self::is_estimate).

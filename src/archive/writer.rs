@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Content, Plan, PlannedBlob};
 use crate::blob::{RegionWriter, VerifiedLayer, WrittenBlob};
-use crate::fsio::{Existing, FileError, FileHandle, PartialFile};
+use crate::fsio::{Existing, FileError, FileHandle, LeftOver, PartialFile};
 
 /// Less than a block of padding, and the two blocks at the end.
 const MAX_ZEROS: usize = 3 * 512;
@@ -21,11 +21,18 @@ pub struct PartialArchive {
 }
 
 impl PartialArchive {
-    /// Sets the space aside, beside `target`, and writes all that the plan knows. Blocks on the disk.
-    pub fn create(plan: Plan, target: &Path, existing: Existing) -> Result<Self, FileError> {
-        let file = PartialFile::create(target, plan.least_size_bytes(), existing)?;
+    /// Sets the space aside, beside `target`, and writes all that the plan knows. What an earlier run of the same plan
+    /// left there is kept, for the regions to verify. Blocks on the disk.
+    pub fn open(plan: Plan, target: &Path, existing: Existing) -> Result<(Self, LeftOver), FileError> {
+        let identity = plan.identity();
+        let (file, left_over) = PartialFile::resume(target, plan.least_size_bytes(), existing, &identity)?;
         write_frame(&file.handle(), &plan)?;
-        Ok(Self { plan, file })
+        Ok((Self { plan, file }, left_over))
+    }
+
+    /// How many bytes an earlier run claims to have written.
+    pub fn claimed_bytes(&self) -> u64 {
+        self.file.handle().claimed(&(0..u64::MAX)).bytes()
     }
 
     /// Changes to a plan that differs only in the sizes of inflated layers, and so in what stands after them. Of the

@@ -8,5 +8,5 @@ mod region;
 mod verify;
 
 pub use inflate::{InflateError, Inflated, Inflation, Limits, VerifiedLayer};
-pub use region::{RegionError, RegionWriter, WrittenBlob};
+pub use region::{PartWriter, RegionError, RegionWriter, WrittenBlob};
 pub use verify::{BlobError, VerifiedBlob, Verifier};

@@ -34,8 +34,13 @@ pub enum FileError {
     #[error("{} is there already, and this file system can't tell whether it is in use", .0.display())]
     LeftOver(PathBuf),
     /// Another process writes this output.
-    #[error("another sealift is writing {}", .0.display())]
-    Locked(PathBuf),
+    #[error("another sealift{} is writing {}", numbered(*.process), .target.display())]
+    Locked {
+        /// The output.
+        target: PathBuf,
+        /// The other's process id, where it is known.
+        process: Option<u32>,
+    },
     /// The disk has too little room, known before anything was fetched.
     #[error("{} needs {needed_bytes} bytes, its disk has {free_bytes} free", .path.display())]
     NoSpace {
@@ -64,6 +69,10 @@ pub enum FileError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+fn numbered(process: Option<u32>) -> String {
+    process.map(|process| format!(" (process {process})")).unwrap_or_default()
 }
 
 impl FileError {

@@ -2,22 +2,45 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::FileError;
+use super::journal::Journal;
+use super::ranges::Ranges;
 
 /// An open file. Many may write at once, each to its own region.
 #[derive(Clone, Debug)]
 pub struct FileHandle {
     file: Arc<File>,
+    journal: Option<Arc<Journal>>,
     path: PathBuf,
 }
 
 impl FileHandle {
     /// A handle of `file`, which errors call `path`.
-    pub(super) fn new(file: Arc<File>, path: &Path) -> Self {
-        Self { file, path: path.to_owned() }
+    pub(super) fn new(file: Arc<File>, journal: Option<Arc<Journal>>, path: &Path) -> Self {
+        Self { file, journal, path: path.to_owned() }
+    }
+
+    /// What an earlier run claims to have written of `window`, counted from its start.
+    pub fn claimed(&self, window: &Range<u64>) -> Ranges {
+        self.journal.as_ref().map(|journal| journal.claims().within(window)).unwrap_or_default()
+    }
+
+    /// Writes down that these bytes are written, for a later run.
+    pub fn claim(&self, range: Range<u64>) {
+        if let Some(journal) = &self.journal {
+            journal.claim(range);
+        }
+    }
+
+    /// Writes down that these bytes are not to be believed.
+    pub fn disclaim(&self, range: &Range<u64>) {
+        if let Some(journal) = &self.journal {
+            journal.throw_away(range);
+        }
     }
 
     /// True if both are the same open file.
@@ -28,6 +51,23 @@ impl FileHandle {
     /// Writes all of `bytes` at `offset_bytes`.
     pub fn write_at(&self, bytes: &[u8], offset_bytes: u64) -> Result<(), FileError> {
         write_all_at(&self.file, bytes, offset_bytes).map_err(FileError::io("write", &self.path))
+    }
+
+    /// Fills `buffer` from `offset_bytes` on.
+    pub fn read_exact_at(&self, mut buffer: &mut [u8], mut offset_bytes: u64) -> Result<(), FileError> {
+        while !buffer.is_empty() {
+            let read = match self.read_at(buffer, offset_bytes) {
+                Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+                other => other,
+            };
+            let read = match read {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+                read => read.map_err(FileError::io("read", &self.path))?,
+            };
+            buffer = &mut buffer[read..];
+            offset_bytes += read as u64;
+        }
+        Ok(())
     }
 
     /// Reads what there is at `offset_bytes`, at most what `buffer` holds; 0 at the end of the file.

@@ -1,16 +1,21 @@
 //! Files that appear whole or not at all: written as `<name>.partial`, fsynced, renamed.
 //!
+//! What a run wrote before it ended is written down in a journal, for the next to carry on from.
+//!
 //! [`PartialFile`] is the only way to a final name; nothing else in sealift creates a file under one. [`ScratchFile`]
 //! never comes to a name. [`FileHandle`] writes and reads an open file at offsets, from any thread.
 
 mod error;
 mod handle;
+mod journal;
 mod partial;
+mod ranges;
 mod scratch;
 mod space;
 
 pub use error::FileError;
 pub use handle::FileHandle;
-pub use partial::{Existing, PartialFile, check_folder, check_target, folder_of};
+pub use partial::{Existing, LeftOver, PartialFile, check_folder, check_target, folder_of};
+pub use ranges::Ranges;
 pub use scratch::{ScratchFile, scratch_path};
 pub use space::{FAT32_MAX_FILE_BYTES, Space, check_room, space};

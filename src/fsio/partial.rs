@@ -1,7 +1,11 @@
 //! A file on its way to its name.
 //!
-//! The partial file is created anew and locked while it is written, so two sealifts never write one output; what a
-//! killed run left is removed. Before the rename it is made sure that the name is still this file's.
+//! The partial file is locked while it is written, so two sealifts never write one output. What an earlier run left is
+//! taken over if its journal says that it was to become the same file, and removed otherwise. Before the rename it is
+//! made sure that the name is still this file's.
+//!
+//! Threats: the folder may be others' too. Nothing is written through links: what is found must be a file of ours that
+//! has one name. What is in it is for the reader to verify.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -11,6 +15,8 @@ use std::sync::Arc;
 
 use super::error::FileError;
 use super::handle::FileHandle;
+use super::journal::{self, Header, Journal};
+use super::ranges::Ranges;
 use super::space::{check_room, check_size};
 
 /// The extension of a file that isn't whole.
@@ -68,10 +74,11 @@ pub fn check_folder(folder: &Path) -> Result<(), FileError> {
     }
 }
 
-/// A file on its way to its name. Dropped uncommitted, it goes away.
+/// A file on its way to its name. Dropped uncommitted, it goes away, unless there is something in it to carry on from.
 #[derive(Debug)]
 pub struct PartialFile {
     file: Arc<File>,
+    journal: Option<Arc<Journal>>,
     partial: PathBuf,
     target: PathBuf,
     existing: Existing,
@@ -82,18 +89,53 @@ impl PartialFile {
     /// Creates `<target>.partial`, locked and empty, with `size_bytes` of disk set aside for it. Where `target` is a
     /// link, it is the file it leads to that will be replaced.
     pub fn create(target: &Path, size_bytes: u64, existing: Existing) -> Result<Self, FileError> {
-        check_target(target, existing)?;
-        let target = if target.is_symlink() {
-            target.canonicalize().map_err(FileError::io("follow", target))?
-        } else {
-            target.to_owned()
-        };
+        let target = followed(target, existing)?;
         let partial = partial_path(&target);
         let file = Arc::new(create_locked(&partial, &target)?);
-        let created = Self { file, partial, target, existing, committed: false };
+        let created = Self { file, journal: None, partial, target, existing, committed: false };
         check_room(&[(&created.target, size_bytes)])?;
         created.allocate(size_bytes)?;
         Ok(created)
+    }
+
+    /// Like [`create`](Self::create), but what an earlier run left is carried on from if it was to become the same:
+    /// `identity`, a word, says what. The handle then has what is claimed to be there already.
+    pub fn resume(
+        target: &Path,
+        size_bytes: u64,
+        existing: Existing,
+        identity: &str,
+    ) -> Result<(Self, LeftOver), FileError> {
+        let target = followed(target, existing)?;
+        let partial = partial_path(&target);
+        let journal_path = journal_path(&partial);
+        let (file, claims, left_over) = match open_left_over(&partial, &target)? {
+            Some(file) => match claims_of(&journal_path, &file, identity) {
+                Some(claims) => (file, claims, LeftOver::Same),
+                None => {
+                    let left_over = if journal_path.exists() { LeftOver::Another } else { LeftOver::Nothing };
+                    drop(file);
+                    (create_locked(&partial, &target)?, Ranges::default(), left_over)
+                }
+            },
+            None => (create_locked(&partial, &target)?, Ranges::default(), LeftOver::Nothing),
+        };
+        let file = Arc::new(file);
+        let mut opened =
+            Self { file: Arc::clone(&file), journal: None, partial, target, existing, committed: false };
+        // On errors from here on, what an earlier run left stays if it was claimed.
+        let header = Header {
+            identity: identity.to_owned(),
+            file: name_of(&file).map_err(FileError::io("read", &opened.partial))?,
+            boot: journal::this_boot(),
+            process: std::process::id(),
+        };
+        let begun = replace_journal(&journal_path, file, &header, claims);
+        opened.journal = Some(Arc::new(begun.map_err(FileError::io("write", &journal_path))?));
+        check_room(&[(&opened.target, size_bytes)])?;
+        opened.allocate(size_bytes)?;
+        opened.file.set_len(size_bytes).map_err(FileError::io("allocate", &opened.partial))?;
+        Ok((opened, left_over))
     }
 
     fn allocate(&self, size_bytes: u64) -> Result<(), FileError> {
@@ -115,7 +157,7 @@ impl PartialFile {
 
     /// A handle for writing and reading at offsets, from any thread.
     pub fn handle(&self) -> FileHandle {
-        FileHandle::new(Arc::clone(&self.file), &self.partial)
+        FileHandle::new(Arc::clone(&self.file), self.journal.clone(), &self.partial)
     }
 
     /// Waits until the disk has all bytes.
@@ -137,12 +179,23 @@ impl PartialFile {
             _ => FileError::io("create", &self.target)(error),
         })?;
         self.committed = true;
+        if let Some(journal) = &self.journal {
+            // One that stays means nothing without its file.
+            let _ = std::fs::remove_file(journal.path());
+        }
         #[cfg(unix)]
         {
             // The file is whole and has its name; a file system that can't sync folders doesn't change that.
             let _ = File::open(folder_of(&self.target)).and_then(|folder| folder.sync_all());
         }
         Ok(self.target.clone())
+    }
+
+    /// Removes the file, whatever there is in it.
+    pub fn remove(self) {
+        if let Some(journal) = &self.journal {
+            journal.throw_away(&(0..u64::MAX));
+        }
     }
 
     /// False if the partial file was removed or replaced under us: then its name is another's.
@@ -153,9 +206,13 @@ impl PartialFile {
 
 impl Drop for PartialFile {
     fn drop(&mut self) {
-        if !self.committed && self.has_its_name().is_ok_and(|is_ours| is_ours) {
+        let is_worth_keeping = self.journal.as_ref().is_some_and(|journal| !journal.claims().is_empty());
+        if !self.committed && !is_worth_keeping && self.has_its_name().is_ok_and(|is_ours| is_ours) {
             // Nothing more can be done about a file that will not go; the next run removes it.
             let _ = std::fs::remove_file(&self.partial);
+            if let Some(journal) = &self.journal {
+                let _ = std::fs::remove_file(journal.path());
+            }
         }
     }
 }
@@ -176,6 +233,33 @@ fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::rename(from, to)
 }
 
+/// What an earlier run left under the name of a partial file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftOver {
+    /// Nothing that could be used.
+    Nothing,
+    /// The same file, so far as it got.
+    Same,
+    /// What was to become another file. It is gone.
+    Another,
+}
+
+fn journal_path(partial: &Path) -> PathBuf {
+    let mut path = OsString::from(partial);
+    path.push(".journal");
+    path.into()
+}
+
+/// Where `target` leads, if a file may be put there.
+fn followed(target: &Path, existing: Existing) -> Result<PathBuf, FileError> {
+    check_target(target, existing)?;
+    if target.is_symlink() {
+        target.canonicalize().map_err(FileError::io("follow", target))
+    } else {
+        Ok(target.to_owned())
+    }
+}
+
 /// Creates and locks a new file. What a dead run left under the name is removed, not written to: it may be a link to
 /// something else, or open elsewhere.
 fn create_locked(path: &Path, target: &Path) -> Result<File, FileError> {
@@ -184,7 +268,7 @@ fn create_locked(path: &Path, target: &Path) -> Result<File, FileError> {
             Ok(file) => {
                 match file.try_lock() {
                     Ok(()) => {}
-                    Err(TryLockError::WouldBlock) => return Err(FileError::Locked(target.to_owned())),
+                    Err(TryLockError::WouldBlock) => return Err(locked(path, target)),
                     // Without locks there is still that only one of two can create the file.
                     Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
                     Err(TryLockError::Error(error)) => return Err(FileError::io("lock", path)(error)),
@@ -193,41 +277,102 @@ fn create_locked(path: &Path, target: &Path) -> Result<File, FileError> {
                     return Ok(file);
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => remove_left_over(path, target)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if let Some(file) = open_left_over(path, target)?
+                    && names_this_file(path, &file)?
+                {
+                    std::fs::remove_file(path).map_err(FileError::io("remove", path))?;
+                }
+            }
             Err(error) => return Err(FileError::io("create", path)(error)),
         }
     }
 }
 
-/// Removes the partial file of a run that is dead: one that lives holds its lock.
-fn remove_left_over(path: &Path, target: &Path) -> Result<(), FileError> {
+/// Opens and locks the partial file of a run that is dead: one that lives holds its lock.
+fn open_left_over(path: &Path, target: &Path) -> Result<Option<File>, FileError> {
+    let Some(file) = open_plain(path)? else { return Ok(None) };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(locked(path, target)),
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+            Err(FileError::LeftOver(path.to_owned()))
+        }
+        Err(TryLockError::Error(error)) => Err(FileError::io("lock", path)(error)),
+    }
+}
+
+/// Opens a regular file, if there is one; not what a link leads to.
+fn open_plain(path: &Path) -> Result<Option<File>, FileError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
-        options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        options.custom_flags(flags.bits().cast_signed());
     }
     let file = match options.open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(FileError::io("open", path)(error)),
     };
-    if !file.metadata().map_err(FileError::io("read", path))?.is_file() {
-        return Err(FileError::NotAFile(path.to_owned()));
+    if file.metadata().map_err(FileError::io("read", path))?.is_file() {
+        Ok(Some(file))
+    } else {
+        Err(FileError::NotAFile(path.to_owned()))
     }
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(FileError::Locked(target.to_owned())),
-        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-            return Err(FileError::LeftOver(path.to_owned()));
-        }
-        Err(TryLockError::Error(error)) => return Err(FileError::io("lock", path)(error)),
+}
+
+/// Who holds the lock, by the journal.
+fn locked(partial: &Path, target: &Path) -> FileError {
+    let journal = open_plain(&journal_path(partial)).ok().flatten();
+    let process = journal.and_then(|file| journal::read(&file, "")).map(|read| read.header.process);
+    FileError::Locked { target: target.to_owned(), process }
+}
+
+/// What the journal claims of `file`, if it is this file's, of this identity, and the file is ours alone.
+fn claims_of(journal: &Path, file: &File, identity: &str) -> Option<Ranges> {
+    if !is_ours_alone(file) || !names_this_file(&journal.with_extension(""), file).ok()? {
+        return None;
     }
-    if names_this_file(path, &file)? {
-        std::fs::remove_file(path).map_err(FileError::io("remove", path))?;
+    let read = journal::read(&open_plain(journal).ok()??, &journal::this_boot())?;
+    let is_its = read.header.identity == identity && read.header.file == name_of(file).ok()?;
+    is_its.then_some(read.claims)
+}
+
+/// Puts a new journal in the place of any that is there.
+fn replace_journal(path: &Path, data: Arc<File>, header: &Header, claims: Ranges) -> io::Result<Journal> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
     }
-    Ok(())
+    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    Journal::begin(file, path, data, header, claims)
+}
+
+/// A word that no other file on this machine has at the same time.
+#[cfg(unix)]
+fn name_of(file: &File) -> io::Result<String> {
+    use std::os::unix::fs::MetadataExt;
+    file.metadata().map(|metadata| format!("{}:{}", metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn name_of(_: &File) -> io::Result<String> {
+    Ok("-".to_owned())
+}
+
+#[cfg(unix)]
+fn is_ours_alone(file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let own = rustix::process::geteuid().as_raw();
+    file.metadata().is_ok_and(|metadata| metadata.nlink() == 1 && metadata.uid() == own)
+}
+
+#[cfg(not(unix))]
+fn is_ours_alone(_: &File) -> bool {
+    true
 }
 
 /// Is `file` still the one that `path` names?
@@ -286,7 +431,7 @@ mod tests {
         let target = folder.path().join("x.tar");
         let first = PartialFile::create(&target, 4, Existing::Replace).unwrap();
         assert!(
-            matches!(PartialFile::create(&target, 4, Existing::Replace), Err(FileError::Locked(path)) if path == target)
+            matches!(PartialFile::create(&target, 4, Existing::Replace), Err(FileError::Locked { target: path, .. }) if path == target)
         );
         drop(first);
         std::fs::write(folder.path().join("x.tar.partial"), "left over by a dead run").unwrap();

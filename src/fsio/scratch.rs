@@ -5,22 +5,23 @@ use std::sync::Arc;
 
 use super::error::FileError;
 use super::handle::FileHandle;
-use super::partial::{Existing, PartialFile};
+use super::partial::{Existing, PartialFile, partial_path};
 use super::space::check_room;
 
-/// A file that goes away when it is dropped.
+/// A file that goes away when it is dropped, unless there is something in it to carry on from.
 #[derive(Debug)]
 pub struct ScratchFile {
     handle: FileHandle,
-    /// Removes the file; one without a name goes by itself.
-    _named: Option<PartialFile>,
+    /// One without a name goes by itself.
+    named: Option<PartialFile>,
 }
 
 impl ScratchFile {
-    /// `<target>.layers.partial`, with `size_bytes` of disk set aside. Locked like any partial file.
-    pub fn beside(target: &Path, size_bytes: u64) -> Result<Self, FileError> {
-        let file = PartialFile::create(&scratch_path(target), size_bytes, Existing::Replace)?;
-        Ok(Self { handle: file.handle(), _named: Some(file) })
+    /// `<target>.layers.partial`, with `size_bytes` of disk set aside. Locked and carried on from like any partial file.
+    pub fn beside(target: &Path, size_bytes: u64, identity: &str) -> Result<Self, FileError> {
+        let path = scratch_path(target);
+        let (file, _) = PartialFile::resume(&path, size_bytes, Existing::Replace, identity)?;
+        Ok(Self { handle: file.handle(), named: Some(file) })
     }
 
     /// A file without a name in the system's temporary folder (`$TMPDIR`), where there is room for `size_bytes`.
@@ -28,13 +29,33 @@ impl ScratchFile {
         let folder = std::env::temp_dir();
         check_room(&[(&folder.join("layers"), size_bytes)])?;
         let file = tempfile::tempfile_in(&folder).map_err(FileError::io("create a file in", &folder))?;
-        Ok(Self { handle: FileHandle::new(Arc::new(file), &folder), _named: None })
+        Ok(Self { handle: FileHandle::new(Arc::new(file), None, &folder), named: None })
+    }
+
+    /// Removes what a dead run left beside `target`, now that nobody needs one.
+    pub fn remove_left_over(target: &Path) {
+        if scratch_partial(target).symlink_metadata().is_ok() {
+            // Whatever it is, it is not this file's: opening it so removes it.
+            let anew = Self::beside(target, 0, "none");
+            drop(anew);
+        }
+    }
+
+    /// It is needed no more.
+    pub fn remove(self) {
+        if let Some(file) = self.named {
+            file.remove();
+        }
     }
 
     /// The file.
     pub fn handle(&self) -> FileHandle {
         self.handle.clone()
     }
+}
+
+fn scratch_partial(target: &Path) -> PathBuf {
+    partial_path(&scratch_path(target))
 }
 
 /// What a target's scratch file is called, before the `.partial`.

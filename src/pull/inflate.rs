@@ -6,14 +6,14 @@
 //! arrives. When all are through, the true sizes are known, and what a wrong hint misplaced, or no hint placed, is
 //! inflated once more. To a pipe nothing can be placed twice: there the first pass only measures.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};
 
 use futures::channel::mpsc;
 use futures::{StreamExt, TryStreamExt, future, stream};
-use tokio::sync::Semaphore;
 
+use super::fill::Job;
 use super::{Pull, blocking};
 use crate::archive::{InflatedLayer, PartialArchive, Plan};
 use crate::blob::{InflateError, Inflated, Inflation, RegionWriter, VerifiedLayer, WrittenBlob};
@@ -34,14 +34,19 @@ impl Spool {
         plan.inflated().map(|layer| layer.descriptor.size_bytes).sum()
     }
 
-    /// The layers, each with where its blob goes.
-    fn regions(&self) -> impl Iterator<Item = (&InflatedLayer, RegionWriter)> {
+    /// Where the layers' blobs go.
+    fn jobs(&self) -> impl Iterator<Item = Job> {
         let mut end_bytes = 0;
         self.plan.inflated().map(move |layer| {
             let region = RegionWriter::new(self.file.handle(), end_bytes, &layer.descriptor);
             end_bytes += layer.descriptor.size_bytes;
-            (layer, region)
+            Job { repository: layer.repository.clone(), region }
         })
+    }
+
+    /// It is needed no more.
+    pub(super) fn remove(self) {
+        self.file.remove();
     }
 }
 
@@ -76,16 +81,17 @@ impl Pull<'_> {
         Ok(Spool { plan: plan.clone(), file: blocking(move || create(size_bytes)).await? })
     }
 
-    /// Fetches the layers to inflate, and inflates each as it comes, to where it goes by what is known then.
-    pub(super) async fn inflate_on_arrival(
+    /// Fetches what is `kept` as it is and the layers to inflate, and inflates each of those as it comes, to where it goes
+    /// by what is known then.
+    pub(super) async fn fill_and_inflate(
         &self,
+        kept: Vec<Job>,
         spool: &Spool,
         archive: &PartialArchive,
-        connections: &Semaphore,
-    ) -> Result<Layers> {
+    ) -> Result<(Vec<WrittenBlob>, Layers)> {
         let places = Places { plan: archive.plan().clone(), sizes: Mutex::default() };
         let places = &places;
-        let layers = self.arrivals(spool, connections, move |layer, blob| async move {
+        let work = move |layer, blob| async move {
             if let Some(size_bytes) = self.hint(&blob).await {
                 places.learn(&layer, size_bytes);
             }
@@ -97,8 +103,9 @@ impl Pull<'_> {
             };
             places.learn(&layer, inflated.size_bytes);
             Ok(Arrived { layer, blob, inflated })
-        });
-        Ok(Layers(layers.await?))
+        };
+        let (blobs, layers) = self.fill_and(kept, spool, work).await?;
+        Ok((blobs, Layers(layers)))
     }
 
     /// Inflates what is not yet where it belongs.
@@ -126,44 +133,49 @@ impl Pull<'_> {
     }
 
     /// Fetches the layers to inflate and learns their sizes: the plan with all of them, and the blobs.
-    pub(super) async fn measure_all(
-        &self,
-        spool: &Spool,
-        connections: &Semaphore,
-    ) -> Result<(Plan, HashMap<Digest, WrittenBlob>)> {
-        let measured = self.arrivals(spool, connections, |_, blob| async move {
+    pub(super) async fn measure_all(&self, spool: &Spool) -> Result<(Plan, HashMap<Digest, WrittenBlob>)> {
+        let work = |_, blob: WrittenBlob| async move {
             let size_bytes = self.measure(&blob).await?;
             Ok((blob.digest().clone(), (size_bytes, blob)))
-        });
-        let measured: HashMap<_, _> = measured.await?.into_iter().collect();
+        };
+        let (_, measured) = self.fill_and(vec![], spool, work).await?;
+        let measured: HashMap<_, _> = measured.into_iter().collect();
         let plan = spool.plan.with_sizes(|digest| measured.get(digest).map(|(size_bytes, _)| *size_bytes))?;
         Ok((plan, measured.into_iter().map(|(digest, (_, blob))| (digest, blob)).collect()))
     }
 
-    /// Fetches the spool's blobs, and does `work` on each, in the plan's order, on a thread a core. Fetching goes on
-    /// meanwhile.
-    async fn arrivals<T, F: Future<Output = Result<T>>>(
+    /// Fetches what is `kept` and the spool's blobs, and does `work` on each of those, in the plan's order, on a thread a
+    /// core. Fetching goes on meanwhile.
+    async fn fill_and<T, F: Future<Output = Result<T>>>(
         &self,
+        kept: Vec<Job>,
         spool: &Spool,
-        connections: &Semaphore,
         work: impl Fn(InflatedLayer, WrittenBlob) -> F,
-    ) -> Result<Vec<T>> {
+    ) -> Result<(Vec<WrittenBlob>, Vec<T>)> {
+        let first_spooled = kept.len();
+        let jobs: Vec<Job> = kept.into_iter().chain(spool.jobs()).collect();
+        let layers: Vec<InflatedLayer> = spool.plan.inflated().cloned().collect();
         let (arrived, arrivals) = mpsc::unbounded();
-        let fetches = spool.regions().map(|(layer, region)| async move {
-            let blob = self.fetch(&layer.repository, &layer.descriptor, region, connections).await?;
-            Ok((layer.clone(), blob))
-        });
-        let fetches: Vec<_> = fetches.collect();
-        let all = fetches.len().max(1);
-        let fetching = stream::iter(fetches).buffered(all).try_for_each(move |arrival| {
-            // Whoever should take it failed, and says why.
-            let _ = arrived.unbounded_send(arrival);
-            future::ready(Ok(()))
-        });
+        let filling = async {
+            let arrived = arrived; // dropped with the last one, which ends the work
+            let (mut blobs, mut early, mut next) = (Vec::new(), BTreeMap::new(), 0);
+            let filled = self.fill(&jobs, |number, blob| match number.checked_sub(first_spooled) {
+                None => blobs.push(blob),
+                Some(number) => {
+                    early.insert(number, blob);
+                    while let Some(blob) = early.remove(&next) {
+                        // Whoever should take it failed, and says why.
+                        let _ = arrived.unbounded_send((layers[next].clone(), blob));
+                        next += 1;
+                    }
+                }
+            });
+            filled.await?;
+            Ok(blobs)
+        };
         let working =
             arrivals.map(|(layer, blob)| work(layer, blob)).buffer_unordered(threads()).try_collect();
-        let ((), done) = tokio::try_join!(fetching, working)?;
-        Ok(done)
+        tokio::try_join!(filling, working)
     }
 
     async fn hint(&self, blob: &WrittenBlob) -> Option<u64> {

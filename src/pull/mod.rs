@@ -3,6 +3,7 @@
 //! Neighbours: images come from a [`Source`], the places of bytes from [`crate::archive`]. Nothing here knows which
 //! source it is, or who watches.
 
+mod attempts;
 mod fill;
 mod inflate;
 mod output;
@@ -13,16 +14,17 @@ mod small;
 use std::path::PathBuf;
 
 use futures::{StreamExt, stream};
-use tokio::sync::Semaphore;
 
+use self::fill::Job;
 use crate::archive::{CommittedArchive, LayerMode, PartialArchive, Plan, size_of_archive};
 use crate::blob::Limits;
 use crate::error::{Error, Result};
-use crate::event::{Event, Reporter};
-use crate::fsio::{Existing, ScratchFile};
+use crate::event::{Event, Reporter, Warning};
+use crate::fsio::{Existing, LeftOver, ScratchFile};
 use crate::image::{Platform, Reference, ResolvedImage};
 use crate::source::Source;
 
+pub use attempts::Retries;
 pub use output::Output;
 pub use resolve::{Offered, ResolveError};
 
@@ -33,8 +35,10 @@ pub struct Pull<'a> {
     pub source: &'a dyn Source,
     /// Who is told what happens.
     pub reporter: &'a dyn Reporter,
-    /// How many blobs are fetched at the same time, at least one.
+    /// How many connections fetch blobs at the same time, at least one.
     pub connections: usize,
+    /// What is done about failures that may pass.
+    pub retries: Retries,
     /// What is done with files that are there already.
     pub existing: Existing,
     /// Which layers are stored inflated.
@@ -156,23 +160,30 @@ impl Pull<'_> {
         if let Some(size_bytes) = blocking(move || size_of_archive(&path, &plan)).await {
             return Ok(Written::UpToDate(CommittedArchive { path: planned.path.clone(), size_bytes }));
         }
-        let (plan, path, existing) = (planned.plan.clone(), planned.path.clone(), self.existing);
-        let archive = blocking(move || PartialArchive::create(plan, &path, existing)).await?;
-        let connections = Semaphore::new(self.connections.max(1));
+        let archive = self.open(planned).await?;
         self.report_fill(planned);
-        let complete = if planned.plan.inflated().next().is_none() {
-            let blobs = self.fill(&archive, &connections).await?;
-            archive.complete(&blobs, &[])?
-        } else {
-            let path = planned.path.clone();
-            let spool = self.spool(&planned.plan, move |bytes| ScratchFile::beside(&path, bytes)).await?;
-            let (blobs, layers) = tokio::try_join!(
-                self.fill(&archive, &connections),
-                self.inflate_on_arrival(&spool, &archive, &connections),
-            )?;
+        let mut kept: Vec<Job> = planned
+            .plan
+            .blobs()
+            .map(|blob| Job { repository: blob.repository.clone(), region: archive.region(blob) })
+            .collect();
+        // The largest go first, so that none is waited for alone at the end.
+        kept.sort_by_key(|job| std::cmp::Reverse(job.region.descriptor().size_bytes));
+        let complete = if planned.plan.is_estimate() {
+            let (path, identity) = (planned.path.clone(), planned.plan.identity());
+            let spool =
+                self.spool(&planned.plan, move |bytes| ScratchFile::beside(&path, bytes, &identity)).await?;
+            let (blobs, layers) = self.fill_and_inflate(kept, &spool, &archive).await?;
             let archive = layers.settle(archive).await?;
             let layers = self.inflate_the_rest(&archive, layers).await?;
-            archive.complete(&blobs, &layers)?
+            let complete = archive.complete(&blobs, &layers)?;
+            spool.remove();
+            complete
+        } else {
+            ScratchFile::remove_left_over(&planned.path);
+            let mut blobs = Vec::new();
+            self.fill(&kept, |_, blob| blobs.push(blob)).await?;
+            archive.complete(&blobs, &[])?
         };
         self.reporter.report(Event::CommitStarted { path: &planned.path });
         let durable = blocking(move || complete.sync()).await?;
@@ -180,6 +191,21 @@ impl Pull<'_> {
         let committed = durable.commit()?;
         self.reporter.report(Event::Committed { path: &committed.path, size_bytes: committed.size_bytes });
         Ok(Written::Fetched(committed))
+    }
+
+    /// The archive's file, with what an earlier run left of it.
+    async fn open(&self, planned: &PlannedArchive) -> Result<PartialArchive> {
+        let (plan, path, existing) = (planned.plan.clone(), planned.path.clone(), self.existing);
+        let (archive, left_over) = blocking(move || PartialArchive::open(plan, &path, existing)).await?;
+        let path = &planned.path;
+        match left_over {
+            LeftOver::Nothing => {}
+            LeftOver::Same => self.reporter.report(Event::Resumed { path, bytes: archive.claimed_bytes() }),
+            LeftOver::Another => {
+                self.reporter.report(Event::Warning(&Warning::StartedAnew { path: path.clone() }));
+            }
+        }
+        Ok(archive)
     }
 
     fn report_fill(&self, planned: &PlannedArchive) {

@@ -5,11 +5,12 @@
 use std::collections::HashMap;
 use std::io::Write;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use futures::TryStreamExt;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
-use super::fill::QUEUED_CHUNKS;
+use super::attempts::Attempts;
+use super::fill::{QUEUED_CHUNKS, knows_no_ranges};
 use super::{PlannedArchive, Pull, blocking};
 use crate::archive::{ArchiveStream, Content, Plan, PlannedBlob, StreamError};
 use crate::blob::{Inflation, Limits, WrittenBlob};
@@ -33,7 +34,7 @@ impl Pull<'_> {
         self.report_fill(planned);
         let (plan, spooled) = if planned.plan.is_estimate() {
             let spool = self.spool(&planned.plan, ScratchFile::temporary).await?;
-            self.measure_all(&spool, &Semaphore::new(self.connections.max(1))).await?
+            self.measure_all(&spool).await?
         } else {
             (planned.plan.clone(), HashMap::new())
         };
@@ -67,19 +68,59 @@ impl Pull<'_> {
         let descriptor = &blob.descriptor;
         let digest = &descriptor.digest;
         self.reporter.report(Event::BlobStarted { digest, size_bytes: descriptor.size_bytes });
-        let mut stream = self.source.open_blob(&blob.repository, descriptor, 0).await?;
-        while let Some(chunk) = stream.try_next().await? {
-            let bytes = chunk.len() as u64;
-            if pieces.send(Piece::Bytes(chunk)).await.is_err() {
-                return Ok(false);
+        let mut attempts = Attempts::new(self.retries);
+        let mut sent_bytes = 0;
+        let mut knows_ranges = true;
+        loop {
+            let before_bytes = sent_bytes;
+            let sent = self.send_from(blob, knows_ranges, &mut sent_bytes, pieces).await;
+            if sent_bytes > before_bytes {
+                attempts.progressed();
             }
-            self.reporter.report(Event::BlobProgressed { digest, bytes });
+            match sent {
+                Ok(true) => break,
+                Ok(false) => return Ok(false),
+                Err(error) if knows_ranges && knows_no_ranges(&error) => knows_ranges = false,
+                Err(error) => {
+                    let (error, delay) = attempts.failed(error)?;
+                    self.reporter.report(Event::Retrying { what: &digest.to_string(), error: &error, delay });
+                    tokio::time::sleep(delay).await;
+                }
+            }
         }
         let (verified, verification) = oneshot::channel();
         if pieces.send(Piece::End(verified)).await.is_err() || verification.await.is_err() {
             return Ok(false);
         }
         self.reporter.report(Event::BlobVerified { digest });
+        Ok(true)
+    }
+}
+
+impl Pull<'_> {
+    /// Sends what comes of a blob after the first `sent_bytes`; false if the writer doesn't listen any more.
+    async fn send_from(
+        &self,
+        blob: &PlannedBlob,
+        knows_ranges: bool,
+        sent_bytes: &mut u64,
+        pieces: &mpsc::Sender<Piece>,
+    ) -> Result<bool> {
+        let descriptor = &blob.descriptor;
+        let range = if knows_ranges { *sent_bytes..descriptor.size_bytes } else { 0..descriptor.size_bytes };
+        let mut unwanted_bytes = *sent_bytes - range.start;
+        let mut stream = self.source.open_blob(&blob.repository, descriptor, range).await?;
+        while let Some(mut chunk) = stream.try_next().await? {
+            let skipped = usize::try_from(unwanted_bytes).unwrap_or(usize::MAX).min(chunk.len());
+            chunk.advance(skipped);
+            unwanted_bytes -= skipped as u64;
+            let bytes = chunk.len() as u64;
+            if pieces.send(Piece::Bytes(chunk)).await.is_err() {
+                return Ok(false);
+            }
+            *sent_bytes += bytes;
+            self.reporter.report(Event::BlobProgressed { digest: &descriptor.digest, bytes });
+        }
         Ok(true)
     }
 }

@@ -15,7 +15,7 @@ pub(super) async fn fetch_small(
     blob: &Descriptor,
 ) -> Result<Bytes> {
     let refused = |error| Error::Blob { registry: repository.registry().clone(), source: error };
-    let mut stream = source.open_blob(repository, blob, 0).await?;
+    let mut stream = source.open_blob(repository, blob, 0..blob.size_bytes).await?;
     let mut verifier = Verifier::new(blob);
     let mut bytes = BytesMut::new();
     while let Some(chunk) = stream.try_next().await? {

@@ -1,8 +1,10 @@
 //! Blobs (distribution-spec "Pulling blobs"; RFC 9110 section 14 for ranges).
 //!
 //! Threats: the body is foreign: it may be shorter or longer than promised, or another part than was asked for. What
-//! the headers say of it is checked before a byte is handed out. What comes then is unverified, its length too: whoever
-//! writes it counts and hashes it ([`crate::blob::Verifier`]).
+//! the headers say of it is checked before a byte is handed out, and its bytes are counted. What they are is for whoever
+//! writes them to verify ([`crate::blob::Verifier`]).
+
+use std::ops::Range;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -23,90 +25,103 @@ use super::object::Object;
 use super::said::is_html;
 use super::transport::Answer;
 
-/// Opens a blob at `from_bytes`.
+/// Opens the bytes `range` of a blob.
 pub(super) async fn open(
     client: &Client,
     repository: &Repository,
     blob: &Descriptor,
-    from_bytes: u64,
+    range: Range<u64>,
 ) -> Result<BlobStream, RegistryError> {
-    let wanted_bytes = blob.size_bytes.saturating_sub(from_bytes);
-    if wanted_bytes == 0 && from_bytes > 0 {
+    if range.is_empty() && blob.size_bytes > 0 {
         return Ok(stream::empty().boxed());
     }
     let object = Object::Blob { repository: repository.clone(), digest: blob.digest.clone() };
     let path = format!("{}/blobs/{}", repository.path(), blob.digest);
-    let mut headers = HeaderMap::new();
-    if from_bytes > 0 {
-        headers.insert(RANGE, HeaderValue::from_str(&format!("bytes={from_bytes}-")).unwrap_or(ALL));
-    }
+    let wanted = Wanted { size_bytes: blob.size_bytes, range };
+    let headers = wanted.headers();
     match client.fetch(&object, &path, &headers).await {
-        Ok(answer) => body(object, answer, blob.size_bytes, from_bytes),
+        Ok(answer) => body(object, answer, wanted),
         Err(RegistryError::NotFound { .. }) if layer_url::may_be_elsewhere(blob) => {
-            layer_url::open(client, &object, blob, from_bytes, &headers).await
+            layer_url::open(client, &object, blob, &wanted, &headers).await
         }
         Err(error) => Err(error),
     }
 }
 
-/// The body of an answer with a 2xx status, if its headers promise what was asked for.
-pub(super) fn body(
-    object: Object,
-    answer: Answer,
+/// What of a blob is asked for.
+#[derive(Clone)]
+pub(super) struct Wanted {
     size_bytes: u64,
-    from_bytes: u64,
-) -> Result<BlobStream, RegistryError> {
-    check(&object, &answer, size_bytes, from_bytes)?;
-    Ok(Body { object, answer, received_bytes: 0 }.into_stream())
+    range: Range<u64>,
+}
+
+impl Wanted {
+    /// True if it is all of the blob: that is asked for without a range, which some servers don't know.
+    pub(super) fn is_whole(&self) -> bool {
+        self.range == (0..self.size_bytes)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+
+    fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if !self.is_whole() {
+            let range = format!("bytes={}-{}", self.range.start, self.range.end.saturating_sub(1));
+            headers.insert(RANGE, HeaderValue::from_str(&range).unwrap_or(ALL));
+        }
+        headers
+    }
+}
+
+/// The body of an answer with a 2xx status, if its headers promise what was asked for.
+pub(super) fn body(object: Object, answer: Answer, wanted: Wanted) -> Result<BlobStream, RegistryError> {
+    check(&object, &answer, &wanted)?;
+    Ok(Body { object, answer, wanted_bytes: wanted.bytes(), received_bytes: 0 }.into_stream())
 }
 
 /// Digits make a header value; this one is never used.
 const ALL: HeaderValue = HeaderValue::from_static("bytes=0-");
 
 /// Checks status and lengths before the body is touched.
-fn check(object: &Object, answer: &Answer, size_bytes: u64, from_bytes: u64) -> Result<(), RegistryError> {
+fn check(object: &Object, answer: &Answer, wanted: &Wanted) -> Result<(), RegistryError> {
     let url = || Box::new(answer.url.clone());
     let headers = answer.response.headers();
-    match (answer.response.status(), from_bytes) {
-        (StatusCode::OK, 0) => {}
-        (StatusCode::OK, _) => {
+    match (answer.response.status(), wanted.is_whole()) {
+        (StatusCode::OK, true) => {}
+        (StatusCode::OK, false) => {
             return Err(RegistryError::RangeIgnored {
                 object: Box::new(object.clone()),
                 url: url(),
-                from_bytes,
+                from_bytes: wanted.range.start,
             });
         }
-        (StatusCode::PARTIAL_CONTENT, 1..) => check_range(&answer.url, headers, size_bytes, from_bytes)?,
+        (StatusCode::PARTIAL_CONTENT, false) => check_range(&answer.url, headers, wanted)?,
         (status, _) => {
             return Err(RegistryError::UnexpectedStatus { url: url(), status: status.as_u16(), said: None });
         }
     }
-    let wanted_bytes = size_bytes - from_bytes;
     match answer.response.content_length() {
-        Some(got_bytes) if got_bytes != wanted_bytes => {
+        Some(got_bytes) if got_bytes != wanted.bytes() => {
             if is_html(headers) {
                 let status = answer.response.status().as_u16();
                 return Err(RegistryError::WebPage { url: url(), status });
             }
-            Err(wrong_length(object, &answer.url, wanted_bytes, got_bytes))
+            Err(wrong_length(object, &answer.url, wanted.bytes(), got_bytes))
         }
         _ => Ok(()),
     }
 }
 
-/// `Content-Range` must be from the byte asked for to the end.
-fn check_range(
-    url: &SafeUrl,
-    headers: &HeaderMap,
-    size_bytes: u64,
-    from_bytes: u64,
-) -> Result<(), RegistryError> {
+/// `Content-Range` must be the bytes asked for.
+fn check_range(url: &SafeUrl, headers: &HeaderMap, wanted: &Wanted) -> Result<(), RegistryError> {
     let value = headers.get(CONTENT_RANGE).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let value = value.as_deref().unwrap_or_default();
     if parse_range(value).is_some_and(|(first, last, total)| {
-        first == from_bytes
-            && last.checked_add(1) == Some(size_bytes)
-            && total.is_none_or(|total| total == size_bytes)
+        first == wanted.range.start
+            && last.checked_add(1) == Some(wanted.range.end)
+            && total.is_none_or(|total| total == wanted.size_bytes)
     }) {
         return Ok(());
     }
@@ -123,10 +138,11 @@ fn parse_range(value: &str) -> Option<(u64, u64, Option<u64>)> {
     if is_bytes { Some((first.trim().parse().ok()?, last.parse().ok()?, total)) } else { None }
 }
 
-/// A body on its way, without copies. How long it may be is for whoever verifies it.
+/// A body on its way, without copies: as many bytes as were asked for, or an error at its end.
 struct Body {
     object: Object,
     answer: Answer,
+    wanted_bytes: u64,
     received_bytes: u64,
 }
 
@@ -145,6 +161,14 @@ impl Body {
         let chunk =
             chunk.map_err(|error| self.interrupted(classify(&error, self.answer.proxied), error.into()))?;
         self.received_bytes += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        // Bodies without a length in front end where they end.
+        if chunk.is_none() && self.received_bytes < self.wanted_bytes {
+            return Err(self.interrupted(Failure::ClosedEarly, Cause::new("the body ended early")));
+        }
+        if self.received_bytes > self.wanted_bytes {
+            let (object, url) = (&self.object, &self.answer.url);
+            return Err(wrong_length(object, url, self.wanted_bytes, self.received_bytes));
+        }
         Ok(chunk)
     }
 

@@ -5,6 +5,7 @@
 //! mirrors and certificates by host join here; nothing here loops over failures.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -146,9 +147,9 @@ impl Source for Client {
         &'a self,
         repository: &'a Repository,
         blob: &'a Descriptor,
-        from_bytes: u64,
+        range: Range<u64>,
     ) -> BoxFuture<'a, Result<BlobStream, SourceError>> {
-        async move { Ok(blob::open(self, repository, blob, from_bytes).await?) }.boxed()
+        async move { Ok(blob::open(self, repository, blob, range).await?) }.boxed()
     }
 }
 

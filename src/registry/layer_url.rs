@@ -18,7 +18,7 @@ use crate::image::{Descriptor, MediaType};
 use crate::secret::SafeUrl;
 use crate::source::{BlobStream, SourceError};
 
-use super::blob;
+use super::blob::{self, Wanted};
 use super::client::Client;
 use super::error::RegistryError;
 use super::kind::Kind;
@@ -40,13 +40,13 @@ pub(super) async fn open(
     client: &Client,
     object: &Object,
     layer: &Descriptor,
-    from_bytes: u64,
+    wanted: &Wanted,
     headers: &HeaderMap,
 ) -> Result<BlobStream, RegistryError> {
     let mut problems = Vec::new();
     for url in &layer.urls {
-        match open_at(client, object, layer, url, from_bytes, headers).await {
-            Ok(stream) if from_bytes == 0 => return Ok(verified(stream, layer, url)),
+        match open_at(client, object, url, wanted, headers).await {
+            Ok(stream) if wanted.is_whole() => return Ok(verified(stream, layer, url)),
             Ok(stream) => return Ok(stream),
             Err(problem) => problems.push(problem),
         }
@@ -62,9 +62,8 @@ pub(super) async fn open(
 async fn open_at(
     client: &Client,
     object: &Object,
-    layer: &Descriptor,
     url: &SafeUrl,
-    from_bytes: u64,
+    wanted: &Wanted,
     headers: &HeaderMap,
 ) -> Result<BlobStream, UrlProblem> {
     let mut bare = url.reveal().clone();
@@ -72,9 +71,7 @@ async fn open_at(
     let mut answer = client.fetch_named(object.repository().registry(), &bare, headers).await?;
     match answer.response.status() {
         StatusCode::NOT_FOUND | StatusCode::GONE => Err(UrlProblem::Missing(url.clone())),
-        status if status.is_success() => {
-            Ok(blob::body(object.clone(), answer, layer.size_bytes, from_bytes)?)
-        }
+        status if status.is_success() => Ok(blob::body(object.clone(), answer, wanted.clone())?),
         _ => {
             // What it refuses is not the registry's refusal.
             answer.from_elsewhere = true;

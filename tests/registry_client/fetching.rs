@@ -188,7 +188,7 @@ async fn a_blob_is_streamed_whole_or_from_an_offset() {
 async fn an_empty_blob_is_a_blob() {
     let server = Scripted::plain(|_| Reply::ok("")).await;
     let (repository, blob) = (repository(server.address), blob_of(b""));
-    let stream = client().open_blob(&repository, &blob, 0).await.unwrap();
+    let stream = client().open_blob(&repository, &blob, 0..blob.size_bytes).await.unwrap();
     assert_eq!(stream.try_collect::<Vec<_>>().await.unwrap().concat(), b"");
 }
 
@@ -205,7 +205,7 @@ async fn a_blob_of_another_length_is_refused_before_its_first_byte() {
     for length in [0, 19, 21, 1 << 40] {
         let server = Scripted::plain(move |_| Reply::ok(BLOB).stating(length)).await;
         let (repository, blob) = (repository(server.address), blob_of(BLOB));
-        let error = client().open_blob(&repository, &blob, 0).await.err().unwrap();
+        let error = client().open_blob(&repository, &blob, 0..blob.size_bytes).await.err().unwrap();
         assert!(
             matches!(error, sealift::source::SourceError::Registry(RegistryError::WrongLength { .. })),
             "{error:?}"

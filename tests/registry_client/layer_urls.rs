@@ -23,7 +23,8 @@ async fn fetch(
     layer: &Descriptor,
     from_bytes: u64,
 ) -> Result<Vec<u8>, RegistryError> {
-    let stream = client.open_blob(repository, layer, from_bytes).await.map_err(only_registry)?;
+    let stream =
+        client.open_blob(repository, layer, from_bytes..layer.size_bytes).await.map_err(only_registry)?;
     Ok(stream.try_collect::<Vec<_>>().await.map_err(only_registry)?.concat())
 }
 

@@ -66,7 +66,8 @@ pub(crate) async fn fetch_blob(
     from_bytes: u64,
 ) -> Result<Vec<u8>, RegistryError> {
     let blob = blob_of(BLOB);
-    let stream = client.open_blob(repository, &blob, from_bytes).await.map_err(only_registry)?;
+    let stream =
+        client.open_blob(repository, &blob, from_bytes..blob.size_bytes).await.map_err(only_registry)?;
     let chunks = stream.try_collect::<Vec<_>>().await.map_err(only_registry)?;
     Ok(chunks.concat())
 }

@@ -1,0 +1,181 @@
+//! Fill: blobs into their regions, over several connections.
+//!
+//! What is missing is cut into parts ([`schedule`]), as large as the line makes sensible ([`pace`]); each free
+//! connection fetches the next ([`part`]). What fails and may pass is tried again from where it stopped; what fails for
+//! good stays, so far as it got, for the next run.
+
+mod pace;
+mod part;
+mod schedule;
+
+use std::time::Instant;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+
+use self::part::PartEnd;
+use self::schedule::Schedule;
+use super::attempts::Attempts;
+use super::{Pull, blocking};
+use crate::blob::{RegionError, RegionWriter, WrittenBlob};
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::image::Repository;
+use crate::registry::RegistryError;
+use crate::source::SourceError;
+
+/// Chunks on their way to the disk, a connection: they come in up to about 400 KiB each.
+pub(super) const QUEUED_CHUNKS: usize = 4;
+
+/// A blob to fetch, and where it goes.
+pub(super) struct Job {
+    pub(super) repository: Repository,
+    pub(super) region: RegionWriter,
+}
+
+/// What a blob's transfer is at.
+struct Progress {
+    is_started: bool,
+    attempts: Attempts,
+}
+
+/// What can come about while filling.
+enum Turn {
+    Part(PartEnd),
+    Hashed(usize, Result<WrittenBlob, RegionError>),
+    Woken,
+}
+
+impl Pull<'_> {
+    /// Fetches what is missing of all `jobs`, the first first; `done` gets each with its number as it is verified.
+    pub(super) async fn fill(&self, jobs: &[Job], mut done: impl FnMut(usize, WrittenBlob)) -> Result<()> {
+        let mut schedule = Schedule::new(
+            jobs.iter().map(|job| (job.region.descriptor().size_bytes, job.region.missing())),
+            self.connections.max(1),
+        );
+        let progress = || Progress { is_started: false, attempts: Attempts::new(self.retries) };
+        let mut progress: Vec<Progress> = jobs.iter().map(|_| progress()).collect();
+        let mut parts = FuturesUnordered::new();
+        let mut hashes = FuturesUnordered::new();
+        let hash = |number: usize| {
+            let region = jobs[number].region.clone();
+            async move { Turn::Hashed(number, blocking(move || region.finish()).await) }
+        };
+        for (number, job) in jobs.iter().enumerate() {
+            if job.region.missing().is_empty() {
+                self.start(job, &mut progress[number]);
+                hashes.push(hash(number));
+            }
+        }
+        let mut just_had = None;
+        loop {
+            while parts.len() < self.connections.max(1)
+                && let Some(part) = schedule.next(just_had.take(), Instant::now())
+            {
+                let job = &jobs[part.blob];
+                self.start(job, &mut progress[part.blob]);
+                parts.push(async move { Turn::Part(self.fetch_part(job, part).await) });
+            }
+            let wakes_at = schedule.wakes_at();
+            let turn = tokio::select! {
+                Some(turn) = parts.next() => turn,
+                Some(turn) = hashes.next() => turn,
+                () = sleep_until(wakes_at), if wakes_at.is_some() => Turn::Woken,
+                else => return Ok(()),
+            };
+            match turn {
+                Turn::Woken => {}
+                Turn::Part(end) => {
+                    just_had = Some(end.part.blob);
+                    let number = end.part.blob;
+                    if self.take_in(end, jobs, &mut schedule, &mut progress)? {
+                        hashes.push(hash(number));
+                    }
+                }
+                Turn::Hashed(number, Ok(blob)) => {
+                    self.reporter.report(Event::BlobVerified { digest: blob.digest() });
+                    done(number, blob);
+                }
+                Turn::Hashed(number, Err(error)) => {
+                    let job = &jobs[number];
+                    // Bytes of an earlier run may be to blame: then nobody is, yet.
+                    if !matches!(error, RegionError::Blob(_)) || !job.region.throw_away() {
+                        return Err(Error::in_region(job.repository.registry())(error));
+                    }
+                    let digest = &job.region.descriptor().digest;
+                    self.reporter.report(Event::BlobThrownAway { digest });
+                    schedule.again(number);
+                }
+            }
+        }
+    }
+
+    /// Takes note of how a part ended. True if nothing of its blob is missing any more.
+    fn take_in(
+        &self,
+        end: PartEnd,
+        jobs: &[Job],
+        schedule: &mut Schedule,
+        progress: &mut [Progress],
+    ) -> Result<bool> {
+        let PartEnd { part, position_bytes, latency, transfer, result } = end;
+        let bytes = position_bytes - part.range.start;
+        if bytes > 0 {
+            schedule.pace.learn(bytes, latency, transfer);
+            progress[part.blob].attempts.progressed();
+        }
+        let is_complete = schedule.end(&part, position_bytes..part.range.end);
+        let Err(error) = result else { return Ok(is_complete) };
+        let registry = jobs[part.blob].repository.registry();
+        let of_registry = || (0..jobs.len()).filter(|number| jobs[*number].repository.registry() == registry);
+        if knows_no_ranges(&error) && !part.is_whole_only {
+            schedule.keep_whole(of_registry());
+            return Ok(is_complete);
+        }
+        let is_registrys =
+            matches!(&error, Error::Source(SourceError::Registry(RegistryError::RateLimited { .. })));
+        let (error, delay) = progress[part.blob].attempts.failed(error).map_err(|error| {
+            let descriptor = jobs[part.blob].region.descriptor();
+            let written_bytes = descriptor.size_bytes - jobs[part.blob].region.missing().bytes();
+            error.stopped(&descriptor.digest, written_bytes, descriptor.size_bytes)
+        })?;
+        let what = jobs[part.blob].region.descriptor().digest.to_string();
+        self.reporter.report(Event::Retrying { what: &what, error: &error, delay });
+        let then = Instant::now() + delay;
+        if is_registrys {
+            schedule.wait(of_registry(), then);
+        } else {
+            schedule.wait(std::iter::once(part.blob), then);
+        }
+        Ok(is_complete)
+    }
+
+    /// Tells that a blob's transfer begins, with what of it is there already.
+    fn start(&self, job: &Job, progress: &mut Progress) {
+        if !std::mem::replace(&mut progress.is_started, true) {
+            let descriptor = job.region.descriptor();
+            let (digest, size_bytes) = (&descriptor.digest, descriptor.size_bytes);
+            self.reporter.report(Event::BlobStarted { digest, size_bytes });
+            let bytes = size_bytes - job.region.missing().bytes();
+            if bytes > 0 {
+                self.reporter.report(Event::BlobProgressed { digest, bytes });
+            }
+        }
+    }
+}
+
+/// True if the server answered a range with something else.
+pub(super) fn knows_no_ranges(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Source(SourceError::Registry(
+            RegistryError::RangeIgnored { .. } | RegistryError::BadHeader { header: "Content-Range", .. }
+        ))
+    )
+}
+
+async fn sleep_until(then: Option<Instant>) {
+    if let Some(then) = then {
+        tokio::time::sleep_until(then.into()).await;
+    }
+}
