@@ -4,7 +4,19 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::json::Shape;
 use super::{Digest, MediaType, Platform};
+
+/// The keys of a descriptor.
+pub(super) const DESCRIPTOR: Shape = Shape::Object(&[
+    ("mediaType", &Shape::Any),
+    ("digest", &Shape::Any),
+    ("size", &Shape::Any),
+    ("urls", &Shape::Any),
+    ("platform", &super::platform::PLATFORM),
+    ("artifactType", &Shape::Any),
+    ("annotations", &Shape::Any),
+]);
 
 /// A reference to a blob or manifest by type, digest and size. A size that is negative, no whole number or over
 /// 2⁶³ − 1 does not parse.

@@ -5,7 +5,7 @@ use std::fmt;
 use super::MAX_INDEX_DEPTH;
 use crate::image::config::MAX_CONFIG_BYTES;
 use crate::image::manifest::ManifestError;
-use crate::image::{Digest, MediaType, Platform, Reference};
+use crate::image::{Digest, JsonError, MediaType, Platform, Reference};
 
 /// What a reference leads to is no image that can be pulled.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +29,7 @@ pub enum ResolveError {
         /// The config.
         digest: Digest,
         /// What is wrong with it.
-        source: serde_json::Error,
+        source: JsonError,
     },
     /// A config of many megabytes.
     #[error(
