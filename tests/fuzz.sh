@@ -71,5 +71,6 @@ fuzz() {
     else
         echo "no nightly toolchain: the corpus was replayed, nothing new was tried"
     fi
+    # shellcheck disable=SC2034 # tests/run ends with it
     FUZZ_RESULT=$result
 }

@@ -213,6 +213,12 @@ fn indexes_that_lead_nowhere() {
     }
     put("latest", &nested);
     assert_snapshot!("nested_indexes", bench.pull("n", &[]));
+    // No index can hold its own digest, so a registry that leads in a circle has to lie.
+    put("latest", &index(&[entry("something")]));
+    let circle = Fault::Answer(200, vec![], index(&[entry("something")]));
+    bench.registry.fault("/v2/n/manifests/sha256", circle);
+    assert_snapshot!("index_that_names_itself", bench.pull("n", &[]));
+    bench.registry.heal();
     // Each of three levels has twelve indexes: 1,884 in all, were they followed.
     let mut level: Vec<String> = (0..12).map(|at| index(&[json!({"at": at})])).collect();
     for depth in 0..2 {
@@ -242,8 +248,8 @@ fn foreign_texts_that_are_long_or_steer() {
         bench.pull("n", &[])
     };
     assert_snapshot!("escapes_in_a_platform", platforms(2, "\u{1b}[2J\u{202e}\r"));
-    let shown = platforms(9_000, "linux");
-    assert!(shown.contains("linux/a39 and 8960 more"), "{shown}");
+    let shown = platforms(2_000, "linux");
+    assert!(shown.contains("linux/a39 and 1960 more"), "{shown}");
     assert!(shown.len() < 2_000, "{shown}");
     let image = push(&bench.registry, "n", "linux/amd64", &[b"layer"]);
     let mut manifest: serde_json::Value =

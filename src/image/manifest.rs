@@ -256,6 +256,18 @@ mod tests {
     }
 
     #[test]
+    fn more_entries_than_any_image_has_are_refused() {
+        let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let descriptor = format!(r#"{{"mediaType":"x","digest":"sha256:{hex}","size":3}}"#);
+        let of = |count| {
+            let layers = vec![descriptor.as_str(); count].join(",");
+            parse(&format!(r#"{{"schemaVersion":2,"config":{descriptor},"layers":[{layers}]}}"#), "")
+        };
+        assert!(of(10_000).is_ok());
+        assert!(matches!(of(10_001), Err(ManifestError::TooManyEntries(10_001))));
+    }
+
+    #[test]
     fn sizes_and_digests_parse_strictly() {
         let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         let with = |digest: &str, size: &str| {

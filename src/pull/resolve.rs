@@ -3,6 +3,8 @@
 mod choose;
 mod error;
 
+use std::collections::HashSet;
+
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
@@ -44,6 +46,7 @@ impl Pull<'_> {
             wanted,
             is_asked_for: platform.is_some(),
             offered: vec![],
+            known: HashSet::new(),
             fetched: 1,
         };
         let document = self.source.fetch_manifest(reference.repository(), &selector).await?;
@@ -72,6 +75,8 @@ struct Search<'a> {
     is_asked_for: bool,
     /// What was met that is for other platforms.
     offered: Vec<Platform>,
+    /// The same, to tell what was met before.
+    known: HashSet<Platform>,
     /// How many documents were fetched.
     fetched: usize,
 }
@@ -230,7 +235,7 @@ impl Search<'_> {
     }
 
     fn offer(&mut self, platform: Platform) {
-        if !self.offered.contains(&platform) {
+        if self.known.insert(platform.clone()) {
             self.offered.push(platform);
         }
     }
