@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::io::Read;
 
-use sealift::archive::{Content, Entry, Plan};
+use sealift::archive::{Content, Entry, LayerMode, Plan};
 use sealift::image::manifest::Parsed;
-use sealift::image::{Document, ImageConfig, MediaType, Reference, ResolvedImage};
+use sealift::image::{Digest, Document, ImageConfig, MediaType, Reference, ResolvedImage};
 use serde_json::Value;
 
 use crate::text::check_error;
@@ -19,9 +19,14 @@ const BLOCK_BYTES: u64 = 512;
 pub fn archives(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let images = images(text);
-    match Plan::of(&images) {
-        Ok(plan) => check(&plan, &images),
-        Err(error) => check_error(&error),
+    for mode in [LayerMode::Auto, LayerMode::Keep, LayerMode::Plain] {
+        match Plan::of(&images, mode) {
+            Ok(plan) => {
+                check(&plan, &images, mode);
+                check_sizes(&plan);
+            }
+            Err(error) => check_error(&error),
+        }
     }
 }
 
@@ -53,7 +58,7 @@ fn images(text: &str) -> Vec<ResolvedImage> {
             platform,
             indexes,
             manifest_document,
-            manifest,
+            manifest: *manifest,
             config,
         });
     }
@@ -81,8 +86,24 @@ fn digests(json: &str) -> String {
     written
 }
 
-fn check(plan: &Plan, images: &[ResolvedImage]) {
-    let again = Plan::of(images).expect("the same images are planned again");
+/// When the sizes of inflated layers are known, all is as it was but what stands behind them.
+fn check_sizes(plan: &Plan) {
+    let size_of = |digest: &Digest| Some(u64::from(digest.hex().as_bytes()[0]) * 7);
+    let Ok(sized) = plan.with_sizes(size_of) else { return };
+    assert!(!sized.is_estimate());
+    assert_eq!(plan.entries().len(), sized.entries().len());
+    for (layer, placed) in plan.inflated().zip(sized.inflated()) {
+        let digest = &layer.descriptor.digest;
+        assert_eq!(plan.offset_of(digest, size_of), Some(placed.offset_bytes));
+        assert_eq!(placed.known_size_bytes, size_of(digest));
+    }
+    if sized.size_bytes() <= MAX_MADE_BYTES {
+        check_made(&sized);
+    }
+}
+
+fn check(plan: &Plan, images: &[ResolvedImage], mode: LayerMode) {
+    let again = Plan::of(images, mode).expect("the same images are planned again");
     assert!(again.size_bytes() == plan.size_bytes() && again.entries().len() == plan.entries().len());
     assert!(
         again.entries().iter().zip(plan.entries()).all(|(one, other)| is_same(one, other)),
@@ -124,6 +145,7 @@ fn is_same(one: &Entry, other: &Entry) -> bool {
         (Content::Nothing, Content::Nothing) => true,
         (Content::Literal(one), Content::Literal(other)) => one == other,
         (Content::Blob(one), Content::Blob(other)) => one == other,
+        (Content::Inflated(one), Content::Inflated(other)) => one == other,
         _ => false,
     };
     content && one.path == other.path && one.offset_bytes == other.offset_bytes && one.header == other.header
@@ -170,7 +192,7 @@ fn check_made(plan: &Plan) {
         let content = &mut made[at(entry.content_offset_bytes())..][..at(entry.content_size_bytes())];
         match &entry.content {
             Content::Literal(bytes) => content.copy_from_slice(bytes),
-            Content::Blob(_) => content.fill(b'x'),
+            Content::Blob(_) | Content::Inflated(_) => content.fill(b'x'),
             Content::Nothing => {}
         }
     }
@@ -197,9 +219,9 @@ mod tests {
     #[test]
     fn inputs_are_images() {
         let one = include_str!("../corpus/archives/one");
-        assert_eq!(Plan::of(&images(one)).expect("a plan").blobs().count(), 2);
+        assert_eq!(Plan::of(&images(one), LayerMode::Auto).expect("a plan").blobs().count(), 2);
         let indexes = include_str!("../corpus/archives/two-platforms");
         assert_eq!(images(indexes).len(), 2);
-        assert_eq!(Plan::of(&images(indexes)).expect("a plan").blobs().count(), 2);
+        assert_eq!(Plan::of(&images(indexes), LayerMode::Auto).expect("a plan").blobs().count(), 2);
     }
 }

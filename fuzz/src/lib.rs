@@ -8,6 +8,7 @@ use std::ffi::OsString;
 mod archives;
 mod configs;
 mod go;
+mod layers;
 mod lists;
 mod manifests;
 mod references;
@@ -15,6 +16,7 @@ mod text;
 
 pub use archives::archives;
 pub use configs::configs;
+pub use layers::layers;
 pub use lists::lists;
 pub use manifests::manifests;
 pub use references::references;
@@ -26,6 +28,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("archives", archives),
     ("configs", configs),
+    ("layers", layers),
     ("lists", lists),
     ("manifests", manifests),
     ("references", references),

@@ -35,7 +35,8 @@ pub fn manifests(input: &[u8]) {
 fn check(parsed: &Parsed, go: Option<&Go>) {
     check_message(parsed.media_type());
     match parsed {
-        Parsed::Manifest(Manifest { media_type, config, layers, .. }) => {
+        Parsed::Manifest(manifest) => {
+            let Manifest { media_type, config, layers, .. } = &**manifest;
             assert!(media_type.is_manifest());
             check_descriptor(config);
             layers.iter().for_each(check_descriptor);
@@ -58,12 +59,13 @@ fn check(parsed: &Parsed, go: Option<&Go>) {
     }
 }
 
-/// A descriptor's digest and size are strict, and it is written as it was read.
+/// A descriptor's digest and size are strict, and it is written as it was read, but for its URLs, which are not.
 fn check_descriptor(descriptor: &Descriptor) {
     assert!(i64::try_from(descriptor.size_bytes).is_ok());
     assert_eq!(descriptor.digest.to_string().parse().as_ref(), Ok(&descriptor.digest));
     let json = serde_json::to_vec(descriptor).expect("a descriptor is written");
-    assert_eq!(&serde_json::from_slice::<Descriptor>(&json).expect("and read"), descriptor);
+    let without_urls = Descriptor { urls: vec![], ..descriptor.clone() };
+    assert_eq!(serde_json::from_slice::<Descriptor>(&json).expect("and read"), without_urls);
     check_message(&descriptor.media_type);
     if let Some(platform) = &descriptor.platform {
         check_message(platform);

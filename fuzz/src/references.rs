@@ -95,7 +95,7 @@ static EMPTY: LazyLock<ResolvedImage> = LazyLock::new(|| {
         platform: "plan9/mips".parse().expect("a platform"),
         indexes: vec![],
         manifest_document,
-        manifest,
+        manifest: *manifest,
         config,
     }
 });

@@ -41,7 +41,7 @@ macro_rules! replays {
     };
 }
 
-replays! { archives configs lists manifests references }
+replays! { archives configs layers lists manifests references }
 
 #[test]
 fn the_corpus_stays_small() {
