@@ -51,7 +51,7 @@ pub enum RegionError {
 
 impl RegionWriter {
     /// The region of `blob` that starts at `offset_bytes` of the file, with what the file's journal claims of it.
-    pub(crate) fn new(file: FileHandle, offset_bytes: u64, blob: &Descriptor) -> Self {
+    pub fn new(file: FileHandle, offset_bytes: u64, blob: &Descriptor) -> Self {
         let written = file.claimed(&(offset_bytes..offset_bytes.saturating_add(blob.size_bytes)));
         let state =
             State { verifier: Some(Verifier::new(blob)), has_old_bytes: !written.is_empty(), written };

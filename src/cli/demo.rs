@@ -8,7 +8,7 @@ use sealift::blob::Limits;
 use sealift::demo::DemoRegistry;
 use sealift::fsio::Existing;
 use sealift::image::Reference;
-use sealift::pull::{Output, Pull};
+use sealift::pull::{Output, Pull, Retries};
 use sealift::registry::{Client, ClientOptions};
 use tempfile::TempDir;
 
@@ -42,6 +42,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         source: &client,
         reporter: &*reporter,
         connections: context.config.connections.into(),
+        retries: Retries::default(),
         existing: Existing::Replace,
         layers: LayerMode::default(),
         limits: Limits::default(),

@@ -56,8 +56,29 @@ fn words(event: &Event<'_>, digest_text: &dyn Fn(&Digest) -> String) -> Option<S
             Some(format!("{reference}  {platform}  {}", digest_text(digest)))
         }
         Event::Warning(warning) => Some(format!("warning: {warning}")),
+        Event::Resumed { path, bytes } => {
+            Some(format!("{}: an earlier run left {}; carrying on", path.display(), ui::size(*bytes)))
+        }
+        Event::Retrying { what, error, delay } => {
+            Some(format!("{what}: {}; trying again in {:.1} s", in_one_line(*error), delay.as_secs_f64()))
+        }
+        Event::BlobThrownAway { digest } => Some(format!(
+            "{}: what an earlier run left of it is something else; fetching it anew",
+            digest_text(digest)
+        )),
         _ => None,
     }
+}
+
+/// An error with its causes, in one line.
+fn in_one_line(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// What a person should know even of a pull that is not watched.
@@ -90,6 +111,14 @@ impl Reporter for JsonLines {
             }
             Event::BlobProgressed { digest, bytes } => {
                 json!({"event": "blob_progressed", "digest": digest, "bytes": bytes})
+            }
+            Event::BlobThrownAway { digest } => json!({"event": "blob_thrown_away", "digest": digest}),
+            Event::Resumed { path, bytes } => {
+                json!({"event": "resumed", "path": path.display().to_string(), "bytes": bytes})
+            }
+            Event::Retrying { what, error, delay } => {
+                json!({"event": "retrying", "what": what, "error": in_one_line(error),
+                       "delay_seconds": delay.as_secs_f64()})
             }
             Event::BlobVerified { digest } => json!({"event": "blob_verified", "digest": digest}),
             Event::InflateStarted { digest, size_bytes } => {

@@ -6,17 +6,17 @@ mod outcome;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use sealift::archive::LayerMode;
 use sealift::blob::Limits;
-use sealift::config::MAX_CONNECTIONS;
+use sealift::config::{MAX_CONNECTIONS, MAX_RETRY_TIMES};
 use sealift::fsio::Existing;
 use sealift::image::{Descriptor, Digest, Platform, ResolvedImage};
-use sealift::pull::{Output, Planned, PlannedArchive, Pull, Written};
+use sealift::pull::{Output, Planned, PlannedArchive, Pull, Retries, Written};
 use serde::Serialize;
 
 use super::Context;
@@ -56,9 +56,17 @@ pub(super) struct Arguments {
     /// 1,100 times, as only a bomb does
     #[arg(long, value_name = "SIZE")]
     max_layer_size: Option<ByteSize>,
-    /// Blobs fetched at the same time, 1 to 64 [env: SEALIFT_CONNECTIONS]
+    /// Connections that fetch blobs at the same time, 1 to 64; several may serve one large blob
+    /// [env: SEALIFT_CONNECTIONS]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_CONNECTIONS)))]
     connections: Option<u8>,
+    /// How often what fails in a way that may pass is tried again, in a row without progress
+    /// [env: SEALIFT_RETRY_TIMES]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(..=i64::from(MAX_RETRY_TIMES)))]
+    retry_times: Option<u8>,
+    /// Wait so many seconds before each try, instead of longer and longer
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    retry_delay: Option<Duration>,
     /// Leave files alone that are there already, and fail
     #[arg(long)]
     no_clobber: bool,
@@ -96,6 +104,10 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         source: &client,
         reporter: &*reporter,
         connections: arguments.connections.unwrap_or(context.config.connections).into(),
+        retries: Retries {
+            times: arguments.retry_times.unwrap_or(context.config.retry_times).into(),
+            delay: arguments.retry_delay,
+        },
         existing: if arguments.no_clobber { Existing::Refuse } else { Existing::Replace },
         layers: arguments.layers.unwrap_or(context.config.layers),
         limits,
@@ -197,6 +209,12 @@ fn layer_modes() -> impl TypedValueParser<Value = LayerMode> {
         PossibleValue::new("plain").help("all inflated: bare tars, whose digests are the image's diff IDs"),
     ])
     .try_map(|name| name.parse())
+}
+
+/// Seconds, with or without a fraction.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| "it is no number of seconds".to_owned())
 }
 
 /// A file that was written, for programs.

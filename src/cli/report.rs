@@ -133,6 +133,7 @@ fn pointed_at(error: &ReferenceError) -> [String; 2] {
 fn code_of(error: &sealift::Error) -> u8 {
     match error {
         Error::Blob { .. } | Error::Inflate(_) => 3,
+        Error::GaveUp { source, .. } | Error::Stopped { source, .. } => code_of(source),
         Error::Source(SourceError::Registry(error)) => match error.kind() {
             Kind::Unsupported => 1,
             Kind::Integrity => 3,

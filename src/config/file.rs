@@ -14,6 +14,8 @@ use crate::image::Platform;
 pub const SHIPPED: &str = include_str!("../../config.json");
 /// More connections help nobody and annoy registries.
 pub const MAX_CONNECTIONS: u8 = 64;
+/// Whoever fails so often in a row fails for good.
+pub const MAX_RETRY_TIMES: u8 = 100;
 /// No configuration is larger.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
@@ -26,6 +28,8 @@ pub struct Config {
     pub platform: Option<Platform>,
     /// How many blobs are fetched at the same time.
     pub connections: u8,
+    /// How often what fails in a way that may pass is tried again.
+    pub retry_times: u8,
     /// Which layers are stored inflated.
     pub layers: LayerMode,
     /// Where archives go.
@@ -79,6 +83,14 @@ pub enum ConfigError {
     /// A value out of its range.
     #[error("{}: `connections` is {found}; it goes from 1 to {MAX_CONNECTIONS}", .path.display())]
     Connections {
+        /// The file.
+        path: PathBuf,
+        /// The value.
+        found: u8,
+    },
+    /// A value out of its range.
+    #[error("{}: `retry_times` is {found}; it goes from 0 to {MAX_RETRY_TIMES}", .path.display())]
+    RetryTimes {
         /// The file.
         path: PathBuf,
         /// The value.
@@ -143,6 +155,10 @@ impl Config {
             let count = text.parse().ok().filter(|count| is_count(*count));
             self.connections = count.ok_or(bad("SEALIFT_CONNECTIONS", "a number of connections"))?;
         }
+        if let Some(text) = environment.text("SEALIFT_RETRY_TIMES") {
+            let times = text.parse().ok().filter(|times| *times <= MAX_RETRY_TIMES);
+            self.retry_times = times.ok_or(bad("SEALIFT_RETRY_TIMES", "a number of tries"))?;
+        }
         if let Some(text) = environment.text("SEALIFT_LAYERS") {
             self.layers = text.parse().map_err(|_| bad("SEALIFT_LAYERS", "auto, keep or plain"))?;
         }
@@ -167,6 +183,9 @@ impl Config {
         let mut config: Self = serde_json::from_value(Value::Object(settings)).map_err(invalid)?;
         if !is_count(config.connections) {
             return Err(ConfigError::Connections { path: path.to_owned(), found: config.connections });
+        }
+        if config.retry_times > MAX_RETRY_TIMES {
+            return Err(ConfigError::RetryTimes { path: path.to_owned(), found: config.retry_times });
         }
         if let Some(folder) = path.parent() {
             for ca in &mut config.ca {
@@ -245,6 +264,7 @@ mod tests {
         for bad in [
             r#"{"connections":0}"#,
             r#"{"connections":-1}"#,
+            r#"{"retry_times":101}"#,
             r#"{"platform":"amd64"}"#,
             r#"{"layers":"x"}"#,
             "[]",

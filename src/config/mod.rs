@@ -7,4 +7,4 @@ mod environment;
 mod file;
 
 pub use environment::Environment;
-pub use file::{Config, ConfigError, MAX_CONNECTIONS, Origin, SHIPPED, user_path};
+pub use file::{Config, ConfigError, MAX_CONNECTIONS, MAX_RETRY_TIMES, Origin, SHIPPED, user_path};

@@ -91,10 +91,15 @@ impl Pull<'_> {
     ) -> Result<(Vec<WrittenBlob>, Layers)> {
         let places = Places { plan: archive.plan().clone(), sizes: Mutex::default() };
         let places = &places;
-        let work = move |layer, blob| async move {
-            if let Some(size_bytes) = self.hint(&blob).await {
-                places.learn(&layer, size_bytes);
+        let look = |layer: &InflatedLayer, blob: &WrittenBlob| {
+            // Two small reads of what was just written.
+            if let Some(size_bytes) =
+                (Inflation { blob, limits: self.limits, progress: &|_| true }).size_hint()
+            {
+                places.learn(layer, size_bytes);
             }
+        };
+        let work = move |layer, blob| async move {
             let inflated = match places.place_of(&layer) {
                 Some((offset_bytes, room_bytes)) => {
                     self.inflate_to(archive.handle(), &layer, &blob, offset_bytes, room_bytes).await?
@@ -104,7 +109,7 @@ impl Pull<'_> {
             places.learn(&layer, inflated.size_bytes);
             Ok(Arrived { layer, blob, inflated })
         };
-        let (blobs, layers) = self.fill_and(kept, spool, work).await?;
+        let (blobs, layers) = self.fill_and(kept, spool, look, work).await?;
         Ok((blobs, Layers(layers)))
     }
 
@@ -138,18 +143,20 @@ impl Pull<'_> {
             let size_bytes = self.measure(&blob).await?;
             Ok((blob.digest().clone(), (size_bytes, blob)))
         };
-        let (_, measured) = self.fill_and(vec![], spool, work).await?;
+        let (_, measured) = self.fill_and(vec![], spool, |_, _| (), work).await?;
         let measured: HashMap<_, _> = measured.into_iter().collect();
         let plan = spool.plan.with_sizes(|digest| measured.get(digest).map(|(size_bytes, _)| *size_bytes))?;
         Ok((plan, measured.into_iter().map(|(digest, (_, blob))| (digest, blob)).collect()))
     }
 
     /// Fetches what is `kept` and the spool's blobs, and does `work` on each of those, in the plan's order, on a thread a
-    /// core. Fetching goes on meanwhile.
+    /// core. Fetching goes on meanwhile. `look` sees each first, so that those before a blob have all been seen when work
+    /// on it begins.
     async fn fill_and<T, F: Future<Output = Result<T>>>(
         &self,
         kept: Vec<Job>,
         spool: &Spool,
+        look: impl Fn(&InflatedLayer, &WrittenBlob),
         work: impl Fn(InflatedLayer, WrittenBlob) -> F,
     ) -> Result<(Vec<WrittenBlob>, Vec<T>)> {
         let first_spooled = kept.len();
@@ -173,14 +180,12 @@ impl Pull<'_> {
             filled.await?;
             Ok(blobs)
         };
-        let working =
-            arrivals.map(|(layer, blob)| work(layer, blob)).buffer_unordered(threads()).try_collect();
+        let working = arrivals
+            .inspect(|(layer, blob)| look(layer, blob))
+            .map(|(layer, blob)| work(layer, blob))
+            .buffer_unordered(threads())
+            .try_collect();
         tokio::try_join!(filling, working)
-    }
-
-    async fn hint(&self, blob: &WrittenBlob) -> Option<u64> {
-        let (blob, limits) = (blob.clone(), self.limits);
-        blocking(move || Inflation { blob: &blob, limits, progress: &|_| true }.size_hint()).await
     }
 
     async fn measure(&self, blob: &WrittenBlob) -> Result<u64> {

@@ -113,7 +113,7 @@ impl Pull<'_> {
         let wanted =
             references.iter().flat_map(|reference| platforms.iter().map(move |one| (reference, *one)));
         let resolutions = wanted.map(|(reference, platform)| async move {
-            let image = self.resolve(reference, platform).await;
+            let image = self.persistently(&reference.to_string(), || self.resolve(reference, platform)).await;
             image.map_err(|error| Failed { image: reference.to_string(), error })
         });
         let resolved: Vec<_> = stream::iter(resolutions).buffered(self.connections.max(1)).collect().await;

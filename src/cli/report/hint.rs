@@ -97,6 +97,10 @@ fn of(error: &sealift::Error) -> Option<String> {
                 .into(),
         ),
         Error::Blob { .. } => Some(THROWN_AWAY.into()),
+        Error::Stopped { written_bytes: 0, source, .. } | Error::GaveUp { source, .. } => of(source),
+        Error::Stopped { .. } => {
+            Some("run the same command again: it carries on from there".into())
+        }
         Error::File(error) => file(error),
         _ => None,
     }
@@ -221,7 +225,7 @@ fn file(error: &FileError) -> Option<String> {
         | FileError::NotAFile(_)
         | FileError::NotAFolder(_)
         | FileError::ReservedName(_) => Some("choose another name with `-o`".into()),
-        FileError::Locked(_) => Some("wait for it to end, or choose another name with `-o`".into()),
+        FileError::Locked { .. } => Some("wait for it to end, or choose another name with `-o`".into()),
         FileError::NoSpace { needed_bytes, free_bytes, .. } => {
             let missing = ui::size(needed_bytes.saturating_sub(*free_bytes));
             Some(format!("free {missing}, or choose another disk with `-o`"))
