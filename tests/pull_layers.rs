@@ -335,20 +335,38 @@ fn platforms_of_one_name_need_an_index() {
 }
 
 #[test]
-fn an_interrupted_pull_leaves_neither_file_nor_spool() {
+fn an_interrupted_pull_carries_on_from_its_spool() {
     let registry = TestRegistry::start();
-    let layers = [Layer::zstd(text(1, 900_000)), Layer::zstd(text(2, 900_000))];
+    let noise = |seed: u64| {
+        let mut state = seed;
+        let next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 56) as u8
+        };
+        std::iter::repeat_with(next).take(3_000_000).collect::<Vec<u8>>()
+    };
+    let layers = [Layer::zstd(noise(1)), Layer::zstd(noise(2))];
     let reference = push(&registry, "n", &layers);
-    registry.fault(&Digest::of(&layers[1].blob).to_string(), Fault::Stall(1000));
+    let [first, second] = layers.each_ref().map(|layer| Digest::of(&layer.blob).to_string());
+    registry.fault(&second, Fault::Stall(1000));
     let sandbox = Sandbox::new();
     let mut child =
         sandbox.command(&["pull", &reference, "-o", "x.tar"]).stderr(Stdio::null()).spawn().unwrap();
-    while sandbox.files() != ["x.tar.layers.partial", "x.tar.partial"] {
+    let journal = sandbox.out().join("x.tar.layers.partial.journal");
+    while fs::read_to_string(&journal).unwrap_or_default().lines().count() < 4 {
         assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
         std::thread::sleep(Duration::from_millis(5));
     }
     let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(kill.success());
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(sandbox.files().is_empty(), "{:?}", sandbox.files());
+    assert_eq!(sandbox.files(), ["x.tar.layers.partial", "x.tar.layers.partial.journal"]);
+    registry.heal();
+    let before_bytes = registry.sent_bytes(&first);
+    let output = sandbox.output(&["pull", &reference, "-o", "x.tar"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(registry.sent_bytes(&first), before_bytes, "the first layer was there");
+    let archive = fs::read(sandbox.out().join("x.tar")).unwrap();
+    assert_layers(&archive, &layers, |layer| &layer.inflated);
+    assert_eq!(sandbox.files(), ["x.tar"]);
 }

@@ -173,17 +173,21 @@ fn a_foreign_layer_comes_from_its_url_and_is_stored_like_any_other() {
 fn wrong_bytes_at_a_url_name_its_host_and_leave_nothing() {
     let (registry, (host, url)) = (TestRegistry::start(), host());
     let reference = push_index(&registry, &VERSIONS[..1], &[url]);
-    for fault in [Fault::Flip, Fault::Short(9), Fault::Long(9)] {
+    for (fault, code, what) in [
+        (Fault::Flip, 3, "error: the layer at "),
+        (Fault::Short(9), 6, "the body ended early"),
+        (Fault::Long(9), 3, "has the wrong length at "),
+    ] {
         host.heal();
         host.fault("GET /v2/host/", fault);
         let sandbox = Sandbox::new();
         let output = sandbox.output(&["pull", &reference, "--platform", "windows/amd64"]);
-        assert_eq!(output.status.code(), Some(3));
-        let error = format!("error: the layer at http://{}/v2/host/blobs/", host.address());
-        assert!(said(&output).contains(&error), "{}", said(&output));
+        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+        let url = format!("http://{}/v2/host/blobs/", host.address());
+        assert!(said(&output).contains(what) && said(&output).contains(&url), "{}", said(&output));
         assert_eq!(sandbox.files(), Vec::<String>::new());
         let piped = sandbox.output(&["pull", &reference, "--platform", "windows/amd64", "-o", "-"]);
-        assert_eq!(piped.status.code(), Some(3));
+        assert_eq!(piped.status.code(), Some(code));
     }
 }
 

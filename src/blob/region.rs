@@ -343,15 +343,15 @@ mod tests {
     fn what_an_earlier_run_wrote_is_read_back_and_hashed() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("x.tar");
-        let blob = bytes(1000);
-        let open = || PartialFile::resume(&target, 1100, Existing::Replace, "id").unwrap().0;
+        let blob = bytes(3_000_000);
+        let open = || PartialFile::resume(&target, 3_000_100, Existing::Replace, "id").unwrap().0;
         let file = open();
-        write(&RegionWriter::new(file.handle(), 100, &descriptor(&blob)), &blob, 0..600, 100);
+        write(&RegionWriter::new(file.handle(), 100, &descriptor(&blob)), &blob, 0..2_000_000, 70_000);
         drop(file);
         let file = open();
         let region = RegionWriter::new(file.handle(), 100, &descriptor(&blob));
-        assert_eq!(region.missing().iter().cloned().collect::<Vec<_>>(), [600..1000]);
-        write(&region, &blob, 600..1000, 100);
+        assert_eq!(region.missing().iter().cloned().collect::<Vec<_>>(), [2_000_000..3_000_000]);
+        write(&region, &blob, 2_000_000..3_000_000, 70_000);
         assert!(region.finish().is_ok());
         drop((file, region));
         // Somebody else wrote there meanwhile.
@@ -363,6 +363,6 @@ mod tests {
         assert!(region.missing().is_empty());
         assert!(matches!(region.finish(), Err(RegionError::Blob(BlobError::WrongDigest { .. }))));
         assert!(region.throw_away(), "what was found is to blame");
-        assert_eq!(region.missing().bytes(), 1000);
+        assert_eq!(region.missing().bytes(), 3_000_000);
     }
 }

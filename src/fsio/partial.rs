@@ -22,6 +22,9 @@ use super::space::{check_room, check_size};
 /// The extension of a file that isn't whole.
 pub(super) const PARTIAL: &str = "partial";
 
+/// What is less is not worth a file that lies about.
+const WORTH_KEEPING_BYTES: u64 = 1 << 20;
+
 pub(super) fn partial_path(target: &Path) -> PathBuf {
     let mut path = OsString::from(target);
     path.push(".");
@@ -109,16 +112,16 @@ impl PartialFile {
         let target = followed(target, existing)?;
         let partial = partial_path(&target);
         let journal_path = journal_path(&partial);
-        let (file, claims, left_over) = match open_left_over(&partial, &target)? {
-            Some(file) => match claims_of(&journal_path, &file, identity) {
-                Some(claims) => (file, claims, LeftOver::Same),
-                None => {
-                    let left_over = if journal_path.exists() { LeftOver::Another } else { LeftOver::Nothing };
-                    drop(file);
-                    (create_locked(&partial, &target)?, Ranges::default(), left_over)
-                }
-            },
-            None => (create_locked(&partial, &target)?, Ranges::default(), LeftOver::Nothing),
+        let found = open_left_over(&partial, &target)?;
+        let claims = found.as_ref().and_then(|file| claims_of(&journal_path, file, identity));
+        let (file, claims, left_over) = match (found, claims) {
+            (Some(file), Some(claims)) => (file, claims, LeftOver::Same),
+            (found, _) => {
+                let was_another = found.is_some() && journal_path.exists();
+                drop(found); // and its lock
+                let left_over = if was_another { LeftOver::Another } else { LeftOver::Nothing };
+                (create_locked(&partial, &target)?, Ranges::default(), left_over)
+            }
         };
         let file = Arc::new(file);
         let mut opened =
@@ -206,7 +209,8 @@ impl PartialFile {
 
 impl Drop for PartialFile {
     fn drop(&mut self) {
-        let is_worth_keeping = self.journal.as_ref().is_some_and(|journal| !journal.claims().is_empty());
+        let is_worth_keeping =
+            self.journal.as_ref().is_some_and(|journal| journal.claims().bytes() >= WORTH_KEEPING_BYTES);
         if !self.committed && !is_worth_keeping && self.has_its_name().is_ok_and(|is_ours| is_ours) {
             // Nothing more can be done about a file that will not go; the next run removes it.
             let _ = std::fs::remove_file(&self.partial);

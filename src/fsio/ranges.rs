@@ -22,6 +22,9 @@ impl Ranges {
 
     /// Takes `range` out.
     pub fn remove(&mut self, range: &Range<u64>) {
+        if range.is_empty() {
+            return;
+        }
         let rest = std::mem::take(&mut self.0).into_iter().flat_map(|one| {
             [
                 one.start..one.end.min(range.start).max(one.start),

@@ -15,7 +15,7 @@ use futures::{StreamExt, TryStreamExt, future, stream};
 
 use super::fill::Job;
 use super::{Pull, blocking};
-use crate::archive::{InflatedLayer, PartialArchive, Plan};
+use crate::archive::{CompleteArchive, InflatedLayer, PartialArchive, Plan};
 use crate::blob::{InflateError, Inflated, Inflation, RegionWriter, VerifiedLayer, WrittenBlob};
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -51,18 +51,18 @@ impl Spool {
 }
 
 /// A layer that was inflated once.
-pub(super) struct Arrived {
+struct Arrived {
     layer: InflatedLayer,
     blob: WrittenBlob,
     inflated: Inflated,
 }
 
 /// All inflated layers of an archive, their sizes known.
-pub(super) struct Layers(Vec<Arrived>);
+struct Layers(Vec<Arrived>);
 
 impl Layers {
     /// The archive with its true sizes.
-    pub(super) async fn settle(&self, archive: PartialArchive) -> Result<PartialArchive> {
+    async fn settle(&self, archive: PartialArchive) -> Result<PartialArchive> {
         let sizes: HashMap<_, _> =
             self.0.iter().map(|one| (&one.layer.descriptor.digest, one.inflated.size_bytes)).collect();
         let plan = archive.plan().with_sizes(|digest| sizes.get(digest).copied())?;
@@ -81,9 +81,27 @@ impl Pull<'_> {
         Ok(Spool { plan: plan.clone(), file: blocking(move || create(size_bytes)).await? })
     }
 
-    /// Fetches what is `kept` as it is and the layers to inflate, and inflates each of those as it comes, to where it goes
-    /// by what is known then.
+    /// Fetches what is `kept` as it is and the layers to inflate, and brings all to where it belongs.
     pub(super) async fn fill_and_inflate(
+        &self,
+        kept: Vec<Job>,
+        spool: &Spool,
+        archive: PartialArchive,
+    ) -> Result<CompleteArchive> {
+        let file = archive.handle();
+        let forget = |error: &Error| {
+            if let Error::Inflate(_) = error {
+                file.disclaim(&(0..u64::MAX)); // it will never be
+            }
+        };
+        let (blobs, layers) = self.inflate_on_arrival(kept, spool, &archive).await.inspect_err(forget)?;
+        let archive = layers.settle(archive).await?;
+        let layers = self.inflate_the_rest(&archive, layers).await.inspect_err(forget)?;
+        Ok(archive.complete(&blobs, &layers)?)
+    }
+
+    /// Fetches, and inflates each layer as it comes, to where it goes by what is known then.
+    async fn inflate_on_arrival(
         &self,
         kept: Vec<Job>,
         spool: &Spool,
@@ -114,11 +132,7 @@ impl Pull<'_> {
     }
 
     /// Inflates what is not yet where it belongs.
-    pub(super) async fn inflate_the_rest(
-        &self,
-        archive: &PartialArchive,
-        layers: Layers,
-    ) -> Result<Vec<VerifiedLayer>> {
+    async fn inflate_the_rest(&self, archive: &PartialArchive, layers: Layers) -> Result<Vec<VerifiedLayer>> {
         let places: HashMap<&Digest, u64> =
             archive.plan().inflated().map(|layer| (&layer.descriptor.digest, layer.offset_bytes)).collect();
         let file = archive.handle();

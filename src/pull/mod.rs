@@ -173,12 +173,12 @@ impl Pull<'_> {
             let (path, identity) = (planned.path.clone(), planned.plan.identity());
             let spool =
                 self.spool(&planned.plan, move |bytes| ScratchFile::beside(&path, bytes, &identity)).await?;
-            let (blobs, layers) = self.fill_and_inflate(kept, &spool, &archive).await?;
-            let archive = layers.settle(archive).await?;
-            let layers = self.inflate_the_rest(&archive, layers).await?;
-            let complete = archive.complete(&blobs, &layers)?;
-            spool.remove();
-            complete
+            let inflated = self.fill_and_inflate(kept, &spool, archive).await;
+            if inflated.is_ok() || matches!(inflated, Err(Error::Inflate(_))) {
+                // In place, or never to be: there is nothing to carry on from.
+                spool.remove();
+            }
+            inflated?
         } else {
             ScratchFile::remove_left_over(&planned.path);
             let mut blobs = Vec::new();

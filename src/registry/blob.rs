@@ -40,7 +40,7 @@ pub(super) async fn open(
     let wanted = Wanted { size_bytes: blob.size_bytes, range };
     let headers = wanted.headers();
     match client.fetch(&object, &path, &headers).await {
-        Ok(answer) => body(object, answer, wanted),
+        Ok(answer) => body(object, answer, &wanted),
         Err(RegistryError::NotFound { .. }) if layer_url::may_be_elsewhere(blob) => {
             layer_url::open(client, &object, blob, &wanted, &headers).await
         }
@@ -49,7 +49,6 @@ pub(super) async fn open(
 }
 
 /// What of a blob is asked for.
-#[derive(Clone)]
 pub(super) struct Wanted {
     size_bytes: u64,
     range: Range<u64>,
@@ -76,8 +75,8 @@ impl Wanted {
 }
 
 /// The body of an answer with a 2xx status, if its headers promise what was asked for.
-pub(super) fn body(object: Object, answer: Answer, wanted: Wanted) -> Result<BlobStream, RegistryError> {
-    check(&object, &answer, &wanted)?;
+pub(super) fn body(object: Object, answer: Answer, wanted: &Wanted) -> Result<BlobStream, RegistryError> {
+    check(&object, &answer, wanted)?;
     Ok(Body { object, answer, wanted_bytes: wanted.bytes(), received_bytes: 0 }.into_stream())
 }
 

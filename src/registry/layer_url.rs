@@ -71,7 +71,7 @@ async fn open_at(
     let mut answer = client.fetch_named(object.repository().registry(), &bare, headers).await?;
     match answer.response.status() {
         StatusCode::NOT_FOUND | StatusCode::GONE => Err(UrlProblem::Missing(url.clone())),
-        status if status.is_success() => Ok(blob::body(object.clone(), answer, wanted.clone())?),
+        status if status.is_success() => Ok(blob::body(object.clone(), answer, wanted)?),
         _ => {
             // What it refuses is not the registry's refusal.
             answer.from_elsewhere = true;

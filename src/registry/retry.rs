@@ -20,7 +20,6 @@ impl RegistryError {
     /// Whether asking again may help.
     pub fn retry(&self) -> Retry {
         match self {
-            Self::Interrupted { .. } => Retry::Soon,
             Self::Unreachable { failure, .. } => match failure {
                 Failure::Connect
                 | Failure::TimedOut
@@ -29,8 +28,9 @@ impl RegistryError {
                 | Failure::Proxy => Retry::Soon,
                 Failure::Certificate | Failure::PlainHttp | Failure::Tls | Failure::NotHttp => Retry::Never,
             },
-            Self::RateLimited { .. } => Retry::Soon,
-            Self::ServerError { status: 500 | 502 | 503 | 504, .. } => Retry::Soon,
+            Self::Interrupted { .. }
+            | Self::RateLimited { .. }
+            | Self::ServerError { status: 500 | 502 | 503 | 504, .. } => Retry::Soon,
             _ => Retry::Never,
         }
     }

@@ -38,8 +38,8 @@ async fn host() -> Scripted {
     Scripted::plain(|request: &Request| match request.target.split('?').next().unwrap() {
         "/layer" => match request.header("range") {
             Some(range) => {
-                let first: usize =
-                    range.strip_prefix("bytes=").unwrap().trim_end_matches('-').parse().unwrap();
+                let (first, _) = range.strip_prefix("bytes=").unwrap().split_once('-').unwrap();
+                let first: usize = first.parse().unwrap();
                 let last = BLOB.len() - 1;
                 Reply::new(206, &BLOB[first..])
                     .with("Content-Range", format!("bytes {first}-{last}/{}", BLOB.len()))
@@ -173,13 +173,15 @@ async fn what_all_urls_said_decides_what_it_is_about() {
 #[tokio::test]
 async fn bytes_that_are_not_the_layer_are_told_with_their_host() {
     let (registry, host) = (lacking().await, host().await);
-    for (path, said) in
-        [("/others", "got sha256:"), ("/shorter", "after 19 of 20"), ("/longer", "longer than")]
-    {
+    for (path, said, kind) in [
+        ("/others", "got sha256:", Kind::Integrity),
+        ("/shorter", "stopped after 19 bytes", Kind::Network),
+        ("/longer", "20 bytes were promised, 21 come", Kind::Integrity),
+    ] {
         let url = format!("{}?key={PASSWORD}", at(&host, path));
         let error =
             fetch(&client(), &repository(registry.address), &layer(FOREIGN, &[url]), 0).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Integrity);
+        assert_eq!(error.kind(), kind);
         assert!(error.to_string().contains(&at(&host, path)), "{error}");
         let text = everything(&error);
         assert!(text.contains(said) && !text.contains(PASSWORD), "{text}");

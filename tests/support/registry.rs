@@ -1,16 +1,18 @@
 //! The embedded registry on a runtime of its own, with a fault script around it and a count of what was asked.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use sealift::image::{Digest, MediaType};
 use sealift::registry::server::{Server, Store, router};
 
@@ -33,13 +35,25 @@ pub(crate) enum Fault {
     Stall(usize),
     /// The body pauses after so many bytes.
     Pause(usize, Duration),
+    /// The body comes 16 KiB at a time, with a pause after each.
+    Trickle(Duration),
+    /// All of it is sent, whatever range was asked for.
+    IgnoreRange,
+}
+
+struct Scripted {
+    request: String,
+    fault: Fault,
+    times: usize,
 }
 
 #[derive(Default)]
 struct Script {
     /// A fault for each request whose `METHOD path` contains the text.
-    faults: Vec<(String, Fault)>,
+    faults: Vec<Scripted>,
     requests: Vec<(String, HeaderMap)>,
+    /// What went out for each request.
+    sent: Vec<(String, Arc<AtomicU64>)>,
 }
 
 pub(crate) struct TestRegistry {
@@ -68,7 +82,35 @@ impl TestRegistry {
 
     /// Lets each request whose `METHOD path` contains `request` go wrong.
     pub(crate) fn fault(&self, request: &str, fault: Fault) {
-        self.script.lock().unwrap().faults.push((request.to_owned(), fault));
+        self.fault_times(usize::MAX, request, fault);
+    }
+
+    /// The same for the first so many of them; faults that were told before go first.
+    pub(crate) fn fault_times(&self, times: usize, request: &str, fault: Fault) {
+        let request = request.to_owned();
+        self.script.lock().unwrap().faults.push(Scripted { request, fault, times });
+    }
+
+    /// How many bytes of bodies went out so far for requests whose `METHOD path` contains the text.
+    pub(crate) fn sent_bytes(&self, request: &str) -> u64 {
+        let script = self.script.lock().unwrap();
+        script
+            .sent
+            .iter()
+            .filter(|(line, _)| line.contains(request))
+            .map(|(_, bytes)| bytes.load(Relaxed))
+            .sum()
+    }
+
+    /// The headers of each request so far whose `METHOD path` contains the text.
+    pub(crate) fn headers(&self, request: &str) -> Vec<HeaderMap> {
+        let script = self.script.lock().unwrap();
+        script
+            .requests
+            .iter()
+            .filter(|(line, _)| line.contains(request))
+            .map(|(_, headers)| headers.clone())
+            .collect()
     }
 
     pub(crate) fn heal(&self) {
@@ -107,13 +149,38 @@ impl TestRegistry {
 
 async fn misbehave(State(script): State<Arc<Mutex<Script>>>, request: Request, next: Next) -> Response {
     let line = format!("{} {}", request.method(), request.uri().path());
-    let fault = {
+    let (fault, sent) = {
         let mut script = script.lock().unwrap();
         script.requests.push((line.clone(), request.headers().clone()));
-        script.faults.iter().find(|(text, _)| line.contains(text)).map(|(_, fault)| fault.clone())
+        let sent = Arc::<AtomicU64>::default();
+        script.sent.push((line.clone(), sent.clone()));
+        let scripted = script.faults.iter_mut().find(|one| one.times > 0 && line.contains(&one.request));
+        let fault = scripted.map(|one| {
+            one.times -= usize::from(one.times < usize::MAX);
+            one.fault.clone()
+        });
+        (fault, sent)
     };
-    let Some(fault) = fault else { return next.run(request).await };
+    let mut request = request;
+    if matches!(fault, Some(Fault::IgnoreRange)) {
+        request.headers_mut().remove(header::RANGE);
+    }
     let response = next.run(request).await;
+    let response = match fault {
+        Some(fault) => gone_wrong(response, fault).await,
+        None => response,
+    };
+    let (mut parts, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        parts.headers.entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(length));
+    }
+    let counted = body.into_data_stream().inspect_ok(move |chunk| {
+        sent.fetch_add(chunk.len() as u64, Relaxed);
+    });
+    Response::from_parts(parts, Body::from_stream(counted))
+}
+
+async fn gone_wrong(response: Response, fault: Fault) -> Response {
     match fault {
         Fault::Answer(status, headers, body) => {
             let mut response = (StatusCode::from_u16(status).unwrap(), body).into_response();
@@ -159,6 +226,18 @@ async fn misbehave(State(script): State<Arc<Mutex<Script>>>, request: Request, n
         }
         Fault::Stall(bytes) => pause(response, bytes, Duration::from_hours(1)).await,
         Fault::Pause(bytes, duration) => pause(response, bytes, duration).await,
+        Fault::Trickle(pause) => {
+            let (mut parts, body) = response.into_parts();
+            let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+            parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+            let chunks = futures::stream::unfold(body, move |mut rest| async move {
+                let chunk = rest.split_to(rest.len().min(16 << 10));
+                tokio::time::sleep(pause).await;
+                (!chunk.is_empty()).then_some((Ok::<_, std::io::Error>(chunk), rest))
+            });
+            Response::from_parts(parts, Body::from_stream(chunks))
+        }
+        Fault::IgnoreRange => response,
     }
 }
 

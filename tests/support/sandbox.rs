@@ -54,6 +54,8 @@ impl Sandbox {
             .env_clear()
             .env("HOME", self.home())
             .env("TMPDIR", self.folder.path())
+            // A fault is told at once; tests of tries say how often.
+            .env("SEALIFT_RETRY_TIMES", "0")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         command

@@ -46,8 +46,8 @@ fn written(bytes: &[u8]) -> WrittenBlob {
         annotations: std::collections::BTreeMap::default(),
     };
     file.write_at(&vec![0xff; bytes.len() + 2000], 0).unwrap();
-    let mut region = RegionWriter::new(file, 1000, &descriptor);
-    region.write(bytes).unwrap();
+    let region = RegionWriter::new(file, 1000, &descriptor);
+    region.part(0).write(bytes).unwrap();
     region.finish().unwrap()
 }
 

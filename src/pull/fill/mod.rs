@@ -21,7 +21,7 @@ use crate::blob::{RegionError, RegionWriter, WrittenBlob};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::image::Repository;
-use crate::registry::RegistryError;
+use crate::registry::{Kind, RegistryError};
 use crate::source::SourceError;
 
 /// Chunks on their way to the disk, a connection: they come in up to about 400 KiB each.
@@ -132,6 +132,10 @@ impl Pull<'_> {
             schedule.keep_whole(of_registry());
             return Ok(is_complete);
         }
+        if is_integrity(&error) {
+            // What it sent so far is not worth more than what it says now.
+            jobs[part.blob].region.throw_away();
+        }
         let is_registrys =
             matches!(&error, Error::Source(SourceError::Registry(RegistryError::RateLimited { .. })));
         let (error, delay) = progress[part.blob].attempts.failed(error).map_err(|error| {
@@ -172,6 +176,11 @@ pub(super) fn knows_no_ranges(error: &Error) -> bool {
             RegistryError::RangeIgnored { .. } | RegistryError::BadHeader { header: "Content-Range", .. }
         ))
     )
+}
+
+fn is_integrity(error: &Error) -> bool {
+    matches!(error, Error::Source(SourceError::Registry(error)) if error.kind() == Kind::Integrity)
+        || matches!(error, Error::Blob { .. })
 }
 
 async fn sleep_until(then: Option<Instant>) {

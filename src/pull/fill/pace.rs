@@ -22,13 +22,12 @@ impl Pace {
     pub(super) fn learn(&mut self, bytes: u64, latency: Duration, transfer: Duration) {
         let micros = u64::try_from(transfer.as_micros()).unwrap_or(u64::MAX).max(1);
         let rate = bytes.saturating_mul(1_000_000) / micros;
-        match self.bytes_a_second {
-            // Newer parts count more; the line may change.
-            Some(known) => {
-                self.bytes_a_second = Some(known / 2 + rate / 2);
-                self.latency = (self.latency + latency) / 2;
-            }
-            None => (self.bytes_a_second, self.latency) = (Some(rate), latency),
+        // Newer parts count more; the line may change.
+        if let Some(known) = self.bytes_a_second {
+            self.bytes_a_second = Some(known / 2 + rate / 2);
+            self.latency = (self.latency + latency) / 2;
+        } else {
+            (self.bytes_a_second, self.latency) = (Some(rate), latency);
         }
     }
 
