@@ -159,8 +159,10 @@ impl Inflation<'_> {
             Packing::Zstd => zstd::zstd_safe::get_frame_content_size(&head[..read]).ok()??,
         };
         // What can't be packed grows a little; what stands beyond these bounds is another member's size.
-        let is_plausible = hint + hint / 64 + 64 >= size_bytes && hint / MAX_RATIO <= size_bytes;
-        (is_plausible && hint <= self.limits.layer_bytes).then_some(hint)
+        let is_plausible = hint <= self.limits.layer_bytes
+            && hint.saturating_add(hint / 64 + 64) >= size_bytes
+            && hint / MAX_RATIO <= size_bytes;
+        is_plausible.then_some(hint)
     }
 
     /// The size the layer inflates to. What comes out is not looked at.

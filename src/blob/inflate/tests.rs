@@ -138,6 +138,8 @@ fn hints_are_taken_where_they_can_be_true() {
     assert_eq!(hint(&zstd::bulk::compress(&layer, 3).unwrap()), Some(100_000));
     assert_eq!(hint(&[gzip(&layer), gzip(b"")].concat()), None, "less than the blob");
     assert_eq!(hint(&[gzip(&layer), vec![0xff; 4]].concat()), None, "more than gzip can pack");
+    let absurd = [&[0x28, 0xb5, 0x2f, 0xfd, 0xe0][..], &[0xff; 137]].concat();
+    assert_eq!(hint(&absurd), None, "more than any layer may have");
     assert_eq!(hint(b""), Some(0));
     assert_eq!(hint(b"\x1f\x8b"), None);
 }
