@@ -17,7 +17,8 @@ use super::failure::{Cause, Failure};
 use super::layer_url::UrlProblems;
 use super::object::{Missing, Object};
 use super::redirect::RedirectProblem;
-use super::said::{Denial, RetryAfter, Said};
+use super::retry_after::RetryAfter;
+use super::said::{Denial, Said};
 use super::tls::CaProblem;
 
 /// A registry could not be reached, refused, or answered what it must not.
@@ -175,6 +176,19 @@ pub enum RegistryError {
         /// When to come again.
         retry_after: Option<RetryAfter>,
         /// What the registry said.
+        #[source]
+        said: Option<Said>,
+    },
+    /// The store that a registry redirects to for its blobs refused (400, 401, 403): links are signed, and expire.
+    #[error("{object}: {url} refused it with status {status}")]
+    StoreRefused {
+        /// What was asked for.
+        object: Box<Object>,
+        /// The store.
+        url: Box<SafeUrl>,
+        /// The status.
+        status: u16,
+        /// What the store said.
         #[source]
         said: Option<Said>,
     },

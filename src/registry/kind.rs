@@ -36,6 +36,7 @@ impl RegistryError {
             | Self::Interrupted { .. }
             | Self::RateLimited { .. }
             | Self::ServerError { .. }
+            | Self::StoreRefused { .. }
             | Self::WebPage { .. }
             | Self::UnexpectedStatus { .. }
             | Self::BadRedirect { .. }

@@ -9,6 +9,7 @@ mod credentials;
 mod fetching;
 mod layer_urls;
 mod network;
+mod registries;
 
 use std::error::Error as _;
 use std::net::SocketAddr;

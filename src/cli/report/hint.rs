@@ -142,6 +142,9 @@ fn registry(error: &RegistryError) -> Option<String> {
         RegistryError::Interrupted { .. } => "run the same command again".into(),
         RegistryError::RateLimited { .. } => "wait; many registries allow more to those who log in".into(),
         RegistryError::ServerError { .. } => "the server is in trouble: try again later".into(),
+        RegistryError::StoreRefused { .. } => {
+            "its links expire: run the same command again; if this repeats, check this machine's clock".into()
+        }
         RegistryError::WebPage { .. } => {
             "check host and port; a proxy's login page looks like this too".into()
         }
@@ -149,6 +152,11 @@ fn registry(error: &RegistryError) -> Option<String> {
         RegistryError::DigestMismatch { .. }
         | RegistryError::WrongLength { .. }
         | RegistryError::WrongLayer { .. } => THROWN_AWAY.into(),
+        RegistryError::BadRedirect { problem: RedirectProblem::PlainHttp(to), .. } => format!(
+            "a registry behind a TLS proxy may not know that it is (Artifactory wants `X-Forwarded-Proto`); \
+             `--insecure {}` allows plain HTTP to that host",
+            to.reveal().host_str().unwrap_or("HOST")
+        ),
         RegistryError::RedirectLoop { .. } | RegistryError::BadRedirect { .. } => {
             "check host and port; the registry, or a proxy before it, is set up wrongly".into()
         }
