@@ -5,6 +5,8 @@
 
 mod environment;
 mod file;
+mod registries;
 
 pub use environment::Environment;
 pub use file::{Config, ConfigError, MAX_CONNECTIONS, Origin, SHIPPED, user_path};
+pub use registries::{MirrorOrder, OriginUse, Registries, RegistryName, RegistrySettings, TagAuthority};

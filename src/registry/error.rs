@@ -15,6 +15,7 @@ use super::credential_helper::HelperProblem;
 use super::docker_config::CredentialFileProblem;
 use super::failure::{Cause, Failure};
 use super::layer_url::UrlProblems;
+use super::mirrors::{MirrorAddress, PlaceProblems};
 use super::object::{Missing, Object};
 use super::redirect::RedirectProblem;
 use super::retry_after::RetryAfter;
@@ -49,6 +50,16 @@ pub enum RegistryError {
         /// What each URL said.
         #[source]
         problems: UrlProblems,
+    },
+
+    /// No mirror gave it, nor the registry itself. What it is about depends on what they said.
+    #[error("{object} can't be had")]
+    NoPlace {
+        /// What was asked for.
+        object: Box<Object>,
+        /// What each of them said.
+        #[source]
+        problems: PlaceProblems,
     },
 
     // -- access --
@@ -326,6 +337,12 @@ pub enum RegistryError {
     BadProxy {
         /// The environment variable.
         variable: &'static str,
+    },
+    /// A mirror on plain HTTP, at a host that was not declared insecure.
+    #[error("the mirror {mirror} is on plain HTTP")]
+    PlainMirror {
+        /// The mirror.
+        mirror: Box<MirrorAddress>,
     },
     /// An insecure host that is no `HOST[:PORT]`.
     #[error("`{text}` is no host name (`HOST` or `HOST:PORT`)")]

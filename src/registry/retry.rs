@@ -37,17 +37,16 @@ impl RegistryError {
                 Retry::Never
             }
             Self::Unreachable { failure, .. } => of_failure(*failure),
-            // The line was there a moment ago.
-            Self::Interrupted { .. } => Retry::Soon,
+            // The line was there a moment ago. A store's links expire: the registry gives another. A wrong length is a
+            // truncated copy in some cache. 408: the server had no patience; 425: RFC 8470 asks to come again.
+            Self::Interrupted { .. }
+            | Self::StoreRefused { .. }
+            | Self::WrongLength { .. }
+            | Self::UnexpectedStatus { status: 408 | 425, .. } => Retry::Soon,
             Self::RateLimited { retry_after, .. } => Retry::when(*retry_after),
             Self::ServerError { status, retry_after, .. } => of_server_error(*status, *retry_after),
-            // Its links expire: the registry gives another.
-            Self::StoreRefused { .. } => Retry::Soon,
-            // 408: the server had no patience; 425: RFC 8470 asks to come again.
-            Self::UnexpectedStatus { status: 408 | 425, .. } => Retry::Soon,
-            // A truncated copy in some cache, or another answer on its connection.
-            Self::WrongLength { .. } => Retry::Soon,
             Self::LayerNowhere { problems, .. } => of_urls(problems),
+            Self::NoPlace { problems, .. } => problems.retry(),
             Self::NotFound { .. }
             | Self::AccessDenied { .. }
             | Self::TokenRefused { .. }
@@ -69,6 +68,7 @@ impl RegistryError {
             | Self::Schema1 { .. }
             | Self::CaFile { .. }
             | Self::BadProxy { .. }
+            | Self::PlainMirror { .. }
             | Self::BadInsecureHost { .. }
             | Self::ClientSetup(_) => Retry::Never,
         }
@@ -78,8 +78,12 @@ impl RegistryError {
 fn of_failure(failure: Failure) -> Retry {
     match failure {
         // Resolvers fail for moments; a handshake breaks when its line does.
-        Failure::Dns | Failure::Connect | Failure::TimedOut | Failure::ClosedEarly => Retry::Soon,
-        Failure::Proxy | Failure::Tls => Retry::Soon,
+        Failure::Dns
+        | Failure::Connect
+        | Failure::TimedOut
+        | Failure::ClosedEarly
+        | Failure::Proxy
+        | Failure::Tls => Retry::Soon,
         Failure::Certificate | Failure::PlainHttp | Failure::NotHttp => Retry::Never,
     }
 }

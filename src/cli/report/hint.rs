@@ -161,6 +161,14 @@ fn registry(error: &RegistryError) -> Option<String> {
             "check host and port; the registry, or a proxy before it, is set up wrongly".into()
         }
         RegistryError::Schema1 { .. } => PUSHED_AGAIN.into(),
+        RegistryError::NoPlace { problems, .. } => match problems.decisive() {
+            Some(error) => return registry(error),
+            None => "`\"origin\": \"last\"` in config.json asks the registry itself after its mirrors".into(),
+        },
+        RegistryError::PlainMirror { mirror } => format!(
+            "if that is meant, allow plain HTTP to that host: `\"insecure\": [\"{}\"]` in config.json",
+            mirror.registry()
+        ),
         RegistryError::CaFile { .. } => "`--ca` takes a file of PEM certificates".into(),
         _ => return None,
     };

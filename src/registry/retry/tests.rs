@@ -10,8 +10,8 @@ use crate::registry::{
 };
 use crate::secret::SafeUrl;
 
-fn url() -> Box<SafeUrl> {
-    Box::new(Url::parse("https://reg.example/v2/").unwrap().into())
+fn url() -> SafeUrl {
+    Url::parse("https://reg.example/v2/").unwrap().into()
 }
 
 fn repository() -> Repository {
@@ -22,12 +22,12 @@ fn registry() -> Registry {
     repository().registry().clone()
 }
 
-fn digest() -> Box<Digest> {
-    Box::new(Digest::of(b"blob"))
+fn digest() -> Digest {
+    Digest::of(b"blob")
 }
 
-fn object() -> Box<Object> {
-    Box::new(Object::Blob { repository: repository(), digest: *digest() })
+fn object() -> Object {
+    Object::Blob { repository: repository(), digest: digest() }
 }
 
 fn asked(seconds: &'static str) -> Option<RetryAfter> {
@@ -35,24 +35,24 @@ fn asked(seconds: &'static str) -> Option<RetryAfter> {
 }
 
 fn unreachable(failure: Failure, cause: &str) -> RegistryError {
-    RegistryError::Unreachable { url: url(), proxy: None, failure, cause: Cause::new(cause) }
+    RegistryError::Unreachable { url: url().into(), proxy: None, failure, cause: Cause::new(cause) }
 }
 
 fn server_error(status: u16, retry_after: Option<RetryAfter>) -> RegistryError {
-    RegistryError::ServerError { url: url(), status, retry_after, said: None }
+    RegistryError::ServerError { url: url().into(), status, retry_after, said: None }
 }
 
 fn status(status: u16) -> RegistryError {
-    RegistryError::UnexpectedStatus { url: url(), status, said: None }
+    RegistryError::UnexpectedStatus { url: url().into(), status, said: None }
 }
 
 fn store_refused() -> RegistryError {
-    RegistryError::StoreRefused { object: object(), url: url(), status: 403, said: None }
+    RegistryError::StoreRefused { object: object().into(), url: url().into(), status: 403, said: None }
 }
 
 fn nowhere(problems: Vec<UrlProblem>) -> RegistryError {
     RegistryError::LayerNowhere {
-        digest: digest(),
+        digest: digest().into(),
         repository: Box::new(repository()),
         is_foreign: true,
         problems: UrlProblems::new(problems),
@@ -77,15 +77,19 @@ fn what_the_line_did_is_tried_again() {
     ];
     assert_all(Retry::Soon, failures.map(|failure| unreachable(failure, "it broke")));
     let interrupted = |failure| RegistryError::Interrupted {
-        object: object(),
-        url: url(),
+        object: object().into(),
+        url: url().into(),
         received_bytes: 5,
         failure,
         cause: Cause::new("it broke"),
     };
     assert_all(Retry::Soon, [Failure::ClosedEarly, Failure::TimedOut, Failure::Tls].map(interrupted));
-    let wrong_length =
-        RegistryError::WrongLength { object: object(), url: url(), expected_bytes: 5, got_bytes: 4 };
+    let wrong_length = RegistryError::WrongLength {
+        object: object().into(),
+        url: url().into(),
+        expected_bytes: 5,
+        got_bytes: 4,
+    };
     assert_all(Retry::Soon, [wrong_length]);
 }
 
@@ -95,7 +99,7 @@ fn servers_in_trouble_are_tried_again_when_they_like() {
     assert_all(Retry::Never, [501, 505, 507, 511].map(|status| server_error(status, None)));
     let wait = Retry::After(Duration::from_secs(7));
     assert_all(wait, [500, 503, 507].map(|status| server_error(status, asked("7"))));
-    let limited = |retry_after| RegistryError::RateLimited { url: url(), retry_after, said: None };
+    let limited = |retry_after| RegistryError::RateLimited { url: url().into(), retry_after, said: None };
     assert_all(wait, [limited(asked("7"))]);
     assert_all(Retry::Soon, [limited(None), limited(asked("soon"))]);
     assert_all(Retry::Soon, [status(408), status(425)]);
@@ -124,16 +128,16 @@ fn what_was_decided_is_not_tried_again() {
     assert_all(
         Retry::Never,
         [
-            RegistryError::NotFound { object: object(), missing: Missing::Blob, said: None },
+            RegistryError::NotFound { object: object().into(), missing: Missing::Blob, said: None },
             RegistryError::AccessDenied {
-                object: object(),
+                object: object().into(),
                 denial: denial(),
                 may_not_exist: true,
                 said: None,
             },
             RegistryError::TokenRefused {
                 registry: registry(),
-                realm: url(),
+                realm: url().into(),
                 denial: denial(),
                 may_not_exist: true,
                 said: None,
@@ -160,20 +164,26 @@ fn nonsense_and_wrong_bytes_are_not_tried_again() {
     assert_all(
         Retry::Never,
         [
-            RegistryError::WebPage { url: url(), status: 200 },
-            RegistryError::BadRedirect { url: url(), problem },
-            RegistryError::RedirectLoop { url: url(), hops: 10 },
-            RegistryError::BadHeader { url: url(), header: "Content-Range", value: String::new() },
-            RegistryError::RangeIgnored { object: object(), url: url(), from_bytes: 7 },
-            RegistryError::NoToken { registry: registry(), realm: url() },
-            RegistryError::DigestMismatch { object: object(), url: url(), expected: digest(), got: digest() },
-            RegistryError::WrongLayer {
-                url: url(),
-                source: BlobError::TooLong { digest: *digest(), size_bytes: 1 },
+            RegistryError::WebPage { url: url().into(), status: 200 },
+            RegistryError::BadRedirect { url: url().into(), problem },
+            RegistryError::RedirectLoop { url: url().into(), hops: 10 },
+            RegistryError::BadHeader { url: url().into(), header: "Content-Range", value: String::new() },
+            RegistryError::RangeIgnored { object: object().into(), url: url().into(), from_bytes: 7 },
+            RegistryError::NoToken { registry: registry(), realm: url().into() },
+            RegistryError::DigestMismatch {
+                object: object().into(),
+                url: url().into(),
+                expected: digest().into(),
+                got: digest().into(),
             },
-            RegistryError::ManifestTooLarge { object: object(), limit_bytes: 1 },
+            RegistryError::WrongLayer {
+                url: url().into(),
+                source: BlobError::TooLong { digest: digest(), size_bytes: 1 },
+            },
+            RegistryError::ManifestTooLarge { object: object().into(), limit_bytes: 1 },
             RegistryError::CaFile { path: "/x".into(), problem: CaProblem::NoCertificate },
             RegistryError::BadProxy { variable: "HTTP_PROXY" },
+            RegistryError::PlainMirror { mirror: Box::new("http://m.example".parse().unwrap()) },
             RegistryError::BadInsecureHost { text: "a b".into() },
             RegistryError::ClientSetup(Cause::new("x")),
         ],
@@ -182,7 +192,7 @@ fn nonsense_and_wrong_bytes_are_not_tried_again() {
 
 #[test]
 fn a_layer_at_its_urls_is_worth_what_one_of_them_is() {
-    let missing = || UrlProblem::Missing(*url());
+    let missing = || UrlProblem::Missing(url());
     assert_all(
         Retry::Never,
         [nowhere(vec![]), nowhere(vec![missing(), store_refused().into(), status(400).into()])],
