@@ -89,6 +89,12 @@ pub enum ConfigError {
         /// The value.
         found: u8,
     },
+    /// A file to import that DockerOps doesn't have.
+    #[error("{} is no config.json of DockerOps", .path.display())]
+    NotDockerOps {
+        /// The file.
+        path: PathBuf,
+    },
     /// An environment variable with a value that means nothing.
     #[error("the environment variable {name} is not {expected}")]
     Variable {
@@ -167,7 +173,7 @@ impl Config {
     }
 
     /// The shipped settings with the keys of `text`, which stands in `path`, over them.
-    fn overlay(path: &Path, text: &str) -> Result<Self, ConfigError> {
+    pub(super) fn overlay(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let invalid = |source| ConfigError::Invalid { path: path.to_owned(), source };
         let mut settings: Map<String, Value> = serde_json::from_str(SHIPPED).map_err(invalid)?;
         let own: Map<String, Value> = serde_json::from_str(text).map_err(invalid)?;
@@ -213,7 +219,7 @@ fn is_count(connections: u8) -> bool {
     (1..=MAX_CONNECTIONS).contains(&connections)
 }
 
-fn read(path: &Path) -> std::io::Result<String> {
+pub(super) fn read(path: &Path) -> std::io::Result<String> {
     use std::io::Read;
     let mut text = String::new();
     std::fs::File::open(path)?.take(MAX_FILE_BYTES).read_to_string(&mut text)?;

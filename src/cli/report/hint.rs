@@ -32,6 +32,9 @@ impl Failure {
             Self::Config(ConfigError::UnknownKey { nearest, .. }) => {
                 Some(format!("did you mean `{nearest}`?"))
             }
+            Self::Config(ConfigError::NotDockerOps { .. }) => {
+                Some("it has `registries`, a list, or `settings`".into())
+            }
             Self::Config(_) => Some("`sealift config show` prints a valid one".into()),
             Self::NoConfigFolder => Some("name a file with `--config FILE`".into()),
             Self::Usage(_) => Some("`sealift pull --help` tells more".into()),
