@@ -1,8 +1,8 @@
 //! The client: manifests and blobs of any registry, as a [`Source`].
 //!
 //! One request is: the registry's scheme (decided once), what it is asked with ([`super::auth`]), the wire
-//! ([`super::transport`]), one replay with what the registry's challenge asks for, and a status that is an answer or an error. Tries again, other
-//! mirrors and certificates by host join here; nothing here loops over failures.
+//! ([`super::transport`]), one replay with what the registry's challenge asks for, and a status that is an answer or an error. Other
+//! places are [`super::mirrors`]' business, tries again are the caller's; nothing here loops over failures.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,5 +1,6 @@
 //! Mirrors: who is asked for what, in which order, with which credentials, and what becomes of those that fail or lie.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -222,9 +223,54 @@ async fn a_mirror_that_lies_is_dropped_and_named() {
         assert!(warning.contains(mirror) && warning.contains(&blob.digest.to_string()), "{warning}");
     }
     assert!(!bench.source.distrust(&bench.repository, &blob), "the registry itself is the last");
+    assert_eq!(bench.blob().await.unwrap(), BLOB, "and may be asked again");
+
+    let bench = Bench::new(origin.address, &mirrors[..1], |set| set.origin = OriginUse::Never);
+    bench.blob().await.unwrap();
+    assert!(!bench.source.distrust(&bench.repository, &blob));
     let error = bench.blob().await.unwrap_err();
     assert!(matches!(error, RegistryError::NoPlace { .. }), "{error:?}");
     assert_eq!((error.kind(), error.retry()), (Kind::Integrity, Retry::Never));
+    assert!(everything(&error).contains("sent wrong bytes"), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_blob_is_put_together_from_mirrors_that_break_off_anywhere() {
+    let blob: Arc<Vec<u8>> = Arc::new((0..100_000_u32).flat_map(u32::to_le_bytes).collect());
+    let size = blob.len();
+    let breaking = |step: usize| {
+        let blob = Arc::clone(&blob);
+        let calls = AtomicUsize::new(step);
+        Scripted::plain(move |request| {
+            // Some length between nothing and a fifth of the blob, another one each time.
+            let length = calls.fetch_add(step, Ordering::SeqCst).wrapping_mul(2_654_435_761) % (size / 5);
+            let range = request.header("range").and_then(|range| range.strip_prefix("bytes="));
+            let from = range.and_then(|range| range.split('-').next()?.parse().ok()).unwrap_or(0);
+            let part = &blob[from..(from + length).min(size)];
+            let status = if range.is_some() { 206 } else { 200 };
+            let range = format!("bytes {from}-{}/{size}", size - 1);
+            Reply::new(status, part).with("Content-Range", range).stating((size - from) as u64)
+        })
+    };
+    let (one, two) = (breaking(7).await, breaking(11).await);
+    let mirrors = [one.address.to_string(), two.address.to_string()];
+    for _ in 0..20 {
+        let bench = Bench::new(free_address(), &mirrors, |set| set.origin = OriginUse::Never);
+        let descriptor = blob_of(&blob);
+        let mut bytes = Vec::with_capacity(size);
+        while bytes.len() < size {
+            let opened = bench.source.open_blob(&bench.repository, &descriptor, bytes.len() as u64).await;
+            let mut stream = opened.unwrap();
+            while let Ok(Some(chunk)) = stream.try_next().await {
+                bytes.extend_from_slice(&chunk);
+            }
+        }
+        assert!(bytes == *blob, "not what the digest says");
+        let sent = bench.source.sent_bytes();
+        assert_eq!((sent.len(), sent.iter().map(|(_, bytes)| bytes).sum()), (2, size as u64), "{sent:?}");
+    }
+    let (one, two) = (one.requests().len(), two.requests().len());
+    assert!(one.abs_diff(two) <= 20, "they take turns: {one} and {two}");
 }
 
 #[tokio::test]

@@ -144,6 +144,10 @@ impl Ledger {
         let dropped = mirrors.into_iter().filter(news).collect();
         let is_left = |(place, account): (usize, &Place)| !account.dropped && !history.lied.contains(&place);
         let others_left = self.places.iter().enumerate().any(is_left);
+        if !others_left {
+            // It is an error now. Whoever asks again some day is to hear it from the registry.
+            history.lied.clear();
+        }
         Judgement { dropped, others_left }
     }
 }
@@ -214,7 +218,7 @@ mod tests {
         assert_eq!(ledger.order(&[0, 1, 2], &app, None, now), [1, 2]);
         ledger.gave(1, &blob);
         assert_eq!(ledger.distrust(&blob), Judgement { dropped: vec![1], others_left: false });
-        assert!(ledger.order(&[0, 1, 2], &app, Some(&blob), now).is_empty());
+        assert_eq!(ledger.order(&[0, 1, 2], &app, Some(&blob), now), [2], "it may be asked again");
     }
 
     #[test]

@@ -182,7 +182,7 @@ impl Route {
     }
 }
 
-/// What an error says of the place it came from; none if it is about sealift itself, or the image.
+/// What an error says of the place it came from; none if it is about sealift itself.
 fn trouble(error: &RegistryError, of_blob: bool) -> Option<Trouble> {
     let only_this = if of_blob { Trouble::Blob } else { Trouble::Place(Duration::ZERO) };
     Some(match error {
@@ -195,9 +195,10 @@ fn trouble(error: &RegistryError, of_blob: bool) -> Option<Trouble> {
         | RegistryError::BadHeader { .. }
         | RegistryError::RangeIgnored { .. } => only_this,
         error => match error.kind() {
-            Kind::Setup | Kind::Unsupported => return None,
+            Kind::Setup => return None,
             Kind::NotFound if of_blob => Trouble::Blob,
-            Kind::NotFound | Kind::Access => Trouble::Repository,
+            // Old mirrors convert manifests to schema 1.
+            Kind::NotFound | Kind::Access | Kind::Unsupported => Trouble::Repository,
             Kind::Integrity => only_this,
             Kind::Network => Trouble::Place(Duration::ZERO),
         },
