@@ -10,7 +10,7 @@ mod fetching;
 mod layer_urls;
 mod mirrors;
 mod network;
-mod registries;
+mod stores;
 
 use std::error::Error as _;
 use std::net::SocketAddr;

@@ -1,5 +1,4 @@
-//! Registries as they are: what each is known to do to its clients on the way to a blob. (What they do about
-//! credentials is in `access`.)
+//! Registries as they are, on the way to a blob: redirects to stores, links that expire, framing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
