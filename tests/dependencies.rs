@@ -66,31 +66,43 @@ fn licences_sources_and_banned_crates() {
 
 #[test]
 fn every_crate_comes_from_the_registry() {
-    let lock = std::fs::read_to_string("Cargo.lock").unwrap();
-    let sources: BTreeSet<&str> = lock.lines().filter_map(|line| line.strip_prefix("source = ")).collect();
-    assert_eq!(
-        sources.into_iter().collect::<Vec<_>>(),
-        ["\"registry+https://github.com/rust-lang/crates.io-index\""]
-    );
-    let without_source = lock.split("[[package]]").skip(1).filter(|package| !package.contains("source = "));
-    assert_eq!(without_source.count(), 1, "only sealift itself has no source");
+    for (path, own) in [("Cargo.lock", 1), ("fuzz/Cargo.lock", 2)] {
+        let lock = std::fs::read_to_string(path).unwrap();
+        let sources: BTreeSet<&str> =
+            lock.lines().filter_map(|line| line.strip_prefix("source = ")).collect();
+        assert_eq!(
+            sources.into_iter().collect::<Vec<_>>(),
+            ["\"registry+https://github.com/rust-lang/crates.io-index\""]
+        );
+        let packages = lock.split("[[package]]").skip(1);
+        let without_source = packages.filter(|package| !package.contains("source = "));
+        assert_eq!(without_source.count(), own, "{path}: only sealift and its fuzz targets have no source");
+    }
 }
 
 #[test]
 fn every_direct_dependency_has_its_reason() {
     let manifest = std::fs::read_to_string("Cargo.toml").unwrap();
-    let dependencies: Vec<&str> = manifest
-        .lines()
-        .skip_while(|line| *line != "[dependencies]")
-        .take_while(|line| *line != "[profile.release]")
-        .filter(|line| line.contains(" = ") && !line.starts_with(['[', '#']))
-        .collect();
+    let dependencies = direct_dependencies(&manifest);
     assert!(dependencies.len() > 20, "Cargo.toml was not read");
+    let fuzz = std::fs::read_to_string("fuzz/Cargo.toml").unwrap();
+    for line in direct_dependencies(&fuzz) {
+        assert!(line.contains("# "), "no reason beside it: {line}");
+    }
     for line in &dependencies {
         assert!(line.contains("# "), "no reason beside it: {line}");
     }
     let runtime = dependencies.iter().take_while(|line| !line.starts_with("assert_cmd")).count();
     assert!(runtime <= MAX_DIRECT, "{runtime} direct dependencies; {MAX_DIRECT} are enough");
+}
+
+fn direct_dependencies(manifest: &str) -> Vec<&str> {
+    manifest
+        .lines()
+        .skip_while(|line| *line != "[dependencies]")
+        .take_while(|line| !matches!(*line, "[profile.release]" | "[[bin]]"))
+        .filter(|line| line.contains(" = ") && !line.starts_with(['[', '#']))
+        .collect()
 }
 
 struct Package {

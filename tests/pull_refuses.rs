@@ -226,6 +226,129 @@ fn manifests_that_lie() {
 }
 
 #[test]
+fn documents_with_two_readings() {
+    let bench = Bench::new();
+    let image = push(&bench.registry, "n", "linux/amd64", &[b"layer"]);
+    let manifest = String::from_utf8(bench.registry.manifest_bytes("n", "latest").to_vec()).unwrap();
+    let with = |from: &str, to: &str| {
+        assert!(manifest.contains(from), "{manifest}");
+        manifest.replacen(from, to, 1)
+    };
+    assert_snapshot!("layers_twice", bench.pull_manifest(with(r#""layers""#, r#""layers":[],"layers""#)));
+    assert_snapshot!(
+        "layers_in_capitals_too",
+        bench.pull_manifest(with(r#""layers""#, r#""Layers":[],"layers""#))
+    );
+    let digest = format!(r#""DIGEST":"{}","digest""#, Digest::of(b"another"));
+    assert_snapshot!("digest_in_capitals_too", bench.pull_manifest(with(r#""digest""#, &digest)));
+    let configured = |config: &str| {
+        bench.registry.blob(config.to_owned());
+        let mut manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+        manifest["config"] = descriptor(MediaType::OciConfig.as_str(), config.as_bytes());
+        bench.pull_manifest(manifest.to_string())
+    };
+    let layer = &image.layers[0];
+    assert_snapshot!(
+        "rootfs_twice",
+        configured(&format!(r#"{{"rootfs":{{"diff_ids":["{layer}"]}},"rootfs":{{"diff_ids":[]}}}}"#))
+    );
+    assert_snapshot!(
+        "diff_ids_in_capitals",
+        configured(&format!(r#"{{"rootfs":{{"Diff_IDs":["{layer}"]}}}}"#))
+    );
+}
+
+#[test]
+fn indexes_that_lead_nowhere() {
+    let bench = Bench::new();
+    let index = |manifests: &[serde_json::Value]| {
+        json!({"schemaVersion": 2, "mediaType": MediaType::OciIndex, "manifests": manifests}).to_string()
+    };
+    let entry = |json: &str| descriptor(MediaType::OciIndex.as_str(), json.as_bytes());
+    let put = |tag: &str, json: &str| {
+        bench.registry.manifest("n", tag, &MediaType::OciIndex, json.to_owned());
+    };
+    let mut nested = index(&[]);
+    for level in 0..6 {
+        put(&level.to_string(), &nested);
+        nested = index(&[entry(&nested)]);
+    }
+    put("latest", &nested);
+    assert_snapshot!("nested_indexes", bench.pull("n", &[]));
+    // No index can hold its own digest, so a registry that leads in a circle has to lie.
+    put("latest", &index(&[entry("something")]));
+    let circle = Fault::Answer(200, vec![], index(&[entry("something")]));
+    bench.registry.fault("/v2/n/manifests/sha256", circle);
+    assert_snapshot!("index_that_names_itself", bench.pull("n", &[]));
+    bench.registry.heal();
+    // Each of three levels has twelve indexes: 1,884 in all, were they followed.
+    let mut level: Vec<String> = (0..12).map(|at| index(&[json!({"at": at})])).collect();
+    for depth in 0..2 {
+        let entries: Vec<serde_json::Value> = level.iter().map(|json| entry(json)).collect();
+        level.iter().enumerate().for_each(|(at, json)| put(&format!("{depth}-{at}"), json));
+        level = (0..12).map(|at| index(&[entries.clone(), vec![json!({"at": at})]].concat())).collect();
+    }
+    level.iter().enumerate().for_each(|(at, json)| put(&format!("top-{at}"), json));
+    put("latest", &index(&level.iter().map(|json| entry(json)).collect::<Vec<_>>()));
+    let before = bench.registry.requests().len();
+    assert_snapshot!("indexes_without_end", bench.pull("n", &[]));
+    let requests = bench.registry.requests().len() - before;
+    assert!(requests < 100, "{requests} requests");
+}
+
+#[test]
+fn foreign_texts_that_are_long_or_steer() {
+    let bench = Bench::new();
+    let platforms = |count: usize, os: &str| {
+        let entries = (0..count).map(|at| {
+            let mut entry = descriptor(MediaType::OciManifest.as_str(), b"x");
+            entry["platform"] = json!({"os": os, "architecture": format!("a{at}")});
+            entry
+        });
+        let index = json!({"schemaVersion": 2, "manifests": entries.collect::<Vec<_>>()});
+        bench.registry.manifest("n", "latest", &MediaType::OciIndex, index.to_string());
+        bench.pull("n", &[])
+    };
+    assert_snapshot!("escapes_in_a_platform", platforms(2, "\u{1b}[2J\u{202e}\r"));
+    let shown = platforms(2_000, "linux");
+    assert!(shown.contains("linux/a39 and 1960 more"), "{shown}");
+    assert!(shown.len() < 2_000, "{shown}");
+    let image = push(&bench.registry, "n", "linux/amd64", &[b"layer"]);
+    let mut manifest: serde_json::Value =
+        serde_json::from_slice(&bench.registry.manifest_bytes("n", "latest")).unwrap();
+    manifest["layers"][0]["size"] = json!("9\u{1b}]0;".repeat(100_000));
+    let shown = bench.pull_manifest(manifest.to_string());
+    assert!(shown.starts_with("exit code: 3") && shown.contains('…'), "{shown}");
+    assert!(shown.len() < 2_000 && !shown.contains('\u{1b}'), "{shown}");
+    // Annotations are anybody's, and are nobody's business.
+    manifest["layers"][0]["size"] = json!(5);
+    let many: serde_json::Map<_, _> =
+        (0..10_000).map(|at| (format!("\u{1b}{at}"), json!("é".repeat(100)))).collect();
+    manifest["layers"][0]["annotations"] = json!(many);
+    manifest["annotations"] = json!({"layers": [], "Layers": null, "x": "y".repeat(100_000)});
+    bench.registry.manifest("n", "latest", &MediaType::OciManifest, manifest.to_string());
+    let shown = bench.sandbox.run(&["pull", &image.reference]);
+    assert!(shown.starts_with("exit code: 0") && !shown.contains('\u{1b}'), "{shown}");
+}
+
+#[test]
+fn configs_that_no_image_has() {
+    let bench = Bench::new();
+    let image = push(&bench.registry, "n", "linux/amd64", &[b"layer"]);
+    bench.registry.fault(&image.config.to_string(), Fault::Long(20 << 20));
+    assert_snapshot!("config_longer_than_stated", bench.pull("n", &[]));
+    bench.registry.heal();
+    let mut manifest: serde_json::Value =
+        serde_json::from_slice(&bench.registry.manifest_bytes("n", "latest")).unwrap();
+    manifest["config"]["size"] = json!(100 << 20);
+    let before = bench.registry.requests().len();
+    assert_snapshot!("config_of_100_mb", bench.pull_manifest(manifest.to_string()));
+    let config = image.config.to_string();
+    let asked = bench.registry.requests().split_off(before);
+    assert!(!asked.iter().any(|request| request.contains(&config)), "refused before it is fetched");
+}
+
+#[test]
 fn sizes_that_no_image_has() {
     let bench = Bench::new();
     let image = push(&bench.registry, "n", "linux/amd64", &[b"layer"]);

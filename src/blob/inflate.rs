@@ -176,6 +176,9 @@ impl Inflation<'_> {
         offset_bytes: u64,
         room_bytes: Option<u64>,
     ) -> Result<Inflated, InflateError> {
+        if let Some(room_bytes) = room_bytes {
+            file.reserve(offset_bytes, room_bytes);
+        }
         let room_bytes = room_bytes.unwrap_or(u64::MAX);
         let size_bytes = self.verified(diff_id, |chunk, position_bytes| {
             let left = usize::try_from(room_bytes.saturating_sub(position_bytes)).unwrap_or(usize::MAX);

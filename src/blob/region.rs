@@ -26,7 +26,7 @@ pub enum RegionError {
 
 impl RegionWriter {
     /// The region of `blob` that starts at `offset_bytes` of the file.
-    pub(crate) fn new(file: FileHandle, offset_bytes: u64, blob: &Descriptor) -> Self {
+    pub fn new(file: FileHandle, offset_bytes: u64, blob: &Descriptor) -> Self {
         Self { file, offset_bytes, verifier: Verifier::new(blob) }
     }
 

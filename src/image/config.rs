@@ -1,5 +1,6 @@
 //! Image configs (OCI image-spec "Image Configuration"): read for what they say, never written back.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -7,15 +8,33 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::descriptor::null_as_empty;
+use super::json::{self, JsonError, Shape};
 use super::{DiffId, Platform};
 
 /// The largest config that is read: 8 MiB, containerd's limit for such blobs.
 pub const MAX_CONFIG_BYTES: u64 = 8 << 20;
 
+/// The keys that are read, here or where the archive repeats them.
+const CONFIG: Shape = Shape::Object(&[
+    ("architecture", &Shape::Any),
+    ("author", &Shape::Any),
+    ("config", &Shape::Any),
+    ("container", &Shape::Any),
+    ("container_config", &Shape::Any),
+    ("created", &Shape::Any),
+    ("docker_version", &Shape::Any),
+    ("os", &Shape::Any),
+    ("os.version", &Shape::Any),
+    ("rootfs", &Shape::Object(&[("type", &Shape::Any), ("diff_ids", &Shape::Any)])),
+    ("variant", &Shape::Any),
+]);
+
 /// A config blob, with the few fields sealift needs read out of it.
 #[derive(Clone, Debug)]
 pub struct ImageConfig {
     bytes: Bytes,
+    /// The same, with what is not UTF-8 replaced, as Go reads it.
+    text: Bytes,
     fields: Fields,
 }
 
@@ -38,9 +57,14 @@ struct RootFs {
 
 impl ImageConfig {
     /// Reads a config's bytes.
-    pub fn parse(bytes: Bytes) -> Result<Self, serde_json::Error> {
-        let fields = serde_json::from_slice(&bytes)?;
-        Ok(Self { bytes, fields })
+    pub fn parse(bytes: Bytes) -> Result<Self, JsonError> {
+        let text = match String::from_utf8_lossy(&bytes) {
+            Cow::Borrowed(_) => bytes.clone(),
+            Cow::Owned(text) => text.into(),
+        };
+        json::check(&text, &CONFIG)?;
+        let fields = serde_json::from_slice(&text)?;
+        Ok(Self { bytes, text, fields })
     }
 
     /// The blob, byte for byte.
@@ -66,8 +90,8 @@ impl ImageConfig {
 
     /// The top-level fields of the config, each as it stands in the bytes.
     pub fn raw_fields(&self) -> BTreeMap<String, &RawValue> {
-        // The same bytes parsed in `parse`, so this is an object.
-        serde_json::from_slice(&self.bytes).unwrap_or_default()
+        // It parsed in `parse`, so this is an object.
+        serde_json::from_slice(&self.text).unwrap_or_default()
     }
 }
 
@@ -92,6 +116,27 @@ mod tests {
         assert_eq!(platform(b"{}"), "linux/unknown");
         assert_eq!(platform(br#"{"os":null,"architecture":"amd64","author":"\ud800"}"#), "linux/amd64");
         assert_eq!(platform(b"{\"architecture\":\"amd64\",\"author\":\"\xfc\"}"), "linux/amd64");
-        assert!(ImageConfig::parse(Bytes::from_static(b"[]")).is_err());
+        let author = |json: &'static [u8]| {
+            let config = ImageConfig::parse(Bytes::from_static(json)).unwrap();
+            config.raw_fields()["author"].get().to_owned()
+        };
+        assert_eq!(author(b"{\"author\":\"\xfc\"}"), "\"\u{fffd}\"");
+    }
+
+    #[test]
+    fn what_has_two_readings_is_refused() {
+        for json in [
+            "[]",
+            r#"["linux","amd64",null,null,{"diff_ids":[]}]"#,
+            r#"{"rootfs":{"diff_ids":[]},"rootfs":{"diff_ids":[]}}"#,
+            r#"{"rootfs":{"diff_ids":[],"diff_ids":[]}}"#,
+            r#"{"rootfs":{"Diff_IDs":[]}}"#,
+            r#"{"RootFS":{"diff_ids":[]}}"#,
+            r#"{"rootfs":[[]]}"#,
+            r#"{"config":{},"Config":{}}"#,
+            r#"{"os":"linux","o\u017f":"windows"}"#,
+        ] {
+            assert!(ImageConfig::parse(Bytes::from_static(json.as_bytes())).is_err(), "{json}");
+        }
     }
 }

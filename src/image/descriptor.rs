@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
+use super::json::Shape;
 use super::{Digest, MediaType, Platform};
 use crate::secret::SafeUrl;
 
@@ -12,6 +13,17 @@ use crate::secret::SafeUrl;
 const MAX_URLS: usize = 16;
 /// The longest URL that is believed, as servers limit them.
 const MAX_URL_BYTES: usize = 8 << 10;
+
+/// The keys of a descriptor.
+pub(super) const DESCRIPTOR: Shape = Shape::Object(&[
+    ("mediaType", &Shape::Any),
+    ("digest", &Shape::Any),
+    ("size", &Shape::Any),
+    ("urls", &Shape::Any),
+    ("platform", &super::platform::PLATFORM),
+    ("artifactType", &Shape::Any),
+    ("annotations", &Shape::Any),
+]);
 
 /// A reference to a blob or manifest by type, digest and size. A size that is negative, no whole number or over
 /// 2⁶³ − 1 does not parse.

@@ -1,20 +1,29 @@
 //! Manifests and indexes (OCI image-spec "Image Manifest", "Image Index"; Docker "Image Manifest V2, Schema 2").
 //!
 //! Threats: these bytes come from whoever runs the registry. Digests and sizes parse strictly, a document that could
-//! be read as two kinds is refused (CVE-2021-41190), unknown kinds are refused by name. What was parsed is never
+//! be read as two kinds (CVE-2021-41190) or in two ways ([`super::json`]) is refused, unknown kinds are refused by name. What was parsed is never
 //! written back: the [`Document`] keeps the bytes.
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::descriptor::null_as_empty;
+use super::descriptor::{DESCRIPTOR, null_as_empty};
+use super::json::{self, JsonError, Shape};
 use super::{Descriptor, Digest, MediaType};
 
 /// The largest manifest or index that is read, as registries limit them: 4 MiB.
 pub const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 /// The most entries of an index, and layers of a manifest, that are believed.
 const MAX_ENTRIES: usize = 10_000;
+/// The keys of manifests and indexes.
+const DOCUMENT: Shape = Shape::Object(&[
+    ("schemaVersion", &Shape::Any),
+    ("mediaType", &Shape::Any),
+    ("config", &DESCRIPTOR),
+    ("layers", &Shape::List(&DESCRIPTOR)),
+    ("manifests", &Shape::List(&DESCRIPTOR)),
+]);
 
 /// A manifest's or index's bytes with the digest they hash to; the two cannot be told apart.
 #[derive(Clone, Debug)]
@@ -71,7 +80,10 @@ impl Document {
 
     /// Reads the document as what it says it is, or else as what the source called it.
     pub fn parse(&self) -> Result<Parsed, ManifestError> {
-        let probe: Probe = serde_json::from_slice(&self.bytes).map_err(ManifestError::NotJson)?;
+        json::check(&self.bytes, &DOCUMENT).map_err(|error| {
+            if error.is_data { ManifestError::TwoReadings(error) } else { ManifestError::NotJson(error) }
+        })?;
+        let probe: Probe = self.read()?;
         if probe.schema_version == Some(1) {
             return Err(ManifestError::Schema1);
         }
@@ -99,7 +111,7 @@ impl Document {
     }
 
     fn read<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ManifestError> {
-        serde_json::from_slice(&self.bytes).map_err(ManifestError::NotValid)
+        serde_json::from_slice(&self.bytes).map_err(|error| ManifestError::NotValid(error.into()))
     }
 }
 
@@ -161,12 +173,15 @@ struct Probe {
 /// Why a document is no manifest or index.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// Not JSON at all, or not an object.
+    /// Not JSON at all.
     #[error("it is not a JSON manifest")]
-    NotJson(#[source] serde_json::Error),
+    NotJson(#[source] JsonError),
     /// JSON, but a field has no valid value.
     #[error("it is not a valid manifest")]
-    NotValid(#[source] serde_json::Error),
+    NotValid(#[source] JsonError),
+    /// Readers of JSON differ on what it says.
+    #[error("readers differ on what it says, so no client may trust it")]
+    TwoReadings(#[source] JsonError),
     /// Docker's schema 1.
     #[error("it is in Docker's schema 1, which Docker itself gave up in 2019")]
     Schema1,
@@ -214,6 +229,46 @@ mod tests {
     }
 
     #[test]
+    fn what_readers_differ_on_is_refused() {
+        let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let descriptor = format!(r#"{{"mediaType":"x","digest":"sha256:{hex}","size":3}}"#);
+        let twice = descriptor.replace(r#""size""#, r#""size":4,"size""#);
+        let in_capitals = descriptor.replace(r#""size""#, r#""DIGEST":"x","size""#);
+        let platform = descriptor.replace(r#""size""#, r#""platform":{"os":"a","OS":"b"},"size""#);
+        for json in [
+            format!(r#"{{"config":{descriptor},"layers":[],"layers":[{descriptor}]}}"#),
+            format!(r#"{{"config":{descriptor},"layers":[],"Layers":[{descriptor}]}}"#),
+            format!(r#"{{"config":{descriptor},"Config":{descriptor},"layers":[]}}"#),
+            format!(r#"{{"config":{twice},"layers":[]}}"#),
+            format!(r#"{{"config":{descriptor},"layers":[{descriptor},{in_capitals}]}}"#),
+            format!(r#"{{"config":["x","sha256:{hex}",3,null,null,{{}}],"layers":[]}}"#),
+            format!(r#"{{"manifests":[{descriptor}],"Manifests":[]}}"#),
+            format!(r#"{{"manifests":[{platform}]}}"#),
+            format!(r#"{{"manifests":[],"Layers":[{descriptor}]}}"#),
+            r#"{"schemaVersion":1,"schemaVersion":2,"layers":[]}"#.to_owned(),
+            "[]".to_owned(),
+        ] {
+            let error = parse(&json, "").unwrap_err();
+            assert!(matches!(error, ManifestError::TwoReadings(_)), "{json}: {error:?}");
+        }
+        let free = r#""annotations":{"layers":"x","Layers":"y","layers":"z"},"Subject":1,"subject":2"#;
+        assert!(parse(&format!(r#"{{"config":{descriptor},{free}}}"#), "").is_err(), "no layers, no type");
+        assert!(parse(&format!(r#"{{"config":{descriptor},"layers":[],{free}}}"#), "").is_ok());
+    }
+
+    #[test]
+    fn more_entries_than_any_image_has_are_refused() {
+        let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let descriptor = format!(r#"{{"mediaType":"x","digest":"sha256:{hex}","size":3}}"#);
+        let of = |count| {
+            let layers = vec![descriptor.as_str(); count].join(",");
+            parse(&format!(r#"{{"schemaVersion":2,"config":{descriptor},"layers":[{layers}]}}"#), "")
+        };
+        assert!(of(10_000).is_ok());
+        assert!(matches!(of(10_001), Err(ManifestError::TooManyEntries(10_001))));
+    }
+
+    #[test]
     fn sizes_and_digests_parse_strictly() {
         let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         let with = |digest: &str, size: &str| {
@@ -221,9 +276,20 @@ mod tests {
             parse(&format!(r#"{{"schemaVersion":2,"config":{config},"layers":[]}}"#), "")
         };
         assert!(with(&format!("sha256:{hex}"), "3").is_ok());
-        for (digest, size) in
-            [("sha256:../../x", "3"), (&format!("sha256:{hex}"), "-1"), (&format!("sha256:{hex}"), "1e3")]
-        {
+        let digest = &format!("sha256:{hex}");
+        assert!(with(digest, "9223372036854775807").is_ok());
+        for (digest, size) in [
+            ("sha256:../../x", "3"),
+            (digest, "-1"),
+            (digest, "1e3"),
+            (digest, "1.0"),
+            (digest, "9223372036854775808"),
+            (digest, "18446744073709551616"),
+            (digest, "1e999"),
+            (digest, "-0.0"),
+            (digest, r#""3""#),
+            (digest, "null"),
+        ] {
             let error = with(digest, size).unwrap_err();
             assert!(matches!(error, ManifestError::NotValid(_)), "{digest} {size}: {error}");
         }

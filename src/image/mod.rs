@@ -7,6 +7,7 @@
 pub mod config;
 pub mod descriptor;
 pub mod digest;
+pub mod json;
 pub mod manifest;
 pub mod media_type;
 pub mod platform;
@@ -16,6 +17,7 @@ pub mod resolved;
 pub use config::ImageConfig;
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, DiffId, Digest, Hasher};
+pub use json::JsonError;
 pub use manifest::{Document, Index, Manifest};
 pub use media_type::{Compression, MediaType};
 pub use platform::Platform;

@@ -13,7 +13,16 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::json::Shape;
 use crate::foreign::shown;
+
+/// The keys of a platform.
+pub(super) const PLATFORM: Shape = Shape::Object(&[
+    ("os", &Shape::Any),
+    ("architecture", &Shape::Any),
+    ("variant", &Shape::Any),
+    ("os.version", &Shape::Any),
+]);
 
 /// What an image is built for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

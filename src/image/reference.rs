@@ -14,6 +14,7 @@ const MAX_NAME_LENGTH: usize = 255;
 const MAX_TAG_LENGTH: usize = 128;
 
 /// A registry's host and port, as written in a reference, but in lower case (`docker.io`, `localhost:5000`, `[::1]:5000`).
+/// A host that only its capitals tell from the start of a path (`MYHOST/app`) keeps them, as it does at Docker.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Registry(Box<str>);
 
@@ -28,7 +29,7 @@ impl Registry {
         if self.is_docker_hub() { "registry-1.docker.io" } else { &self.0 }
     }
 
-    /// `host[:port]`, in lower case.
+    /// `host[:port]`, in lower case where that reads as a host.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -78,13 +79,16 @@ impl Repository {
         &self.path
     }
 
-    /// The name Docker shows: Docker Hub's without registry and `library/`, others in full.
+    /// The name Docker shows: Docker Hub's without registry and `library/`, others in full. A short form that would be
+    /// read as something else (`docker.io/quay.io/x`, 64 hex digits) is none, and stays in full too.
     pub fn familiar(&self) -> String {
         if !self.registry.is_docker_hub() {
             return self.to_string();
         }
         match self.path.strip_prefix("library/") {
-            Some(name) if !name.contains('/') => name.to_owned(),
+            Some(name) if !name.contains('/') && !looks_like_id(name) => name.to_owned(),
+            Some(name) if !name.contains('/') => self.to_string(),
+            _ if self.path.split('/').next().is_some_and(is_host) => self.to_string(),
             _ => self.path.to_string(),
         }
     }
@@ -231,12 +235,10 @@ fn parse(text: &str, start: usize) -> Located<Reference> {
         }
         None => (text.len(), None),
     };
-    let host_end = text[start..name_end].find('/').map(|slash| start + slash).filter(|&slash| {
-        let first = &text[start..slash];
-        first == "localhost"
-            || first.contains(['.', ':', '['])
-            || first.contains(|c: char| c.is_ascii_uppercase())
-    });
+    let host_end = text[start..name_end]
+        .find('/')
+        .map(|slash| start + slash)
+        .filter(|&slash| is_host(&text[start..slash]));
     let (registry, path_start) = match host_end {
         Some(end) => (host(&text[start..end], start)?, end + 1),
         None => (DOCKER_HUB.to_owned(), start),
@@ -246,7 +248,7 @@ fn parse(text: &str, start: usize) -> Located<Reference> {
     let path = &text[path_start..path_end];
     check_path(path, path_start)?;
     let tag = tag_start.map(|at| tag(&text[at..name_end], at)).transpose()?;
-    if host_end.is_none() && path.len() == 64 && path.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if host_end.is_none() && looks_like_id(path) {
         return Err((path_start, ReferenceProblem::LooksLikeId));
     }
     let is_familiar = registry == DOCKER_HUB && !path.contains('/');
@@ -260,6 +262,17 @@ fn parse(text: &str, start: usize) -> Located<Reference> {
         tag: tag.map(Into::into),
         digest,
     })
+}
+
+/// True where what stands before the first slash is a registry, not the start of a path.
+fn is_host(first: &str) -> bool {
+    first == "localhost"
+        || first.contains(['.', ':', '['])
+        || first.contains(|c: char| c.is_ascii_uppercase())
+}
+
+fn looks_like_id(path: &str) -> bool {
+    path.len() == 64 && path.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Reads a host and port; hosts are the same in any case (RFC 3986 section 3.2.2).
@@ -288,7 +301,11 @@ fn host(text: &str, start: usize) -> Located<String> {
         }
     }
     let lower = text.to_ascii_lowercase();
-    Ok(if lower == "index.docker.io" { DOCKER_HUB.to_owned() } else { lower })
+    Ok(match lower.as_str() {
+        "index.docker.io" => DOCKER_HUB.to_owned(),
+        _ if is_host(&lower) => lower,
+        _ => text.to_owned(),
+    })
 }
 
 fn check_host_name(host: &str, start: usize) -> Located<()> {

@@ -85,10 +85,15 @@ impl Pull<'_> {
     ) -> Result<Layers> {
         let places = Places { plan: archive.plan().clone(), sizes: Mutex::default() };
         let places = &places;
-        let layers = self.arrivals(spool, connections, move |layer, blob| async move {
-            if let Some(size_bytes) = self.hint(&blob).await {
-                places.learn(&layer, size_bytes);
+        let hint = |layer: &InflatedLayer, blob: &WrittenBlob| {
+            // Two small reads of what was just written.
+            if let Some(size_bytes) =
+                (Inflation { blob, limits: self.limits, progress: &|_| true }).size_hint()
+            {
+                places.learn(layer, size_bytes);
             }
+        };
+        let layers = self.arrivals(spool, connections, hint, move |layer, blob| async move {
             let inflated = match places.place_of(&layer) {
                 Some((offset_bytes, room_bytes)) => {
                     self.inflate_to(archive.handle(), &layer, &blob, offset_bytes, room_bytes).await?
@@ -131,21 +136,27 @@ impl Pull<'_> {
         spool: &Spool,
         connections: &Semaphore,
     ) -> Result<(Plan, HashMap<Digest, WrittenBlob>)> {
-        let measured = self.arrivals(spool, connections, |_, blob| async move {
-            let size_bytes = self.measure(&blob).await?;
-            Ok((blob.digest().clone(), (size_bytes, blob)))
-        });
+        let measured = self.arrivals(
+            spool,
+            connections,
+            |_, _| (),
+            |_, blob| async move {
+                let size_bytes = self.measure(&blob).await?;
+                Ok((blob.digest().clone(), (size_bytes, blob)))
+            },
+        );
         let measured: HashMap<_, _> = measured.await?.into_iter().collect();
         let plan = spool.plan.with_sizes(|digest| measured.get(digest).map(|(size_bytes, _)| *size_bytes))?;
         Ok((plan, measured.into_iter().map(|(digest, (_, blob))| (digest, blob)).collect()))
     }
 
     /// Fetches the spool's blobs, and does `work` on each, in the plan's order, on a thread a core. Fetching goes on
-    /// meanwhile.
+    /// meanwhile. `look` sees each first, so that those before a blob have all been seen when work on it begins.
     async fn arrivals<T, F: Future<Output = Result<T>>>(
         &self,
         spool: &Spool,
         connections: &Semaphore,
+        look: impl Fn(&InflatedLayer, &WrittenBlob),
         work: impl Fn(InflatedLayer, WrittenBlob) -> F,
     ) -> Result<Vec<T>> {
         let (arrived, arrivals) = mpsc::unbounded();
@@ -160,15 +171,13 @@ impl Pull<'_> {
             let _ = arrived.unbounded_send(arrival);
             future::ready(Ok(()))
         });
-        let working =
-            arrivals.map(|(layer, blob)| work(layer, blob)).buffer_unordered(threads()).try_collect();
+        let working = arrivals
+            .inspect(|(layer, blob)| look(layer, blob))
+            .map(|(layer, blob)| work(layer, blob))
+            .buffer_unordered(threads())
+            .try_collect();
         let ((), done) = tokio::try_join!(fetching, working)?;
         Ok(done)
-    }
-
-    async fn hint(&self, blob: &WrittenBlob) -> Option<u64> {
-        let (blob, limits) = (blob.clone(), self.limits);
-        blocking(move || Inflation { blob: &blob, limits, progress: &|_| true }.size_hint()).await
     }
 
     async fn measure(&self, blob: &WrittenBlob) -> Result<u64> {

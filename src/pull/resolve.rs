@@ -3,6 +3,8 @@
 mod choose;
 mod error;
 
+use std::collections::HashSet;
+
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
@@ -23,6 +25,8 @@ pub use error::{Offered, ResolveError};
 const MAX_INDEX_DEPTH: usize = 4;
 /// How many entries of an index that don't say what they are for are looked into.
 const MAX_UNMARKED: usize = 16;
+/// How many manifests and indexes are fetched on the way to one image: indexes of indexes multiply.
+const MAX_DOCUMENTS: usize = 64;
 
 impl Pull<'_> {
     /// Follows `reference` to one image. Without a `platform` it is linux/amd64, or whatever the only image is for.
@@ -36,8 +40,15 @@ impl Pull<'_> {
             (None, tag) => Selector::Tag(tag.unwrap_or("latest").to_owned()),
         };
         let wanted = platform.cloned().unwrap_or_else(Platform::linux_amd64);
-        let mut search =
-            Search { pull: self, reference, wanted, is_asked_for: platform.is_some(), offered: vec![] };
+        let mut search = Search {
+            pull: self,
+            reference,
+            wanted,
+            is_asked_for: platform.is_some(),
+            offered: vec![],
+            known: HashSet::new(),
+            fetched: 1,
+        };
         let document = self.source.fetch_manifest(reference.repository(), &selector).await?;
         let media_type = search.parse(&document)?.media_type().clone();
         let target = document.descriptor(media_type);
@@ -67,6 +78,10 @@ struct Search<'a> {
     is_asked_for: bool,
     /// What was met that is for other platforms.
     offered: Vec<Platform>,
+    /// The same, to tell what was met before.
+    known: HashSet<Platform>,
+    /// How many documents were fetched.
+    fetched: usize,
 }
 
 /// How a document was come by.
@@ -179,7 +194,11 @@ impl Search<'_> {
         Ok(Some(Found { platform, indexes, document, manifest, config }))
     }
 
-    async fn fetch(&self, entry: &Descriptor) -> Result<Document> {
+    async fn fetch(&mut self, entry: &Descriptor) -> Result<Document> {
+        if self.fetched == MAX_DOCUMENTS {
+            return Err(ResolveError::TooMany { reference: self.reference.clone().into() }.into());
+        }
+        self.fetched += 1;
         let selector = Selector::Digest(entry.digest.clone());
         let document = self.pull.source.fetch_manifest(self.reference.repository(), &selector).await?;
         let (expected, got) = (entry.size_bytes, document.bytes().len() as u64);
@@ -221,7 +240,7 @@ impl Search<'_> {
     }
 
     fn offer(&mut self, platform: Platform) {
-        if !self.offered.contains(&platform) {
+        if self.known.insert(platform.clone()) {
             self.offered.push(platform);
         }
     }

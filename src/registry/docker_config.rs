@@ -156,7 +156,7 @@ fn lookup<'a, T>(entries: &'a HashMap<String, T>, registry: &Registry) -> Option
     let found = exact.or_else(|| {
         let same_host = |key: &str| {
             let host = host_of(key).to_ascii_lowercase();
-            host == registry.as_str()
+            registry.as_str().eq_ignore_ascii_case(&host)
                 || (registry.is_docker_hub() && DOCKER_HUB_HOSTS.contains(&host.as_str()))
         };
         // The first in order, so that the same file gives the same answer every time.

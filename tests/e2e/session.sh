@@ -34,9 +34,10 @@ if [[ -n ${SESSION_COMMAND:-} ]]; then
     exit
 fi
 
-# Each test target closes with a count of its own; the last line is their sum.
+# Each test target closes with a count of its own, and so did the fuzz targets; the last line is their sum.
 result=0
 cargo test --features e2e --no-fail-fast -- "$@" 2>&1 | tee "$STATE/tests.log" || result=$?
 awk '/^test result: / { passed += $4; failed += $6; ignored += $8 }
-    END { printf "total: %d passed, %d failed, %d skipped\n", passed, failed, ignored }' "$STATE/tests.log"
+    END { printf "total: %d passed, %d failed, %d skipped\n", passed, failed, ignored }' \
+    "$FUZZ_TARGET/replay.log" "$FUZZ_TARGET/fuzz.log" "$STATE/tests.log"
 exit "$result"

@@ -38,6 +38,11 @@ fn familiar_names_are_what_docker_shows() {
         ("bitnami/redis:7", "bitnami/redis:7"),
         ("quay.io/org/name", "quay.io/org/name:latest"),
         ("docker.io/library/a/b:1", "library/a/b:1"),
+        // The short forms would be read as another registry's, or as an image ID.
+        ("docker.io/quay.io/x:1", "docker.io/quay.io/x:1"),
+        ("docker.io/localhost/x:1", "docker.io/localhost/x:1"),
+        ("docker.io/library/localhost:1", "localhost:1"),
+        (&format!("docker.io/library/{HEX}:1"), &format!("docker.io/library/{HEX}:1")),
     ] {
         assert_eq!(text.parse::<Reference>().unwrap().familiar_tagged_name().unwrap(), shown);
     }

@@ -2,10 +2,13 @@
 
 use std::fmt;
 
-use super::MAX_INDEX_DEPTH;
+use super::{MAX_DOCUMENTS, MAX_INDEX_DEPTH};
 use crate::image::config::MAX_CONFIG_BYTES;
 use crate::image::manifest::ManifestError;
-use crate::image::{Digest, MediaType, Platform, Reference};
+use crate::image::{Digest, JsonError, MediaType, Platform, Reference};
+
+/// More platforms than any image is built for are counted, not named.
+const MAX_NAMED: usize = 40;
 
 /// What a reference leads to is no image that can be pulled.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +32,7 @@ pub enum ResolveError {
         /// The config.
         digest: Digest,
         /// What is wrong with it.
-        source: serde_json::Error,
+        source: JsonError,
     },
     /// A config of many megabytes.
     #[error(
@@ -66,6 +69,12 @@ pub enum ResolveError {
         /// What was asked for.
         reference: Box<Reference>,
     },
+    /// Indexes that lead to more and more.
+    #[error("`{reference}` leads to more than {MAX_DOCUMENTS} manifests that don't say what they are for")]
+    TooMany {
+        /// What was asked for.
+        reference: Box<Reference>,
+    },
     /// A manifest's size isn't what the index said.
     #[error("manifest {digest} has {got} bytes, the index says {expected}")]
     WrongSize {
@@ -89,11 +98,13 @@ pub struct Offered {
 
 impl fmt::Display for Offered {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<String> = self.platforms.iter().map(ToString::to_string).collect();
-        match (self.by_index, names.is_empty()) {
-            (true, true) => write!(formatter, "the index holds no image at all"),
-            (true, false) => write!(formatter, "the index offers {}", names.join(", ")),
-            (false, _) => write!(formatter, "it is an image for {} only", names.join(", ")),
+        let names: Vec<String> = self.platforms.iter().take(MAX_NAMED).map(ToString::to_string).collect();
+        let names = names.join(", ");
+        match (self.by_index, self.platforms.len()) {
+            (true, 0) => write!(formatter, "the index holds no image at all"),
+            (true, ..=MAX_NAMED) => write!(formatter, "the index offers {names}"),
+            (true, all) => write!(formatter, "the index offers {names} and {} more", all - MAX_NAMED),
+            (false, _) => write!(formatter, "it is an image for {names} only"),
         }
     }
 }

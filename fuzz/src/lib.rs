@@ -1,0 +1,43 @@
+//! What holds for any bytes that sealift is given.
+//!
+//! One function a target, which panics where a property does not hold. The fuzzer calls it with what it makes up
+//! (`fuzz_targets/`), the replay on stable with what was found or collected before (`corpus/`, `tests/corpus.rs`).
+
+use std::ffi::OsString;
+
+mod archives;
+mod configs;
+mod go;
+mod layers;
+mod lists;
+mod manifests;
+mod references;
+mod text;
+
+pub use archives::archives;
+pub use configs::configs;
+pub use layers::layers;
+pub use lists::lists;
+pub use manifests::manifests;
+pub use references::references;
+
+/// A target: any bytes go in, a panic is a finding.
+pub type Target = fn(&[u8]);
+
+/// Every target with its name, which is also that of its binary and of its folder in `corpus/`.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("archives", archives),
+    ("configs", configs),
+    ("layers", layers),
+    ("lists", lists),
+    ("manifests", manifests),
+    ("references", references),
+];
+
+/// Runs `target` on each file.
+pub fn replay(target: Target, files: impl Iterator<Item = OsString>) -> std::io::Result<()> {
+    for file in files {
+        target(&std::fs::read(file)?);
+    }
+    Ok(())
+}
