@@ -1,9 +1,11 @@
 //! What happens, told to whoever wants to show it. The library never draws or prints.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::image::{Digest, Platform, Reference};
+use crate::image::{Digest, Platform, Reference, Registry};
 
 /// Something that happened during a verb.
 #[derive(Clone, Copy, Debug)]
@@ -171,6 +173,40 @@ pub enum Warning {
         /// How many layers it has.
         layers: usize,
     },
+    /// A registry's limit is near.
+    #[error("{}", few_left(registry, *.left, *.allowed, *.window))]
+    FewLeft {
+        /// The registry.
+        registry: Registry,
+        /// How many images may still be pulled; of other registries than Docker Hub requests.
+        left: u64,
+        /// How many are allowed in all.
+        allowed: Option<u64>,
+        /// In which time.
+        window: Option<Duration>,
+    },
+    /// A mirror could not be used; the next one is, or the registry itself.
+    #[error("the mirror {mirror} of {registry} is passed over: {problem}")]
+    MirrorPassedOver {
+        /// The mirror, as configured.
+        mirror: String,
+        /// Whose mirror it is.
+        registry: Registry,
+        /// What was wrong.
+        problem: String,
+    },
+    /// A mirror sent other bytes than those of a digest.
+    #[error(
+        "the mirror {mirror} of {registry} is asked nothing more: what it sent for {digest} was something else"
+    )]
+    MirrorDropped {
+        /// The mirror, as configured.
+        mirror: String,
+        /// Whose mirror it is.
+        registry: Registry,
+        /// What it was asked for.
+        digest: Box<Digest>,
+    },
 }
 
 /// Docker refuses images with more (`max depth exceeded`), unless it has the containerd image store.
@@ -178,6 +214,36 @@ pub const MAX_GRAPH_DRIVER_LAYERS: usize = 125;
 
 fn listed(platforms: &[Platform]) -> String {
     platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn few_left(registry: &Registry, left: u64, allowed: Option<u64>, window: Option<Duration>) -> String {
+    let hub = registry.is_docker_hub();
+    let things = if hub { "pull" } else { "make" };
+    let noun = match (hub, left) {
+        (true, 1) => "image",
+        (true, _) => "images",
+        (false, 1) => "request",
+        (false, _) => "requests",
+    };
+    let rule = match (allowed, window) {
+        (Some(allowed), Some(window)) => format!(" ({allowed} are allowed in {})", in_words(window)),
+        (Some(allowed), None) => format!(" ({allowed} are allowed)"),
+        (None, Some(window)) => format!(" in the next {}", in_words(window)),
+        (None, None) => String::new(),
+    };
+    format!("{registry} lets you {things} {left} more {noun}{rule}; those who log in may have more")
+}
+
+/// A time as people say it: `90 s`, `2 min 30 s`, `6 h`.
+pub fn in_words(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match (seconds / 3600, seconds % 3600 / 60, seconds % 60) {
+        (0, 0..2, _) => format!("{seconds} s"),
+        (0, minutes, 0) => format!("{minutes} min"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, 0, _) => format!("{hours} h"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
 }
 
 /// Takes in events, from any thread, quickly.
@@ -192,4 +258,69 @@ pub struct Silent;
 
 impl Reporter for Silent {
     fn report(&self, _: Event<'_>) {}
+}
+
+/// A reporter that nouns keep, which live longer than a verb. The default shows nothing.
+#[derive(Clone)]
+pub struct SharedReporter(Arc<dyn Reporter>);
+
+impl SharedReporter {
+    /// Shares `reporter`.
+    pub fn new(reporter: Arc<dyn Reporter>) -> Self {
+        Self(reporter)
+    }
+
+    /// Reports a warning.
+    pub(crate) fn warn(&self, warning: &Warning) {
+        self.0.report(Event::Warning(warning));
+    }
+}
+
+impl Default for SharedReporter {
+    fn default() -> Self {
+        Self(Arc::new(Silent))
+    }
+}
+
+impl fmt::Debug for SharedReporter {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("SharedReporter")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Reference;
+
+    #[test]
+    fn times_are_told_as_people_say_them() {
+        for (seconds, text) in [
+            (0, "0 s"),
+            (90, "90 s"),
+            (120, "2 min"),
+            (150, "2 min 30 s"),
+            (3600, "1 h"),
+            (5000, "1 h 23 min"),
+        ] {
+            assert_eq!(in_words(Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn a_limit_that_is_near_is_told_in_words() {
+        let registry = |name: &str| name.parse::<Reference>().unwrap().registry().clone();
+        let window = Some(Duration::from_hours(6));
+        let told = |name: &str, left, allowed, window| {
+            Warning::FewLeft { registry: registry(name), left, allowed, window }.to_string()
+        };
+        assert_eq!(
+            told("busybox", 5, Some(100), window),
+            "docker.io lets you pull 5 more images (100 are allowed in 6 h); those who log in may have more"
+        );
+        assert_eq!(
+            told("reg.example/x", 1, None, window),
+            "reg.example lets you make 1 more request in the next 6 h; those who log in may have more"
+        );
+    }
 }

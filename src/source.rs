@@ -51,4 +51,14 @@ pub trait Source: Send + Sync {
         blob: &'a Descriptor,
         range: Range<u64>,
     ) -> BoxFuture<'a, Result<BlobStream, SourceError>>;
+
+    /// Says that the bytes given for a blob were put together and are not what its digest says. True if it is worth
+    /// getting all of the blob again, from its first byte: a source of several places drops those that had a part in
+    /// it, and has others.
+    ///
+    /// Where bytes that an earlier run left were among them, they may be what is wrong: then the blob is to be fetched
+    /// anew before anyone is blamed.
+    fn distrust(&self, _repository: &Repository, _blob: &Descriptor) -> bool {
+        false
+    }
 }

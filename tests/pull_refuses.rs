@@ -32,6 +32,10 @@ impl Bench {
         Self { registry, sandbox }
     }
 
+    fn port(&self) -> String {
+        self.registry.address().split_once(':').unwrap().1.to_owned()
+    }
+
     /// Pulls `name` from the registry and holds that nothing came of it.
     fn pull(&self, name: &str, options: &[&str]) -> String {
         let reference = format!("{}/{name}", self.registry.address());
@@ -163,8 +167,18 @@ fn registries_that_are_down_or_something_else() {
     bench.registry.fault("/v2/", Fault::Answer(503, vec![], "upstream".into()));
     assert_snapshot!("server_error", bench.pull("n", &[]));
     bench.registry.heal();
+    let plain = vec![("location", "http://reg.example/v2/blob?key=hunter2".to_owned())];
+    bench.registry.fault("/v2/", Fault::Answer(307, plain, String::new()));
+    assert_snapshot!("redirect_to_plain_http", bench.pull("n", &[]));
+    bench.registry.heal();
     bench.registry.fault("/v2/", Fault::Answer(429, vec![("retry-after", "30".into())], String::new()));
     assert_snapshot!("too_many_requests", bench.pull("n", &[]));
+    bench.registry.heal();
+    let store = format!("http://localhost:{}/store?signature=hunter2", bench.port());
+    bench.registry.fault("GET /v2/", Fault::Answer(307, vec![("location", store)], String::new()));
+    let expired = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>";
+    bench.registry.fault("GET /store", Fault::Answer(403, vec![], expired.into()));
+    assert_snapshot!("store_refused", bench.pull("n", &[]));
 }
 
 #[test]

@@ -304,7 +304,7 @@ mod tests {
             for part in parts {
                 write(&region, &blob, part, chunk);
             }
-            prop_assert_eq!(region.missing().iter().cloned().collect::<Vec<_>>(), [left.start as u64..left.end as u64]);
+            prop_assert_eq!(region.missing().iter().cloned().collect::<Vec<_>>(), vec![left.start as u64..left.end as u64]);
             let too_short = matches!(region.finish(), Err(RegionError::Blob(BlobError::TooShort { .. })));
             prop_assert!(too_short);
             write(&region, &blob, left, chunk);
@@ -350,7 +350,7 @@ mod tests {
         drop(file);
         let file = open();
         let region = RegionWriter::new(file.handle(), 100, &descriptor(&blob));
-        assert_eq!(region.missing().iter().cloned().collect::<Vec<_>>(), [2_000_000..3_000_000]);
+        assert_eq!(region.missing().iter().cloned().collect::<Vec<_>>(), vec![2_000_000..3_000_000]);
         write(&region, &blob, 2_000_000..3_000_000, 70_000);
         assert!(region.finish().is_ok());
         drop((file, region));

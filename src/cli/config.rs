@@ -1,10 +1,11 @@
-//! `sealift config show|init|path`.
+//! `sealift config show|init|path|import`.
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use sealift::config::{Config, Environment, Origin, SHIPPED, user_path};
+use sealift::config::{Config, Environment, Imported, Origin, SHIPPED, user_path};
 use sealift::fsio::{Existing, FileError, PartialFile};
+use serde::Serialize;
 
 use super::report::Failure;
 use super::ui;
@@ -24,17 +25,39 @@ enum Action {
     Init,
     /// Print the path of the config.json that is read
     Path,
+    /// Convert the config.json of DockerOps to settings of sealift, and print them
+    ///
+    /// Its registries become mirrors of docker.io, in the order of their priorities. Keys that mean nothing here are
+    /// named on stderr.
+    Import {
+        /// DockerOps' config.json
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Write the settings to this new file instead
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
 }
 
 pub(super) fn run(arguments: &Arguments, origin: &Origin, environment: &Environment) -> Result<(), Failure> {
-    match arguments.action {
-        Action::Show => {
-            let config = Config::load(origin, environment)?;
-            ui::data(&serde_json::to_string_pretty(&config).map_err(|error| Failure::Other(error.into()))?)
-        }
+    match &arguments.action {
+        Action::Show => ui::data(&pretty(&Config::load(origin, environment)?)?),
         Action::Init => {
-            let path = init(&path_of(origin, environment)?)?;
+            let path = write_new(&path_of(origin, environment)?, SHIPPED)?;
             ui::data(&path.display().to_string())
+        }
+        Action::Import { file, output } => {
+            let Imported { settings, notes } = Imported::of_file(file)?;
+            for note in notes {
+                ui::talk(&format!("{}: {}", note.key, note.text));
+            }
+            match output {
+                None => ui::data(&pretty(&settings)?),
+                Some(path) => {
+                    let path = write_new(path, &format!("{}\n", pretty(&settings)?))?;
+                    ui::data(&path.display().to_string())
+                }
+            }
         }
         Action::Path => ui::data(&path_of(origin, environment)?.display().to_string()),
     }
@@ -47,12 +70,17 @@ fn path_of(origin: &Origin, environment: &Environment) -> Result<PathBuf, Failur
     }
 }
 
-fn init(path: &Path) -> Result<PathBuf, Failure> {
+fn pretty(settings: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string_pretty(settings).map_err(|error| Failure::Other(error.into()))
+}
+
+/// Writes a file that is not there yet.
+fn write_new(path: &Path, text: &str) -> Result<PathBuf, Failure> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(FileError::io("create", folder))?;
     }
-    let file = PartialFile::create(path, SHIPPED.len() as u64, Existing::Refuse)?;
-    file.handle().write_at(SHIPPED.as_bytes(), 0)?;
+    let file = PartialFile::create(path, text.len() as u64, Existing::Refuse)?;
+    file.handle().write_at(text.as_bytes(), 0)?;
     file.sync()?;
     Ok(file.commit()?)
 }

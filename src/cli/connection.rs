@@ -4,9 +4,10 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use clap::Args;
+use sealift::event::SharedReporter;
 use sealift::image::{Reference, Registry};
 use sealift::registry::{
-    Client, ClientOptions, Credential, Credentials, ProxyRules, RegistryError, Timeouts,
+    Client, ClientOptions, Credential, Credentials, Mirrored, ProxyRules, RegistryError, Timeouts,
 };
 use sealift::secret::Secret;
 
@@ -40,8 +41,13 @@ impl ConnectionArguments {
         self.password_stdin
     }
 
-    /// A client for the registries of `references`.
-    pub(super) fn client(self, references: &[Reference], context: &Context) -> Result<Client, Failure> {
+    /// A source of the images of `references`: their registries, or mirrors of those.
+    pub(super) fn source(
+        self,
+        references: &[Reference],
+        context: &Context,
+        reporter: &SharedReporter,
+    ) -> Result<Mirrored, Failure> {
         let credential = self.credential(context)?;
         let credential = credential
             .map(|credential| Ok::<_, Failure>((sole_registry(references)?, credential)))
@@ -51,13 +57,15 @@ impl ConnectionArguments {
             credentials = credentials.with(registry, credential);
         }
         let insecure = context.config.insecure.iter().chain(&self.insecure);
-        Ok(Client::new(ClientOptions {
+        let client = Client::new(ClientOptions {
             credentials,
             proxies: ProxyRules::from_environment(&context.environment)?,
             ca_files: [context.config.ca.clone(), self.ca].concat(),
             insecure_hosts: insecure.map(|host| host.parse()).collect::<Result<_, RegistryError>>()?,
             timeouts: Timeouts::default(),
-        })?)
+            reporter: reporter.clone(),
+        })?;
+        Ok(Mirrored::new(client, &context.config.registries, reporter)?)
     }
 
     fn credential(&self, context: &Context) -> Result<Option<Credential>, Failure> {

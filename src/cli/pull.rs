@@ -6,6 +6,7 @@ mod outcome;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
@@ -14,6 +15,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use sealift::archive::LayerMode;
 use sealift::blob::Limits;
 use sealift::config::{MAX_CONNECTIONS, MAX_RETRY_TIMES};
+use sealift::event::{Reporter, SharedReporter};
 use sealift::fsio::Existing;
 use sealift::image::{Descriptor, Digest, Platform, ResolvedImage};
 use sealift::pull::{Output, Planned, PlannedArchive, Pull, Retries, Written};
@@ -98,10 +100,11 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         check_stdout(&arguments)?;
     }
     let limits = arguments.limits();
-    let client = arguments.connection.client(&references, &context)?;
-    let reporter = mode.reporter();
+    let reporter: Arc<dyn Reporter> = mode.reporter().into();
+    let shared = SharedReporter::new(Arc::clone(&reporter));
+    let source = arguments.connection.source(&references, &context, &shared)?;
     let pull = Pull {
-        source: &client,
+        source: &source,
         reporter: &*reporter,
         connections: arguments.connections.unwrap_or(context.config.connections).into(),
         retries: Retries {
@@ -135,7 +138,18 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
             Err(error) => outcome.failed(archive, error),
         }
     }
+    if mode.has_words() {
+        tell_places(&source.sent_bytes());
+    }
     outcome.end(mode)
+}
+
+/// Says how much came from which mirror.
+fn tell_places(sent_bytes: &[(&str, u64)]) {
+    if !sent_bytes.is_empty() {
+        let places = sent_bytes.iter().map(|(place, bytes)| format!("{} from {place}", ui::size(*bytes)));
+        ui::talk(&format!("fetched {}", places.collect::<Vec<_>>().join(", ")));
+    }
 }
 
 /// Says where the file is, and how to load it.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Environment;
+use super::registries::{Registries, RegistryName, RegistrySettings};
 use crate::archive::LayerMode;
 use crate::image::Platform;
 
@@ -38,6 +39,8 @@ pub struct Config {
     pub ca: Vec<PathBuf>,
     /// Registries (`host` or `host:port`) that may use plain HTTP or certificates nobody vouches for.
     pub insecure: Vec<String>,
+    /// What is set for single registries: mirrors, limits.
+    pub registries: Registries,
 }
 
 /// Which file, if any, overlays the shipped settings.
@@ -81,10 +84,12 @@ pub enum ConfigError {
         nearest: String,
     },
     /// A value out of its range.
-    #[error("{}: `connections` is {found}; it goes from 1 to {MAX_CONNECTIONS}", .path.display())]
+    #[error("{}: `{key}` is {found}; it goes from 1 to {MAX_CONNECTIONS}", .path.display())]
     Connections {
         /// The file.
         path: PathBuf,
+        /// The key, with those it stands under.
+        key: String,
         /// The value.
         found: u8,
     },
@@ -95,6 +100,12 @@ pub enum ConfigError {
         path: PathBuf,
         /// The value.
         found: u8,
+    },
+    /// A file to import that DockerOps doesn't have.
+    #[error("{} is no config.json of DockerOps", .path.display())]
+    NotDockerOps {
+        /// The file.
+        path: PathBuf,
     },
     /// An environment variable with a value that means nothing.
     #[error("the environment variable {name} is not {expected}")]
@@ -168,21 +179,31 @@ impl Config {
         Ok(self)
     }
 
+    /// Every number of connections, with its key.
+    fn counts(&self) -> impl Iterator<Item = (String, u8)> {
+        let of_registry = |(RegistryName(name), settings): (&RegistryName, &RegistrySettings)| {
+            settings.connections.map(|count| (format!("registries.{name}.connections"), count))
+        };
+        std::iter::once(("connections".to_owned(), self.connections))
+            .chain(self.registries.iter().filter_map(of_registry))
+    }
+
     /// The shipped settings with the keys of `text`, which stands in `path`, over them.
-    fn overlay(path: &Path, text: &str) -> Result<Self, ConfigError> {
+    pub(super) fn overlay(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let invalid = |source| ConfigError::Invalid { path: path.to_owned(), source };
         let mut settings: Map<String, Value> = serde_json::from_str(SHIPPED).map_err(invalid)?;
         let own: Map<String, Value> = serde_json::from_str(text).map_err(invalid)?;
         for (key, value) in own {
             if !settings.contains_key(&key) {
-                let nearest = nearest(&key, settings.keys());
+                let nearest = nearest(&key, settings.keys().map(String::as_str));
                 return Err(ConfigError::UnknownKey { path: path.to_owned(), key, nearest });
             }
             settings.insert(key, value);
         }
+        read_registries(path, &mut settings)?;
         let mut config: Self = serde_json::from_value(Value::Object(settings)).map_err(invalid)?;
-        if !is_count(config.connections) {
-            return Err(ConfigError::Connections { path: path.to_owned(), found: config.connections });
+        if let Some((key, found)) = config.counts().find(|(_, count)| !is_count(*count)) {
+            return Err(ConfigError::Connections { path: path.to_owned(), key, found });
         }
         if config.retry_times > MAX_RETRY_TIMES {
             return Err(ConfigError::RetryTimes { path: path.to_owned(), found: config.retry_times });
@@ -196,19 +217,36 @@ impl Config {
     }
 }
 
+/// A list stands for its mirrors. Unknown keys are told with the nearest known one, which serde doesn't.
+fn read_registries(path: &Path, settings: &mut Map<String, Value>) -> Result<(), ConfigError> {
+    let registries = settings.get_mut("registries").and_then(Value::as_object_mut);
+    for (registry, entry) in registries.into_iter().flatten() {
+        if entry.is_array() {
+            *entry = serde_json::json!({"mirrors": entry.take()});
+        }
+        let mut keys = entry.as_object().into_iter().flat_map(Map::keys);
+        if let Some(key) = keys.find(|key| !RegistrySettings::KEYS.contains(&key.as_str())) {
+            let nearest = nearest(key, RegistrySettings::KEYS.into_iter());
+            let key = format!("registries.{registry}.{key}");
+            return Err(ConfigError::UnknownKey { path: path.to_owned(), key, nearest });
+        }
+    }
+    Ok(())
+}
+
 fn is_count(connections: u8) -> bool {
     (1..=MAX_CONNECTIONS).contains(&connections)
 }
 
-fn read(path: &Path) -> std::io::Result<String> {
+pub(super) fn read(path: &Path) -> std::io::Result<String> {
     use std::io::Read;
     let mut text = String::new();
     std::fs::File::open(path)?.take(MAX_FILE_BYTES).read_to_string(&mut text)?;
     Ok(text)
 }
 
-fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a String>) -> String {
-    known.min_by_key(|name| strsim::damerau_levenshtein(key, name)).cloned().unwrap_or_default()
+fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> String {
+    known.min_by_key(|name| strsim::damerau_levenshtein(key, name)).unwrap_or_default().to_owned()
 }
 
 /// A platform as `os/arch[/variant][:os version]`.
@@ -238,6 +276,7 @@ mod platform_text {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{MirrorOrder, OriginUse, TagAuthority};
     use super::*;
 
     fn overlay(text: &str) -> Result<Config, ConfigError> {
@@ -257,6 +296,52 @@ mod tests {
     fn unknown_keys_are_told_with_the_nearest_known_one() {
         let error = overlay(r#"{"conections":4}"#).unwrap_err();
         assert!(matches!(error, ConfigError::UnknownKey { nearest, .. } if nearest == "connections"));
+    }
+
+    #[test]
+    fn registries_have_mirrors_and_limits() {
+        let own = overlay(
+            r#"{"registries":{
+                "index.docker.io":{"mirrors":["m.example/hub","https://n.example/repository/hub"],
+                                   "order":"fastest","origin":"never","verify_tag":"origin"},
+                "Reg.example:5000":{"connections":2}}}"#,
+        )
+        .unwrap();
+        let registries: Vec<_> = own.registries.iter().map(|(name, set)| (name.0.as_str(), set)).collect();
+        let [("docker.io", hub), ("reg.example:5000", other)] = registries[..] else {
+            panic!("{registries:?}")
+        };
+        assert_eq!(hub.mirrors.len(), 2);
+        assert_eq!(
+            (hub.order, hub.origin, hub.verify_tag),
+            (MirrorOrder::Fastest, OriginUse::Never, TagAuthority::Origin)
+        );
+        assert_eq!(*other, RegistrySettings { connections: Some(2), ..RegistrySettings::default() });
+        let short = overlay(r#"{"registries":{"docker.io":["m.example/hub"]}}"#).unwrap();
+        assert_eq!(short.registries.values().next().unwrap().mirrors[0].to_string(), "m.example/hub");
+        let again = serde_json::to_string(&own).unwrap();
+        assert_eq!(overlay(&again).unwrap(), own, "what is shown can be read again");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_registry_is_told() {
+        let told = |entry: &str| {
+            let error = overlay(&format!(r#"{{"registries":{{{entry}}}}}"#)).unwrap_err();
+            std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string)
+        };
+        for (entry, expected) in [
+            (r#""docker.io":{"mirors":[]}"#, "unknown key `registries.docker.io.mirors`"),
+            (r#""docker.io":{"connections":65}"#, "`registries.docker.io.connections` is 65"),
+            (r#""docker.io":{"mirrors":["ftp://x"]}"#, "`ftp://x` is no mirror: its scheme"),
+            (r#""docker.io":{"order":"random"}"#, "unknown variant `random`"),
+            (r#""https://docker.io":{}"#, "`https://docker.io` is no registry"),
+            (r#""docker.io":"m.example""#, "invalid type: string"),
+            (r#""docker.io":[1]"#, "invalid type: integer"),
+        ] {
+            assert!(told(entry).contains(expected), "{entry}: {}", told(entry));
+        }
+        let error = overlay(r#"{"registries":{"docker.io":{"mirors":[]}}}"#).unwrap_err();
+        assert!(matches!(error, ConfigError::UnknownKey { nearest, .. } if nearest == "mirrors"));
     }
 
     #[test]

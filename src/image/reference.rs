@@ -35,6 +35,19 @@ impl Registry {
     }
 }
 
+impl FromStr for Registry {
+    type Err = ReferenceError;
+
+    /// Reads `host[:port]`.
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        host(text, 0).map(|host| Self(host.into())).map_err(|(position, problem)| ReferenceError {
+            text: text.to_owned(),
+            position,
+            problem,
+        })
+    }
+}
+
 impl fmt::Display for Registry {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
@@ -49,6 +62,13 @@ pub struct Repository {
 }
 
 impl Repository {
+    /// The repository at `path` in `registry`; none if that is no path, or too long a name.
+    pub fn new(registry: Registry, path: &str) -> Option<Self> {
+        let fits = registry.0.len() + 1 + path.len() <= MAX_NAME_LENGTH;
+        let path = Some(path).filter(|path| fits && is_repository_path(path))?.into();
+        Some(Self { registry, path })
+    }
+
     /// The registry it is in.
     pub fn registry(&self) -> &Registry {
         &self.registry

@@ -1,21 +1,22 @@
 //! The client: manifests and blobs of any registry, as a [`Source`].
 //!
 //! One request is: the registry's scheme (decided once), what it is asked with ([`super::auth`]), the wire
-//! ([`super::transport`]), one replay with what the registry's challenge asks for, and a status that is an answer or an error. Tries again, other
-//! mirrors and certificates by host join here; nothing here loops over failures.
+//! ([`super::transport`]), one replay with what the registry's challenge asks for, and a status that is an answer or an error. Other
+//! places are [`super::mirrors`]' business, tries again are the caller's; nothing here loops over failures.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
+use reqwest::{Method, StatusCode};
 use url::Url;
 
-use crate::image::{Descriptor, Document, Registry, Repository};
+use crate::event::SharedReporter;
+use crate::image::{Descriptor, Digest, Document, Registry, Repository};
 use crate::source::{BlobStream, Selector, Source, SourceError};
 
 use super::auth::{Access, Permit};
@@ -26,6 +27,7 @@ use super::failure::{Cause, Failure};
 use super::layer_url::UrlProblem;
 use super::object::Object;
 use super::options::ClientOptions;
+use super::rate_limit::RateLimit;
 use super::refusal::{self, Asked};
 use super::transport::{Answer, Transport, finish};
 use super::{blob, manifest};
@@ -38,19 +40,79 @@ const PROBE_TIME: Duration = Duration::from_secs(3);
 pub struct Client(Arc<Shared>);
 
 struct Shared {
-    transport: Transport,
+    transport: Arc<Transport>,
     credentials: Credentials,
     registries: Mutex<HashMap<Registry, Arc<Access>>>,
+    /// Where the API is, whatever a registry's name says.
+    base: Option<Url>,
+    reporter: SharedReporter,
+    /// Registries whose limits were told.
+    limits_told: Mutex<HashSet<Registry>>,
 }
 
 impl Client {
     /// Makes a client: reads the CA roots, opens no connection and looks up no credentials.
     pub fn new(options: ClientOptions) -> Result<Self, RegistryError> {
         Ok(Self(Arc::new(Shared {
-            transport: Transport::new(&options)?,
+            transport: Arc::new(Transport::new(&options)?),
             credentials: options.credentials,
             registries: Mutex::default(),
+            base: None,
+            reporter: options.reporter,
+            limits_told: Mutex::default(),
         })))
+    }
+
+    /// Another client over the same connections, for one registry whose API is at `base`, or else where its name says.
+    /// Plain HTTP has to be allowed for that host: none otherwise.
+    pub(super) fn at(&self, base: Option<Url>) -> Option<Self> {
+        let Shared { transport, credentials, reporter, .. } = &*self.0;
+        if base.as_ref().is_some_and(|base| base.scheme() == "http" && !transport.may_be_plain(base)) {
+            return None;
+        }
+        Some(Self(Arc::new(Shared {
+            transport: Arc::clone(transport),
+            credentials: credentials.clone(),
+            registries: Mutex::default(),
+            base,
+            reporter: reporter.clone(),
+            limits_told: Mutex::default(),
+        })))
+    }
+
+    /// What a tag names, as the registry states it, without counting as a pull; none if it doesn't state it.
+    pub(super) async fn tag_digest(
+        &self,
+        repository: &Repository,
+        tag: &str,
+    ) -> Result<Option<Digest>, RegistryError> {
+        manifest::tag_digest(self, repository, tag).await
+    }
+
+    /// How long the registry takes to answer at all.
+    pub(super) async fn ping(&self, registry: &Registry) -> Result<Duration, RegistryError> {
+        let access = self.access(registry);
+        let base = access.base(|| self.find_base(registry)).await?;
+        let started = Instant::now();
+        let answer = self.0.transport.get(base, &HeaderMap::new(), None).await?;
+        finish(answer.response).await;
+        Ok(started.elapsed())
+    }
+
+    /// Tells, once for each registry, what the answer to a request for a manifest says of a limit that is near.
+    pub(super) fn tell_limits(&self, registry: &Registry, headers: &HeaderMap) {
+        let Some(limit) = RateLimit::of(headers).filter(RateLimit::is_near) else { return };
+        let mut told = self.0.limits_told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.insert(registry.clone()) {
+            self.0.reporter.warn(&limit.warning(registry));
+        }
+    }
+
+    async fn find_base(&self, registry: &Registry) -> Result<Url, RegistryError> {
+        match &self.0.base {
+            Some(base) => Ok(base.clone()),
+            None => find_base(&self.0.transport, registry).await,
+        }
     }
 
     /// Gets `path` (below `/v2/`) for `object`; an answer has a 2xx status.
@@ -60,21 +122,32 @@ impl Client {
         path: &str,
         headers: &HeaderMap,
     ) -> Result<Answer, RegistryError> {
+        self.ask(Method::GET, object, path, headers).await
+    }
+
+    /// Asks for `path` as [`fetch`](Self::fetch) does, by another method.
+    pub(super) async fn ask(
+        &self,
+        method: Method,
+        object: &Object,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<Answer, RegistryError> {
         let Shared { transport, credentials, .. } = &*self.0;
         let repository = object.repository();
         let access = self.access(repository.registry());
-        let base = access.base(|| find_base(transport, repository.registry())).await?;
+        let base = access.base(|| self.find_base(repository.registry())).await?;
         let url = base.join(path).map_err(|_| invalid(base))?;
 
         let mut permit = access.permit(transport, credentials, repository).await?;
-        let mut answer = transport.get(&url, headers, permit.header.as_ref()).await?;
+        let mut answer = transport.ask(&method, &url, headers, permit.header.as_ref()).await?;
         if let Some(challenge) = self.challenge(&access, base, &permit, &answer).await?
             && let Some(renewed) =
                 access.renew(transport, credentials, repository, challenge, &permit).await?
         {
             finish(answer.response).await;
             permit = renewed;
-            answer = transport.get(&url, headers, permit.header.as_ref()).await?;
+            answer = transport.ask(&method, &url, headers, permit.header.as_ref()).await?;
         }
         if answer.response.status().is_success() {
             return Ok(answer);
@@ -92,7 +165,7 @@ impl Client {
     ) -> Result<Answer, UrlProblem> {
         let transport = &self.0.transport;
         let access = self.access(registry);
-        let base = access.base(|| find_base(transport, registry)).await?;
+        let base = access.base(|| self.find_base(registry)).await?;
         transport.check_hop(base, url).map_err(UrlProblem::NotAsked)?;
         Ok(transport.get(url, headers, None).await?)
     }

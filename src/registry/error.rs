@@ -15,9 +15,11 @@ use super::credential_helper::HelperProblem;
 use super::docker_config::CredentialFileProblem;
 use super::failure::{Cause, Failure};
 use super::layer_url::UrlProblems;
+use super::mirrors::{MirrorAddress, PlaceProblems};
 use super::object::{Missing, Object};
 use super::redirect::RedirectProblem;
-use super::said::{Denial, RetryAfter, Said};
+use super::retry_after::RetryAfter;
+use super::said::{Denial, Said};
 use super::tls::CaProblem;
 
 /// A registry could not be reached, refused, or answered what it must not.
@@ -48,6 +50,16 @@ pub enum RegistryError {
         /// What each URL said.
         #[source]
         problems: UrlProblems,
+    },
+
+    /// No mirror gave it, nor the registry itself. What it is about depends on what they said.
+    #[error("{object} can't be had")]
+    NoPlace {
+        /// What was asked for.
+        object: Box<Object>,
+        /// What each of them said.
+        #[source]
+        problems: PlaceProblems,
     },
 
     // -- access --
@@ -175,6 +187,19 @@ pub enum RegistryError {
         /// When to come again.
         retry_after: Option<RetryAfter>,
         /// What the registry said.
+        #[source]
+        said: Option<Said>,
+    },
+    /// The store that a registry redirects to for its blobs refused (400, 401, 403): links are signed, and expire.
+    #[error("{object}: {url} refused it with status {status}")]
+    StoreRefused {
+        /// What was asked for.
+        object: Box<Object>,
+        /// The store.
+        url: Box<SafeUrl>,
+        /// The status.
+        status: u16,
+        /// What the store said.
         #[source]
         said: Option<Said>,
     },
@@ -312,6 +337,12 @@ pub enum RegistryError {
     BadProxy {
         /// The environment variable.
         variable: &'static str,
+    },
+    /// A mirror on plain HTTP, at a host that was not declared insecure.
+    #[error("the mirror {mirror} is on plain HTTP")]
+    PlainMirror {
+        /// The mirror.
+        mirror: Box<MirrorAddress>,
     },
     /// An insecure host that is no `HOST[:PORT]`.
     #[error("`{text}` is no host name (`HOST` or `HOST:PORT`)")]

@@ -58,6 +58,11 @@ impl Cause {
     pub(super) fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
+
+    /// True if a proxy wants credentials, or others. Its answer to CONNECT is only reachable as hyper-util's text.
+    pub(super) fn is_proxy_login(&self) -> bool {
+        self.0.contains("status 407") || self.0.contains("proxy authorization required")
+    }
 }
 
 impl From<reqwest::Error> for Cause {

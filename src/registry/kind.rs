@@ -25,6 +25,7 @@ impl RegistryError {
         match self {
             Self::NotFound { .. } => Kind::NotFound,
             Self::LayerNowhere { problems, .. } => problems.kind(),
+            Self::NoPlace { problems, .. } => problems.kind(),
             Self::AccessDenied { .. }
             | Self::TokenRefused { .. }
             | Self::UnknownChallenge { .. }
@@ -36,6 +37,7 @@ impl RegistryError {
             | Self::Interrupted { .. }
             | Self::RateLimited { .. }
             | Self::ServerError { .. }
+            | Self::StoreRefused { .. }
             | Self::WebPage { .. }
             | Self::UnexpectedStatus { .. }
             | Self::BadRedirect { .. }
@@ -50,6 +52,7 @@ impl RegistryError {
             Self::Schema1 { .. } => Kind::Unsupported,
             Self::CaFile { .. }
             | Self::BadProxy { .. }
+            | Self::PlainMirror { .. }
             | Self::BadInsecureHost { .. }
             | Self::ClientSetup(_) => Kind::Setup,
         }

@@ -140,6 +140,12 @@ impl fmt::Display for UrlProblem {
 pub struct UrlProblems(Vec<UrlProblem>);
 
 impl UrlProblems {
+    /// What each URL said.
+    #[cfg(test)]
+    pub(super) fn new(problems: Vec<UrlProblem>) -> Self {
+        Self(problems)
+    }
+
     /// In the order of the URLs; none where there is no URL.
     pub fn problems(&self) -> &[UrlProblem] {
         &self.0

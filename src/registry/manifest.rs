@@ -5,6 +5,7 @@
 //! and kept as the bytes it is. What it means is [`crate::image::manifest`]'s business.
 
 use bytes::Bytes;
+use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use crate::foreign::shown;
@@ -34,6 +35,7 @@ pub(super) async fn fetch(
         Selector::Digest(digest) => format!("{}/manifests/{digest}", repository.path()),
     };
     let answer = client.fetch(&object, &path, &accept()).await?;
+    client.tell_limits(repository.registry(), answer.response.headers());
     let (url, status) = (answer.url.clone(), answer.response.status().as_u16());
     let media_type = media_type(answer.response.headers());
     let declared_html = is_html(answer.response.headers());
@@ -60,6 +62,19 @@ pub(super) async fn fetch(
             },
         }
     })
+}
+
+/// The digest that the registry states for a tag, by HEAD: Docker Hub counts that for no pull. None if it states none.
+pub(super) async fn tag_digest(
+    client: &Client,
+    repository: &Repository,
+    tag: &str,
+) -> Result<Option<Digest>, RegistryError> {
+    let object = Object::Manifest { repository: repository.clone(), selector: Selector::Tag(tag.to_owned()) };
+    let path = format!("{}/manifests/{tag}", repository.path());
+    let answer = client.ask(Method::HEAD, &object, &path, &accept()).await?;
+    client.tell_limits(repository.registry(), answer.response.headers());
+    stated_digest(&answer.url, answer.response.headers())
 }
 
 /// One header with all of them: old registries look at the first only.

@@ -1,6 +1,6 @@
 //! The wire: a client of the OCI distribution-spec and Docker's Registry HTTP API V2, and a small server of the same.
 //!
-//! [`Client`] is a [`Source`](crate::source::Source). It believes nothing it is sent beyond what the types of
+//! [`Client`] is a [`Source`](crate::source::Source), and so is [`Mirrored`], which asks mirrors in a registry's stead. It believes nothing it is sent beyond what the types of
 //! [`crate::image`] accept, sends credentials only where they belong, and writes nothing to disk.
 
 mod auth;
@@ -17,14 +17,17 @@ mod insecure;
 mod kind;
 mod layer_url;
 mod manifest;
+mod mirrors;
 mod no_proxy;
 mod object;
 mod options;
 mod parameters;
 mod proxy;
+mod rate_limit;
 mod redirect;
 mod refusal;
 mod retry;
+mod retry_after;
 mod said;
 pub mod server;
 mod tls;
@@ -40,10 +43,12 @@ pub use failure::{Cause, Failure};
 pub use insecure::InsecureHost;
 pub use kind::Kind;
 pub use layer_url::{UrlProblem, UrlProblems};
+pub use mirrors::{MirrorAddress, MirrorAddressError, MirrorAddressProblem, Mirrored, PlaceProblems};
 pub use object::{Missing, Object};
 pub use options::{ClientOptions, Timeouts};
 pub use proxy::ProxyRules;
 pub use redirect::RedirectProblem;
 pub use retry::Retry;
-pub use said::{Denial, RetryAfter, Said};
+pub use retry_after::RetryAfter;
+pub use said::{Denial, Said};
 pub use tls::CaProblem;

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::event::SharedReporter;
+
 use super::credentials::Credentials;
 use super::insecure::InsecureHost;
 use super::proxy::ProxyRules;
@@ -21,6 +23,8 @@ pub struct ClientOptions {
     pub insecure_hosts: Vec<InsecureHost>,
     /// How long to wait.
     pub timeouts: Timeouts,
+    /// Who is told of limits that are near.
+    pub reporter: SharedReporter,
 }
 
 /// How long to wait. There is no limit on a whole transfer.

@@ -4,7 +4,8 @@ use reqwest::StatusCode;
 
 use super::error::RegistryError;
 use super::object::{Missing, Object};
-use super::said::{Denial, RetryAfter, Said};
+use super::retry_after::RetryAfter;
+use super::said::{Denial, Said};
 use super::transport::Answer;
 
 /// What a refused request was sent with.
@@ -28,11 +29,17 @@ pub(super) async fn of(answer: Answer, object: &Object, asked: Asked) -> Registr
         status if status.is_server_error() => {
             RegistryError::ServerError { url, status: status.as_u16(), retry_after, said }
         }
-        // A blob store's refusal (an expired link, often) says nothing about access to the registry.
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if !answer.from_elsewhere => {
             let may_not_exist = asked.with_token || status == StatusCode::FORBIDDEN;
             let denial = denial(status, asked);
             RegistryError::AccessDenied { object, denial, may_not_exist, said }
+        }
+        // A blob store's refusal says nothing about access to the registry. Stores answer 400 as well: S3 to an expired
+        // token, Azure to a link that it can't read.
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST
+            if answer.from_elsewhere =>
+        {
+            RegistryError::StoreRefused { object, url, status: status.as_u16(), said }
         }
         StatusCode::NOT_FOUND => {
             RegistryError::NotFound { missing: missing(&object, said.as_ref()), object, said }

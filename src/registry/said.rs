@@ -1,4 +1,4 @@
-//! What a registry said of its own accord: error bodies (distribution-spec "Error Codes"), `Retry-After`.
+//! What a registry said of its own accord: error bodies (distribution-spec "Error Codes").
 //!
 //! Threats: these texts come from whoever runs the server and end on a terminal. They are read up to a limit of bytes and time, and
 //! made fit to show ([`crate::foreign`]); a web page is recognised and never shown.
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use oci_distribution::errors::OciEnvelope;
 use reqwest::Response;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 
 use crate::foreign::shown;
 
@@ -43,32 +43,6 @@ impl fmt::Display for Denial {
             Self::CredentialsRefused => "the credentials were refused",
             Self::Forbidden => "the credentials do not allow it",
         })
-    }
-}
-
-/// How long a registry asks to be left alone (`Retry-After`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RetryAfter {
-    /// This many seconds.
-    Seconds(u64),
-    /// Until an HTTP date, as it stood there.
-    Date(String),
-}
-
-impl fmt::Display for RetryAfter {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Seconds(seconds) => write!(formatter, "{seconds} s"),
-            Self::Date(date) => write!(formatter, "until {date}"),
-        }
-    }
-}
-
-impl RetryAfter {
-    /// Reads the header, if it is there.
-    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
-        let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-        Some(text.parse().map_or_else(|_| Self::Date(shown(text)), Self::Seconds))
     }
 }
 

@@ -20,7 +20,8 @@ use super::challenge::Bearer;
 use super::credentials::{Credential, Found, TOKEN_USER};
 use super::error::RegistryError;
 use super::redirect::RedirectProblem;
-use super::said::{Denial, RetryAfter, Said, read_at_most};
+use super::retry_after::RetryAfter;
+use super::said::{Denial, Said, read_at_most};
 use super::transport::{Answer, Transport, finish};
 
 /// How long a token lives where the server doesn't say (distribution's specification).

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Proxy, Response, StatusCode};
+use reqwest::{Method, Proxy, Response, StatusCode};
 use url::Url;
 
 use crate::secret::SafeUrl;
@@ -78,10 +78,22 @@ impl Transport {
         headers: &HeaderMap,
         authorization: Option<&HeaderValue>,
     ) -> Result<Answer, RegistryError> {
+        self.ask(&Method::GET, url, headers, authorization).await
+    }
+
+    /// Asks for `url` by GET or HEAD, following redirects.
+    pub(super) async fn ask(
+        &self,
+        method: &Method,
+        url: &Url,
+        headers: &HeaderMap,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Answer, RegistryError> {
         let mut next = url.clone();
         let mut from_elsewhere = false;
         for _ in 0..=MAX_REDIRECTS {
-            let mut request = self.client_for(&next).get(next.clone()).headers(headers.clone());
+            let mut request =
+                self.client_for(&next).request(method.clone(), next.clone()).headers(headers.clone());
             if let Some(authorization) = authorization.filter(|_| !from_elsewhere) {
                 request = request.header(AUTHORIZATION, authorization);
             }

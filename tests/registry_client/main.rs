@@ -8,7 +8,9 @@ mod access;
 mod credentials;
 mod fetching;
 mod layer_urls;
+mod mirrors;
 mod network;
+mod stores;
 
 use std::error::Error as _;
 use std::net::SocketAddr;
@@ -16,7 +18,7 @@ use std::net::SocketAddr;
 use futures::TryStreamExt as _;
 use sealift::image::{Descriptor, Digest, Document, MediaType, Reference, Registry, Repository};
 use sealift::registry::{Client, ClientOptions, RegistryError};
-use sealift::source::{Selector, Source as _, SourceError};
+use sealift::source::{Selector, Source, SourceError};
 
 pub(crate) const MANIFEST: &str =
     r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}"#;
@@ -55,24 +57,27 @@ pub(crate) fn blob_of(bytes: &[u8]) -> Descriptor {
     }
 }
 
-pub(crate) async fn fetch_tag(client: &Client, repository: &Repository) -> Result<Document, RegistryError> {
-    client.fetch_manifest(repository, &tag()).await.map_err(only_registry)
+pub(crate) async fn fetch_tag(
+    source: &dyn Source,
+    repository: &Repository,
+) -> Result<Document, RegistryError> {
+    source.fetch_manifest(repository, &tag()).await.map_err(only_registry)
 }
 
 /// The whole of [`BLOB`] from `from_bytes` on.
 pub(crate) async fn fetch_blob(
-    client: &Client,
+    source: &dyn Source,
     repository: &Repository,
     from_bytes: u64,
 ) -> Result<Vec<u8>, RegistryError> {
     let blob = blob_of(BLOB);
     let stream =
-        client.open_blob(repository, &blob, from_bytes..blob.size_bytes).await.map_err(only_registry)?;
+        source.open_blob(repository, &blob, from_bytes..blob.size_bytes).await.map_err(only_registry)?;
     let chunks = stream.try_collect::<Vec<_>>().await.map_err(only_registry)?;
     Ok(chunks.concat())
 }
 
-fn only_registry(error: SourceError) -> RegistryError {
+pub(crate) fn only_registry(error: SourceError) -> RegistryError {
     match error {
         SourceError::Registry(error) => error,
         other => panic!("{other}"),

@@ -14,13 +14,13 @@ use crate::scripted::{Reply, Scripted, connect_proxy, socks_proxy};
 use crate::*;
 
 /// A CA, and a server certificate of it for the names tests use.
-struct Authority {
+pub(crate) struct Authority {
     folder: tempfile::TempDir,
-    server: Arc<rustls::ServerConfig>,
+    pub(crate) server: Arc<rustls::ServerConfig>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let ca_key = rcgen::KeyPair::generate().unwrap();
         let mut ca = rcgen::CertificateParams::new(Vec::new()).unwrap();
         ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -43,7 +43,7 @@ impl Authority {
         Self { folder, server: Arc::new(server) }
     }
 
-    fn file(&self) -> Vec<PathBuf> {
+    pub(crate) fn file(&self) -> Vec<PathBuf> {
         vec![self.folder.path().join("ca.pem")]
     }
 }

@@ -32,6 +32,9 @@ impl Failure {
             Self::Config(ConfigError::UnknownKey { nearest, .. }) => {
                 Some(format!("did you mean `{nearest}`?"))
             }
+            Self::Config(ConfigError::NotDockerOps { .. }) => {
+                Some("it has `registries`, a list, or `settings`".into())
+            }
             Self::Config(_) => Some("`sealift config show` prints a valid one".into()),
             Self::NoConfigFolder => Some("name a file with `--config FILE`".into()),
             Self::Usage(_) => Some("`sealift pull --help` tells more".into()),
@@ -146,6 +149,9 @@ fn registry(error: &RegistryError) -> Option<String> {
         RegistryError::Interrupted { .. } => "run the same command again".into(),
         RegistryError::RateLimited { .. } => "wait; many registries allow more to those who log in".into(),
         RegistryError::ServerError { .. } => "the server is in trouble: try again later".into(),
+        RegistryError::StoreRefused { .. } => {
+            "its links expire: run the same command again; if this repeats, check this machine's clock".into()
+        }
         RegistryError::WebPage { .. } => {
             "check host and port; a proxy's login page looks like this too".into()
         }
@@ -153,10 +159,23 @@ fn registry(error: &RegistryError) -> Option<String> {
         RegistryError::DigestMismatch { .. }
         | RegistryError::WrongLength { .. }
         | RegistryError::WrongLayer { .. } => THROWN_AWAY.into(),
+        RegistryError::BadRedirect { problem: RedirectProblem::PlainHttp(to), .. } => format!(
+            "a registry behind a TLS proxy may not know that it is (Artifactory wants `X-Forwarded-Proto`); \
+             `--insecure {}` allows plain HTTP to that host",
+            to.reveal().host_str().unwrap_or("HOST")
+        ),
         RegistryError::RedirectLoop { .. } | RegistryError::BadRedirect { .. } => {
             "check host and port; the registry, or a proxy before it, is set up wrongly".into()
         }
         RegistryError::Schema1 { .. } => PUSHED_AGAIN.into(),
+        RegistryError::NoPlace { problems, .. } => match problems.decisive() {
+            Some(error) => return registry(error),
+            None => "`\"origin\": \"last\"` in config.json asks the registry itself after its mirrors".into(),
+        },
+        RegistryError::PlainMirror { mirror } => format!(
+            "if that is meant, allow plain HTTP to that host: `\"insecure\": [\"{}\"]` in config.json",
+            mirror.registry()
+        ),
         RegistryError::CaFile { .. } => "`--ca` takes a file of PEM certificates".into(),
         _ => return None,
     };

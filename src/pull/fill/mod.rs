@@ -98,12 +98,10 @@ impl Pull<'_> {
                 }
                 Turn::Hashed(number, Err(error)) => {
                     let job = &jobs[number];
-                    // Bytes of an earlier run may be to blame: then nobody is, yet.
-                    if !matches!(error, RegionError::Blob(_)) || !job.region.throw_away() {
+                    let is_worth_it = matches!(error, RegionError::Blob(_)) && self.throw_away(job);
+                    if !is_worth_it {
                         return Err(Error::in_region(job.repository.registry())(error));
                     }
-                    let digest = &job.region.descriptor().digest;
-                    self.reporter.report(Event::BlobThrownAway { digest });
                     schedule.again(number);
                 }
             }
@@ -152,6 +150,17 @@ impl Pull<'_> {
             schedule.wait(std::iter::once(part.blob), then);
         }
         Ok(is_complete)
+    }
+
+    /// Throws away bytes that are not the blob's. True if it is worth getting them all again: an earlier run's may be to
+    /// blame, and then nobody else is yet; or the source has other places.
+    fn throw_away(&self, job: &Job) -> bool {
+        let descriptor = job.region.descriptor();
+        let had_old_bytes = job.region.throw_away();
+        if had_old_bytes {
+            self.reporter.report(Event::BlobThrownAway { digest: &descriptor.digest });
+        }
+        had_old_bytes || self.source.distrust(&job.repository, descriptor)
     }
 
     /// Tells that a blob's transfer begins, with what of it is there already.
