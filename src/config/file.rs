@@ -1,12 +1,13 @@
 //! config.json: the shipped one, and the user's over it.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Environment;
+use super::{Environment, ProxyText};
 use crate::archive::LayerMode;
 use crate::image::Platform;
 
@@ -34,6 +35,10 @@ pub struct Config {
     pub ca: Vec<PathBuf>,
     /// Registries (`host` or `host:port`) that may use plain HTTP or certificates nobody vouches for.
     pub insecure: Vec<String>,
+    /// The proxy where the environment names none.
+    pub proxy: Option<ProxyText>,
+    /// Proxies of hosts, by patterns as in `NO_PROXY`; these go before the environment's.
+    pub proxies: BTreeMap<String, ProxyText>,
 }
 
 /// Which file, if any, overlays the shipped settings.

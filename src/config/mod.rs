@@ -5,6 +5,8 @@
 
 mod environment;
 mod file;
+mod proxy_text;
 
 pub use environment::Environment;
 pub use file::{Config, ConfigError, MAX_CONNECTIONS, Origin, SHIPPED, user_path};
+pub use proxy_text::ProxyText;

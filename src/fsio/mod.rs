@@ -6,11 +6,13 @@
 mod error;
 mod handle;
 mod partial;
+mod private;
 mod scratch;
 mod space;
 
 pub use error::FileError;
 pub use handle::FileHandle;
 pub use partial::{Existing, PartialFile, check_folder, check_target, folder_of};
+pub use private::replace_private;
 pub use scratch::{ScratchFile, scratch_path};
 pub use space::{FAT32_MAX_FILE_BYTES, Space, check_room, space};

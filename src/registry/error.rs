@@ -11,6 +11,7 @@ use crate::image::manifest::ManifestError;
 use crate::image::{Digest, Registry, Repository};
 use crate::secret::SafeUrl;
 
+use super::client_certificate::ClientCertificateProblem;
 use super::credential_helper::HelperProblem;
 use super::docker_config::CredentialFileProblem;
 use super::failure::{Cause, Failure};
@@ -80,6 +81,15 @@ pub enum RegistryError {
         #[source]
         said: Option<Said>,
     },
+    /// The registry refused the credentials of a login (401, 403).
+    #[error("`{registry}` refused user and password")]
+    LoginRefused {
+        /// The registry.
+        registry: Registry,
+        /// What it said.
+        #[source]
+        said: Option<Said>,
+    },
     /// The registry wants a way of authentication that sealift does not speak.
     #[error("`{registry}` asks for authentication by {offered}, not by `Bearer` or `Basic`")]
     UnknownChallenge {
@@ -114,7 +124,7 @@ pub enum RegistryError {
         problem: CredentialFileProblem,
     },
     /// A credential helper failed.
-    #[error("the credential helper `docker-credential-{helper}` gave nothing for `{registry}`")]
+    #[error("the credential helper `docker-credential-{helper}` failed for `{registry}`")]
     CredentialHelper {
         /// Its name, after `docker-credential-`.
         helper: String,
@@ -307,11 +317,20 @@ pub enum RegistryError {
         #[source]
         problem: CaProblem,
     },
-    /// A proxy variable that is no proxy URL. Its value may hold a password and is not shown.
-    #[error("{variable} is no proxy URL (http, https, socks5 and socks5h are understood)")]
+    /// A client certificate, or the `certs.d` folder it is in, can't be used. The key is never shown.
+    #[error("the client certificate's file {} can't be used", .path.display())]
+    ClientCertificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        problem: ClientCertificateProblem,
+    },
+    /// A proxy that is no proxy URL. Its value may hold a password and is not shown.
+    #[error("{setting} is no proxy URL (http, https, socks5 and socks5h are understood)")]
     BadProxy {
-        /// The environment variable.
-        variable: &'static str,
+        /// The environment variable, option or key that it stands in.
+        setting: String,
     },
     /// An insecure host that is no `HOST[:PORT]`.
     #[error("`{text}` is no host name (`HOST` or `HOST:PORT`)")]

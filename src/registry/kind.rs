@@ -27,6 +27,7 @@ impl RegistryError {
             Self::LayerNowhere { problems, .. } => problems.kind(),
             Self::AccessDenied { .. }
             | Self::TokenRefused { .. }
+            | Self::LoginRefused { .. }
             | Self::UnknownChallenge { .. }
             | Self::BadChallenge { .. }
             | Self::BadRealm { .. }
@@ -49,6 +50,7 @@ impl RegistryError {
             | Self::ManifestTooLarge { .. } => Kind::Integrity,
             Self::Schema1 { .. } => Kind::Unsupported,
             Self::CaFile { .. }
+            | Self::ClientCertificate { .. }
             | Self::BadProxy { .. }
             | Self::BadInsecureHost { .. }
             | Self::ClientSetup(_) => Kind::Setup,

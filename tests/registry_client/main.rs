@@ -9,6 +9,8 @@ mod credentials;
 mod fetching;
 mod layer_urls;
 mod network;
+mod registries;
+mod tls;
 
 use std::error::Error as _;
 use std::net::SocketAddr;
