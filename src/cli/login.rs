@@ -47,23 +47,23 @@ impl Arguments {
         let username = match self.username.as_deref().or(context.environment.text("SEALIFT_USERNAME")) {
             Some(username) => username.to_owned(),
             None if is_terminal => prompt::text(&format!("User name for {registry}: "))?,
-            None => return Err(Failure::Usage("without a terminal, login needs -u USER")),
+            None => return Err(Failure::LoginUsage("without a terminal, login needs -u USER")),
         };
         if username.is_empty() || username.contains(':') {
-            return Err(Failure::Usage("a user name is not empty and has no colon"));
+            return Err(Failure::LoginUsage("a user name is not empty and has no colon"));
         }
         let password = match context.environment.text("SEALIFT_PASSWORD") {
             _ if self.password_stdin => password_from_stdin()?,
             Some(password) => Secret::new(password),
             None if is_terminal => prompt::password("Password or token: ")?,
             None => {
-                return Err(Failure::Usage(
+                return Err(Failure::LoginUsage(
                     "without a terminal, login needs --password-stdin or $SEALIFT_PASSWORD",
                 ));
             }
         };
         if password.reveal().is_empty() {
-            return Err(Failure::Usage("the password is empty"));
+            return Err(Failure::LoginUsage("the password is empty"));
         }
         Ok(Ready { registry, username, password, network: self.network })
     }

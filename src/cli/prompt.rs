@@ -50,7 +50,7 @@ pub(super) fn password(question: &str) -> Result<Secret, Failure> {
 /// A line that doesn't show: not here.
 #[cfg(not(unix))]
 pub(super) fn password(_question: &str) -> Result<Secret, Failure> {
-    Err(Failure::Usage("on this system, login needs --password-stdin or $SEALIFT_PASSWORD"))
+    Err(Failure::LoginUsage("on this system, login needs --password-stdin or $SEALIFT_PASSWORD"))
 }
 
 #[cfg(unix)]

@@ -44,6 +44,9 @@ pub(super) enum Failure {
     /// The options don't go together.
     #[error("{0}")]
     Usage(&'static str),
+    /// The same of `login`.
+    #[error("{0}")]
+    LoginUsage(&'static str),
     #[error("there is no folder for settings: neither HOME nor XDG_CONFIG_HOME is set")]
     NoConfigFolder,
     #[error("{}", StoreError::NoFolder)]
@@ -127,7 +130,12 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             _ if self.is_a_closed_pipe() => 1,
-            Self::Reference(_) | Self::List(_) | Self::Platform(_) | Self::Usage(_) | Self::Config(_) => 2,
+            Self::Reference(_)
+            | Self::List(_)
+            | Self::Platform(_)
+            | Self::Usage(_)
+            | Self::LoginUsage(_)
+            | Self::Config(_) => 2,
             Self::NoConfigFolder | Self::NoCredentialsFolder => 7,
             Self::Several { failures, .. } => failures.first().map_or(1, Self::code),
             Self::Interrupted => 130,

@@ -51,9 +51,12 @@ pub struct TlsSetup {
 }
 
 impl Clients {
-    /// Reads the CA roots and makes the usual client.
+    /// Reads the CA roots, has a look at the certificates that were given, and makes the usual client.
     pub(super) fn new(options: &ClientOptions, proxies: &Arc<ProxyRules>) -> Result<Self, RegistryError> {
         let roots = Roots::of_system().with(&options.ca_files)?;
+        for (_, files) in &options.client_certificates {
+            Identity::read(files)?;
+        }
         Ok(Self {
             usual: client(tls::config(&roots, None, None)?, proxies, options.timeouts)?,
             own: Mutex::default(),

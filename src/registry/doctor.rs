@@ -18,8 +18,7 @@ use super::clients::TlsSetup;
 use super::credentials::{CredentialSource, Scope};
 use super::error::RegistryError;
 use super::failure::{Cause, Failure};
-use super::login::Checked;
-use super::said::Said;
+use super::login::{Checked, accepted};
 
 const CONNECT_TIME: Duration = Duration::from_secs(15);
 
@@ -124,8 +123,7 @@ impl Client {
         let base = find_base(transport, &diagnosis.registry).await?;
         diagnosis.base = base.clone().into();
         let answer = transport.get(&base, &HeaderMap::new(), None).await?;
-        let (status, url) = (answer.response.status(), Box::new(answer.url.clone()));
-        match status {
+        match answer.response.status() {
             StatusCode::UNAUTHORIZED => {
                 let asks = match read_challenge(&diagnosis.registry, &answer)? {
                     Some(Challenge::Bearer(bearer)) => {
@@ -136,21 +134,14 @@ impl Client {
                 };
                 Ok(format!("{base} answers, and asks for {asks}"))
             }
-            status if status.is_success() => Ok(format!("{base} answers, and asks for no credentials")),
-            // The API is there, and hides its front door.
-            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => match Said::read(answer.response).await {
-                Some(Said::WebPage) => Err(RegistryError::WebPage { url, status: status.as_u16() }),
+            // Some hide their front door; a web page is another matter.
+            status @ (StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) => match accepted(answer).await {
+                Err(error @ RegistryError::WebPage { .. }) => Err(error),
                 _ => Ok(format!("{base} answers with status {}", status.as_u16())),
             },
-            status if status.is_server_error() => Err(RegistryError::ServerError {
-                url,
-                status: status.as_u16(),
-                retry_after: None,
-                said: Said::read(answer.response).await,
-            }),
-            status => {
-                let said = Said::read(answer.response).await;
-                Err(RegistryError::UnexpectedStatus { url, status: status.as_u16(), said })
+            _ => {
+                accepted(answer).await?;
+                Ok(format!("{base} answers, and asks for no credentials"))
             }
         }
     }
@@ -175,8 +166,11 @@ impl Diagnosis {
     }
 
     fn failed(&self, target: &Url, failure: Failure, cause: Cause) -> RegistryError {
-        let failure = if self.proxy.is_some() { Failure::Proxy } else { failure };
-        let url = Box::new(SafeUrl::from(target.clone()));
+        let (url, failure) = match &self.proxy {
+            Some(_) => (self.base.clone(), Failure::Proxy),
+            None => (target.clone().into(), failure),
+        };
+        let url = Box::new(url);
         RegistryError::Unreachable { url, proxy: self.proxy.clone().map(Box::new), failure, cause }
     }
 }

@@ -4,11 +4,12 @@
 //! It goes to a credential helper's stdin, or into docker's config.json, which then is its owner's alone to read;
 //! never into an argument, the environment or a message.
 
+use std::path::PathBuf;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
-use std::path::PathBuf;
 
 use crate::config::Environment;
 use crate::fsio::{FileError, replace_private};
@@ -21,8 +22,9 @@ use super::credentials::{Credential, CredentialSource, Found, TOKEN_USER, docker
 use super::docker_config::{CredentialFileProblem, DockerConfig, Layout, is_key_of, key_of};
 use super::docker_config_edit::{Change, edit};
 use super::error::RegistryError;
-use super::said::Said;
+use super::said::{RetryAfter, Said, is_html};
 use super::token;
+use super::transport::Answer;
 
 /// What a registry said to credentials that it does not refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,18 +60,7 @@ impl Client {
         let base = find_base(transport, registry).await?;
         let answer = transport.get(&base, &HeaderMap::new(), None).await?;
         if answer.response.status() != StatusCode::UNAUTHORIZED || answer.from_elsewhere {
-            let status = answer.response.status();
-            return accepted(registry, answer).await.map(|()| Checked::NotAsked).map_err(
-                |error| match error {
-                    // Nobody was asked for credentials, so they weren't refused.
-                    RegistryError::LoginRefused { said, .. } => RegistryError::UnexpectedStatus {
-                        url: Box::new(base.clone().into()),
-                        status: status.as_u16(),
-                        said,
-                    },
-                    error => error,
-                },
-            );
+            return accepted(answer).await.map(|()| Checked::NotAsked);
         }
         let challenge = read_challenge(registry, &answer)?.map(Challenge::without_scope);
         let header = match (challenge, credential) {
@@ -89,21 +80,31 @@ impl Client {
             }
         };
         let answer = transport.get(&base, &HeaderMap::new(), Some(&header)).await?;
-        accepted(registry, answer).await.map(|()| Checked::Accepted)
+        if matches!(answer.response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            let said = Said::read(answer.response).await;
+            return Err(RegistryError::LoginRefused { registry: registry.clone(), said });
+        }
+        accepted(answer).await.map(|()| Checked::Accepted)
     }
 }
 
-async fn accepted(registry: &Registry, answer: super::transport::Answer) -> Result<(), RegistryError> {
+/// Is this a registry's `/v2/`, and a success?
+pub(super) async fn accepted(answer: Answer) -> Result<(), RegistryError> {
     let (status, url) = (answer.response.status(), Box::new(answer.url));
-    if status.is_success() {
+    let is_page = is_html(answer.response.headers());
+    if status.is_success() && !is_page {
         return Ok(());
     }
+    let retry_after = RetryAfter::of(answer.response.headers());
     let said = Said::read(answer.response).await;
     Err(match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            RegistryError::LoginRefused { registry: registry.clone(), said }
+        StatusCode::TOO_MANY_REQUESTS => RegistryError::RateLimited { url, retry_after, said },
+        status if status.is_server_error() => {
+            RegistryError::ServerError { url, status: status.as_u16(), retry_after, said }
         }
-        _ if said == Some(Said::WebPage) => RegistryError::WebPage { url, status: status.as_u16() },
+        _ if is_page || said == Some(Said::WebPage) => {
+            RegistryError::WebPage { url, status: status.as_u16() }
+        }
         _ => RegistryError::UnexpectedStatus { url, status: status.as_u16(), said },
     })
 }

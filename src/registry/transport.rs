@@ -60,8 +60,9 @@ impl Transport {
         self.proxies.proxy_for(url)
     }
 
-    /// How the host of `url` is verified, and what it is shown.
+    /// How the host of `url` is verified, and what it is shown; all files of that were read.
     pub(super) fn tls_setup(&self, url: &Url) -> Result<TlsSetup, RegistryError> {
+        self.clients.of(url)?;
         self.clients.setup(url)
     }
 

@@ -183,14 +183,13 @@ async fn certificates_of_a_host_are_found_in_certs_d() {
     assert_eq!(error.kind(), Kind::Setup);
 }
 
-#[tokio::test]
-async fn a_client_certificate_that_can_not_be_used_is_named_and_its_key_never_shown() {
+#[test]
+fn a_client_certificate_that_can_not_be_used_is_named_and_its_key_never_shown() {
     let folder = tempfile::tempdir().unwrap();
-    let (authority, files) = client_certificate(folder.path());
+    let (_, files) = client_certificate(folder.path());
     let other = Made::self_signed(&params("other", IsCa::NoCa));
     let other_key = folder.path().join("other.key");
     other.write(&folder.path().join("other.pem"), Some(&other_key));
-    let server = authority.serve(None, || Reply::ok(MANIFEST)).await;
     let own = |certificate: &Path, key: &Path| ClientCertificate {
         certificate: certificate.to_owned(),
         key: key.to_owned(),
@@ -202,10 +201,10 @@ async fn a_client_certificate_that_can_not_be_used_is_named_and_its_key_never_sh
         (own(&files.certificate, &other_key), "don't go together"),
     ] {
         let client = Client::new(ClientOptions {
-            client_certificates: vec![(registry(server.address), files)],
+            client_certificates: vec![(named("reg.example/a").registry().clone(), files)],
             ..ClientOptions::default()
         });
-        let error = fetch_tag(&client.unwrap(), &repository(server.address)).await.unwrap_err();
+        let error = client.err().unwrap();
         let text = everything(&error);
         assert!(text.contains(said), "{text}");
         assert!(!text.contains("PRIVATE KEY"), "{text}");

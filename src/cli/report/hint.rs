@@ -36,6 +36,7 @@ impl Failure {
             Self::Config(_) => Some("`sealift config show` prints a valid one".into()),
             Self::NoConfigFolder => Some("name a file with `--config FILE`".into()),
             Self::NoCredentialsFolder => Some("set DOCKER_CONFIG to a folder".into()),
+            Self::LoginUsage(_) => Some("`sealift login --help` tells more".into()),
             Self::Usage(_) => Some("`sealift pull --help` tells more".into()),
             Self::Several { .. } => {
                 Some("run the same command again: what is there already is not fetched again".into())
