@@ -135,6 +135,7 @@ fn word(name: StepName) -> &'static str {
         StepName::Settings => "settings",
         StepName::Name => "name",
         StepName::Connection => "connection",
+        StepName::Tls => "TLS",
         StepName::Api => "API",
         StepName::Login => "login",
     }

@@ -59,6 +59,8 @@ pub enum StepName {
     Name,
     /// A connection to it.
     Connection,
+    /// The registry's certificate, and ours where it wants one.
+    Tls,
     /// The registry's `/v2/`, over TLS or in plain HTTP.
     Api,
     /// The credentials that were found.
@@ -103,6 +105,16 @@ impl Client {
         let connected = connected.map_err(|cause| diagnosis.failed(&target, Failure::Connect, cause));
         diagnosis.note(StepName::Connection, connected)?;
         let answered = self.api(diagnosis).await;
+        match &answered {
+            Err(RegistryError::Unreachable { failure, .. }) if is_of_tls(*failure) => {
+                return diagnosis.note(StepName::Tls, answered);
+            }
+            _ if diagnosis.base.reveal().scheme() == "http" => {
+                diagnosis.note(StepName::Tls, Ok("none: the registry speaks plain HTTP".to_owned()))?;
+            }
+            Ok(_) => diagnosis.note(StepName::Tls, Ok("the certificate is accepted".to_owned()))?,
+            Err(_) => {}
+        }
         diagnosis.note(StepName::Api, answered)?;
         let login = self.login(diagnosis).await?;
         diagnosis.note(StepName::Login, login)
@@ -173,6 +185,10 @@ impl Diagnosis {
         let url = Box::new(url);
         RegistryError::Unreachable { url, proxy: self.proxy.clone().map(Box::new), failure, cause }
     }
+}
+
+fn is_of_tls(failure: Failure) -> bool {
+    matches!(failure, Failure::Certificate | Failure::ClientCertificate | Failure::Tls | Failure::PlainHttp)
 }
 
 async fn addresses(target: &Url) -> Result<Vec<std::net::SocketAddr>, Cause> {

@@ -343,6 +343,14 @@ pub enum RegistryError {
     ClientSetup(#[source] Cause),
 }
 
+impl RegistryError {
+    /// The server at `url` said, in HTTP, that it wants a client certificate that it accepts.
+    pub(super) fn no_client_certificate(url: Box<SafeUrl>) -> Self {
+        let cause = Cause::new("it said so in a web page (status 400), as nginx does");
+        Self::Unreachable { url, proxy: None, failure: Failure::ClientCertificate, cause }
+    }
+}
+
 fn missing_object(missing: Missing, object: &Object) -> String {
     match missing {
         Missing::Repository => format!("the repository `{}`", object.repository()),

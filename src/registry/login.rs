@@ -102,6 +102,7 @@ pub(super) async fn accepted(answer: Answer) -> Result<(), RegistryError> {
         status if status.is_server_error() => {
             RegistryError::ServerError { url, status: status.as_u16(), retry_after, said }
         }
+        _ if said == Some(Said::NoClientCertificate) => RegistryError::no_client_certificate(url),
         _ if is_page || said == Some(Said::WebPage) => {
             RegistryError::WebPage { url, status: status.as_u16() }
         }

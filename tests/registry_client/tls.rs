@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::server::WebPkiClientVerifier;
-use sealift::registry::{CertsFolders, ClientCertificate, Failure, Kind};
+use sealift::registry::{CertsFolders, ClientCertificate, Failure, Kind, ProxyRules};
 
 use crate::scripted::{Reply, Scripted};
 use crate::*;
@@ -209,4 +209,37 @@ fn a_client_certificate_that_can_not_be_used_is_named_and_its_key_never_shown() 
         assert!(text.contains(said), "{text}");
         assert!(!text.contains("PRIVATE KEY"), "{text}");
     }
+}
+
+#[tokio::test]
+async fn a_client_certificate_that_nginx_misses_is_told_from_a_web_page() {
+    let page = "<html>\r\n<head><title>400 No required SSL certificate was sent</title></head>";
+    let server = Scripted::plain(move |_| Reply::new(400, page).with("Content-Type", "text/html")).await;
+    let error = fetch_tag(&client(), &repository(server.address)).await.unwrap_err();
+    assert_eq!(failure(&error), Failure::ClientCertificate, "{error:?}");
+}
+
+#[tokio::test]
+async fn a_proxy_on_the_way_to_an_insecure_host_is_verified() {
+    let made = Made::self_signed(&as_docker_says("127.0.0.1"));
+    let folder = tempfile::tempdir().unwrap();
+    let proxy = made.serve(None, || Reply::new(407, "")).await;
+    let through = |ca_files: Vec<PathBuf>| {
+        let url = format!("https://user:hunter2@{}", proxy.address);
+        Client::new(ClientOptions {
+            insecure_hosts: vec!["plain.test".parse().unwrap()],
+            proxies: ProxyRules::none().with_all("test", &url).unwrap(),
+            ca_files,
+            ..ClientOptions::default()
+        })
+        .unwrap()
+    };
+    let repository = named("plain.test/org/app");
+    let error = fetch_tag(&through(vec![]), &repository).await.unwrap_err();
+    assert_eq!(failure(&error), Failure::Certificate, "{error:?}");
+    assert!(proxy.requests().is_empty(), "nobody got the proxy's password");
+    let trusted = made.write(&folder.path().join("proxy.pem"), None);
+    let error = fetch_tag(&through(vec![trusted]), &repository).await.unwrap_err();
+    assert_eq!(failure(&error), Failure::Proxy, "{error:?}");
+    assert!(!proxy.requests().is_empty());
 }

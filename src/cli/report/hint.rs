@@ -243,11 +243,10 @@ fn unreachable(failure: Unreachable, host: &str) -> String {
                 "give the registry's CA with `--ca FILE`; `--insecure {host}` turns the check off for that host"
             )
         }
-        Unreachable::ClientCertificate => {
-            format!(
-                "give one with `--cert FILE --key FILE`, or put it into /etc/docker/certs.d/{host}/ as client.cert and client.key"
-            )
-        }
+        Unreachable::ClientCertificate => format!(
+            "give one with `--cert FILE --key FILE`, or put it into /etc/docker/certs.d/{host}/ (with `:PORT`, if it \
+             has one) as client.cert and client.key"
+        ),
         Unreachable::PlainHttp => format!("`--insecure {host}` allows plain HTTP to that host"),
         Unreachable::Dns => "check the host name; behind a proxy, set HTTPS_PROXY".into(),
         Unreachable::Proxy => "check `--proxy`, HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY".into(),
