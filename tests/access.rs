@@ -229,6 +229,8 @@ fn doctor_tells_what_is_used_and_what_fails() {
     assert_snapshot!("doctor_wrong_password_json", bench.run(&["doctor", &bench.address(), "--json"]));
     bench.write_config(r#"{"credsStore":"not-there"}"#);
     assert_snapshot!("doctor_without_helper", bench.run(&["doctor", &bench.address()]));
+    let given = bench.run(&["doctor", "-u", "me", &bench.address()]);
+    assert!(given.starts_with("exit code: 0") && given.contains("  options or environment\n"), "{given}");
     bench.write_config("{hunter2");
     assert_snapshot!("doctor_broken_file", bench.run(&["doctor", &bench.address()]));
 }
@@ -272,4 +274,46 @@ fn proxies_in_the_settings_are_used_and_not_shown() {
     assert_snapshot!("bad_proxy_in_settings", doctor);
     let (_, doctor) = own(r#"{"proxy":{"url":"hunter2"}}"#);
     assert_snapshot!("proxy_of_another_type", doctor);
+}
+
+#[test]
+fn client_certificates_that_can_not_be_used() {
+    let sandbox = Sandbox::new();
+    let made = |name: &str| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate =
+            rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap().self_signed(&key).unwrap();
+        fs::write(sandbox.out().join(format!("{name}.pem")), certificate.pem()).unwrap();
+        fs::write(sandbox.out().join(format!("{name}.key")), key.serialize_pem()).unwrap();
+    };
+    made("one");
+    made("two");
+    for (name, options) in [
+        ("cert_without_certificate", ["--cert", "one.key", "--key", "one.key"].as_slice()),
+        ("cert_without_key", &["--cert", "one.pem"]),
+        ("cert_of_another_key", &["--cert", "one.pem", "--key", "two.key"]),
+    ] {
+        let shown = sandbox.run(&[&["pull", "reg.example/x"], options].concat());
+        assert!(!shown.contains("PRIVATE"), "{shown}");
+        assert_snapshot!(name, shown);
+    }
+    let folder = sandbox.home().join(".docker/certs.d/reg.example");
+    fs::create_dir_all(&folder).unwrap();
+    fs::copy(sandbox.out().join("one.pem"), folder.join("client.cert")).unwrap();
+    assert_snapshot!("certs_d_without_key", sandbox.run(&["doctor", "reg.example"]));
+    let page = "<html>\r\n<head><title>400 No required SSL certificate was sent</title></head>";
+    let bench = Bench::new(move |_| Reply::new(400, page).with("Content-Type", "text/html"));
+    assert_snapshot!("client_certificate_wanted", bench.run(&["pull", &format!("{}/x", bench.address())]));
+}
+
+#[test]
+fn files_of_credentials_that_can_not_be_read() {
+    let bench = Bench::basic();
+    let auth = bench.sandbox.home().join(".config/containers/auth.json");
+    fs::create_dir_all(auth.parent().unwrap()).unwrap();
+    fs::write(&auth, r#"{"auths":{"a.example":"hunter2"}}"#).unwrap();
+    assert_snapshot!("broken_auth_json", bench.run(&["pull", &format!("{}/x", bench.address())]));
+    fs::remove_file(auth).unwrap();
+    fs::create_dir(bench.sandbox.home().join(".netrc")).unwrap();
+    assert_snapshot!("unreadable_netrc", bench.run(&["pull", &format!("{}/x", bench.address())]));
 }

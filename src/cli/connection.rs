@@ -61,14 +61,18 @@ impl ConnectionArguments {
 
     /// A client for the registries of `references`.
     pub(super) fn client(self, references: &[Reference], context: &Context) -> Result<Client, Failure> {
-        let mut registries: Vec<Registry> =
+        let registries: Vec<Registry> =
             references.iter().map(|reference| reference.registry().clone()).collect();
-        registries.dedup();
+        self.client_of(&registries, context)
+    }
+
+    /// A client for `registries`.
+    pub(super) fn client_of(self, registries: &[Registry], context: &Context) -> Result<Client, Failure> {
         let credential = self.credential(context)?;
-        let mut options = self.network.options(&registries, context)?;
+        let mut options = self.network.options(registries, context)?;
         if let Some(credential) = credential {
             let several = "-u goes with images of one registry only";
-            options.credentials = options.credentials.with(sole(&registries, several)?, credential);
+            options.credentials = options.credentials.with(sole(registries, several)?, credential);
         }
         Ok(Client::new(options)?)
     }

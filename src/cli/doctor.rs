@@ -1,11 +1,11 @@
 //! `sealift doctor`.
 
 use clap::Args;
+use sealift::registry::RootsOrigin;
 use sealift::registry::doctor::{Diagnosis, StepName};
-use sealift::registry::{Client, RootsOrigin};
 use serde::Serialize;
 
-use super::connection::NetworkArguments;
+use super::connection::ConnectionArguments;
 use super::report::Failure;
 use super::{Context, registry_argument, ui};
 
@@ -22,12 +22,12 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    network: NetworkArguments,
+    connection: ConnectionArguments,
 }
 
 pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Failure> {
     let registry = registry_argument::parse(&arguments.registry)?;
-    let client = Client::new(arguments.network.options(std::slice::from_ref(&registry), &context)?)?;
+    let client = arguments.connection.client_of(std::slice::from_ref(&registry), &context)?;
     let mut diagnosis = client.diagnose(&registry).await?;
     let last = diagnosis.steps.pop_if(|step| step.outcome.is_err());
     let failed = last.and_then(|step| Some((step.name, Failure::from(step.outcome.err()?))));
