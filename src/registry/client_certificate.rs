@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::InconsistentKeys;
 use rustls::client::ResolvesClientCert;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -33,10 +34,10 @@ pub enum ClientCertificateProblem {
     /// There is no certificate in it.
     #[error("it holds no PEM certificate")]
     NoCertificate,
-    /// There is no private key in it that can be used.
+    /// There is no private key in it, or of no kind that can be used.
     #[error("it holds no private key in PEM without a passphrase")]
     NoKey,
-    /// The key is another's, or of a kind that is not understood.
+    /// The key is another's.
     #[error("certificate and key don't go together")]
     Mismatch,
     /// In `certs.d`: the file beside it is missing.
@@ -62,8 +63,15 @@ impl Identity {
             return Err(fail(certificate, Problem::NoCertificate));
         }
         let private = PrivateKeyDer::from_pem_slice(&pem(key)?).map_err(|_| fail(key, Problem::NoKey))?;
-        let certified =
-            CertifiedKey::from_der(chain, private, &provider()).map_err(|_| fail(key, Problem::Mismatch))?;
+        let private =
+            provider().key_provider.load_private_key(private).map_err(|_| fail(key, Problem::NoKey))?;
+        let certified = CertifiedKey::new(chain, private);
+        // Whatever else it says: webpki reads no certificates of version 1, which `openssl x509 -req` makes (OpenSSL
+        // 3.0), and which servers take.
+        let matched = certified.keys_match();
+        if let Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) = matched {
+            return Err(fail(key, Problem::Mismatch));
+        }
         Ok(Self(Arc::new(SingleCertAndKey::from(certified))))
     }
 
@@ -75,5 +83,17 @@ impl Identity {
 impl fmt::Debug for Identity {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Identity(***)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_of_version_1_is_read() {
+        let file = PathBuf::from("fixtures/tls/v1.pem");
+        let read = Identity::read(&ClientCertificate { certificate: file.clone(), key: file });
+        assert_eq!(format!("{:?}", read.unwrap()), "Identity(***)");
     }
 }
