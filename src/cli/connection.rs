@@ -7,7 +7,8 @@ use clap::Args;
 use sealift::event::SharedReporter;
 use sealift::image::{Reference, Registry};
 use sealift::registry::{
-    Client, ClientOptions, Credential, Credentials, Mirrored, ProxyRules, RegistryError, Timeouts,
+    CertsFolders, Client, ClientCertificate, ClientOptions, Credential, Credentials, Mirrored, ProxyRules,
+    RegistryError, Timeouts,
 };
 use sealift::secret::Secret;
 
@@ -27,9 +28,27 @@ pub(super) struct ConnectionArguments {
     /// Read the password from stdin
     #[arg(long)]
     password_stdin: bool,
+    #[command(flatten)]
+    network: NetworkArguments,
+}
+
+/// How the other side is reached and believed.
+#[derive(Args)]
+#[command(next_help_heading = "Registry options")]
+pub(super) struct NetworkArguments {
     /// Trust the certificates in this PEM file, too
     #[arg(long, value_name = "FILE")]
     ca: Vec<PathBuf>,
+    /// Show the registry this client certificate (PEM)
+    #[arg(long, value_name = "FILE")]
+    cert: Option<PathBuf>,
+    /// The private key of --cert, where it is not in the same file
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// Go through this proxy (http, https, socks5, socks5h), `direct` for none; hosts in NO_PROXY are
+    /// reached without
+    #[arg(long, value_name = "URL")]
+    proxy: Option<String>,
     /// Allow plain HTTP and unverified certificates for this host
     #[arg(long, value_name = "HOST[:PORT]")]
     insecure: Vec<String>,
@@ -48,24 +67,27 @@ impl ConnectionArguments {
         context: &Context,
         reporter: &SharedReporter,
     ) -> Result<Mirrored, Failure> {
-        let credential = self.credential(context)?;
-        let credential = credential
-            .map(|credential| Ok::<_, Failure>((sole_registry(references)?, credential)))
-            .transpose()?;
-        let mut credentials = Credentials::of_docker(&context.environment);
-        if let Some((registry, credential)) = credential {
-            credentials = credentials.with(registry, credential);
-        }
-        let insecure = context.config.insecure.iter().chain(&self.insecure);
-        let client = Client::new(ClientOptions {
-            credentials,
-            proxies: ProxyRules::from_environment(&context.environment)?,
-            ca_files: [context.config.ca.clone(), self.ca].concat(),
-            insecure_hosts: insecure.map(|host| host.parse()).collect::<Result<_, RegistryError>>()?,
-            timeouts: Timeouts::default(),
-            reporter: reporter.clone(),
-        })?;
+        let registries: Vec<Registry> =
+            references.iter().map(|reference| reference.registry().clone()).collect();
+        let client = self.client_of(&registries, context, reporter)?;
         Ok(Mirrored::new(client, &context.config.registries, reporter)?)
+    }
+
+    /// A client for `registries`.
+    pub(super) fn client_of(
+        self,
+        registries: &[Registry],
+        context: &Context,
+        reporter: &SharedReporter,
+    ) -> Result<Client, Failure> {
+        let credential = self.credential(context)?;
+        let mut options = self.network.options(registries, context)?;
+        if let Some(credential) = credential {
+            let several = "-u goes with images of one registry only";
+            options.credentials = options.credentials.with(sole(registries, several)?, credential);
+        }
+        options.reporter = reporter.clone();
+        Ok(Client::new(options)?)
     }
 
     fn credential(&self, context: &Context) -> Result<Option<Credential>, Failure> {
@@ -87,7 +109,53 @@ impl ConnectionArguments {
     }
 }
 
-fn password_from_stdin() -> Result<Secret, Failure> {
+impl NetworkArguments {
+    /// The options of a client for `registries`, with the credentials that other programs stored.
+    pub(super) fn options(
+        self,
+        registries: &[Registry],
+        context: &Context,
+    ) -> Result<ClientOptions, Failure> {
+        let certificate = self.cert.map(|certificate| ClientCertificate {
+            key: self.key.unwrap_or_else(|| certificate.clone()),
+            certificate,
+        });
+        let certificate = certificate
+            .map(|files| {
+                Ok::<_, Failure>((sole(registries, "--cert goes with images of one registry only")?, files))
+            })
+            .transpose()?;
+        let insecure = context.config.insecure.iter().chain(&self.insecure);
+        Ok(ClientOptions {
+            reporter: SharedReporter::default(),
+            credentials: Credentials::of_environment(&context.environment),
+            proxies: proxies(self.proxy.as_deref(), context)?,
+            ca_files: [context.config.ca.clone(), self.ca].concat(),
+            client_certificates: certificate.into_iter().collect(),
+            certs_folders: CertsFolders::of_environment(&context.environment),
+            insecure_hosts: insecure.map(|host| host.parse()).collect::<Result<_, RegistryError>>()?,
+            timeouts: Timeouts::default(),
+        })
+    }
+}
+
+/// The option goes before the environment, which goes before the settings; these may have rules for hosts.
+fn proxies(option: Option<&str>, context: &Context) -> Result<ProxyRules, RegistryError> {
+    let rules = ProxyRules::from_environment(&context.environment)?;
+    if let Some(text) = option {
+        return rules.with_all("--proxy", text);
+    }
+    let config = &context.config;
+    let rules = match &config.proxy {
+        Some(text) => rules.or_all("`proxy` in config.json", text.reveal())?,
+        None => rules,
+    };
+    config.proxies.iter().try_fold(rules, |rules, (hosts, text)| {
+        rules.with_host(&format!("`{hosts}` below `proxies` in config.json"), hosts, text.reveal())
+    })
+}
+
+pub(super) fn password_from_stdin() -> Result<Secret, Failure> {
     let mut text = String::new();
     let read = std::io::stdin().lock().take(MAX_PASSWORD_BYTES).read_to_string(&mut text);
     read.map_err(|error| {
@@ -96,12 +164,10 @@ fn password_from_stdin() -> Result<Secret, Failure> {
     Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
 }
 
-/// The one registry a password is for: with several it would be sent to the wrong ones.
-fn sole_registry(references: &[Reference]) -> Result<Registry, Failure> {
-    match references {
-        [first, rest @ ..] if rest.iter().all(|other| other.registry() == first.registry()) => {
-            Ok(first.registry().clone())
-        }
-        _ => Err(Failure::Usage("-u goes with images of one registry only")),
+/// The one registry that a secret is for: with several it would be sent to the wrong ones.
+fn sole(registries: &[Registry], otherwise: &'static str) -> Result<Registry, Failure> {
+    match registries {
+        [first, rest @ ..] if rest.iter().all(|other| other == first) => Ok(first.clone()),
+        _ => Err(Failure::Usage(otherwise)),
     }
 }

@@ -9,10 +9,15 @@ mod completions;
 mod config;
 mod connection;
 mod demo;
+mod doctor;
+mod login;
+mod logout;
 mod man;
 mod name_service;
 mod progress;
+mod prompt;
 mod pull;
+mod registry_argument;
 mod report;
 mod ui;
 
@@ -40,6 +45,9 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Pull(Box<pull::Arguments>),
+    Login(login::Arguments),
+    Logout(logout::Arguments),
+    Doctor(doctor::Arguments),
     Demo(demo::Arguments),
     Config(config::Arguments),
     Completions(completions::Arguments),
@@ -73,6 +81,13 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     match arguments.command {
         Command::Pull(command) => until_interrupted(pull::run(*command, context()?)),
+        Command::Login(command) => {
+            let context = context()?;
+            let ready = command.complete(&context)?;
+            until_interrupted(login::run(ready, context))
+        }
+        Command::Logout(command) => until_interrupted(logout::run(command, context()?)),
+        Command::Doctor(command) => until_interrupted(doctor::run(command, context()?)),
         Command::Demo(command) => until_interrupted(demo::run(command, context()?)),
         Command::Config(command) => config::run(&command, &origin, &environment),
         Command::Completions(command) => completions::run(&command, Arguments::command()),

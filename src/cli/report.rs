@@ -22,6 +22,7 @@ use sealift::image::platform::PlatformError;
 use sealift::image::reference::ReferenceError;
 use sealift::image_list::ListError;
 use sealift::pull::ResolveError;
+use sealift::registry::login::StoreError;
 use sealift::registry::{Kind, RegistryError};
 use sealift::source::SourceError;
 
@@ -43,8 +44,13 @@ pub(super) enum Failure {
     /// The options don't go together.
     #[error("{0}")]
     Usage(&'static str),
+    /// The same of `login`.
+    #[error("{0}")]
+    LoginUsage(&'static str),
     #[error("there is no folder for settings: neither HOME nor XDG_CONFIG_HOME is set")]
     NoConfigFolder,
+    #[error("{}", StoreError::NoFolder)]
+    NoCredentialsFolder,
     /// Some of several images; the first decides the exit code.
     #[error("{} of {of} images failed", .failures.len())]
     Several { of: usize, failures: Vec<Failure> },
@@ -60,6 +66,16 @@ pub(super) enum Failure {
 impl From<RegistryError> for Failure {
     fn from(error: RegistryError) -> Self {
         Self::Sealift(SourceError::from(error).into())
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Registry(error) => error.into(),
+            StoreError::File(error) => error.into(),
+            StoreError::NoFolder => Self::NoCredentialsFolder,
+        }
     }
 }
 
@@ -114,8 +130,13 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             _ if self.is_a_closed_pipe() => 1,
-            Self::Reference(_) | Self::List(_) | Self::Platform(_) | Self::Usage(_) | Self::Config(_) => 2,
-            Self::NoConfigFolder => 7,
+            Self::Reference(_)
+            | Self::List(_)
+            | Self::Platform(_)
+            | Self::Usage(_)
+            | Self::LoginUsage(_)
+            | Self::Config(_) => 2,
+            Self::NoConfigFolder | Self::NoCredentialsFolder => 7,
             Self::Several { failures, .. } => failures.first().map_or(1, Self::code),
             Self::Interrupted => 130,
             Self::ReaderGone | Self::Other(_) => 1,

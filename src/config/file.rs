@@ -1,13 +1,14 @@
 //! config.json: the shipped one, and the user's over it.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Environment;
 use super::registries::{Registries, RegistryName, RegistrySettings};
+use super::{Environment, ProxyText};
 use crate::archive::LayerMode;
 use crate::image::Platform;
 
@@ -41,6 +42,10 @@ pub struct Config {
     pub insecure: Vec<String>,
     /// What is set for single registries: mirrors, limits.
     pub registries: Registries,
+    /// The proxy where the environment names none.
+    pub proxy: Option<ProxyText>,
+    /// Proxies of hosts, by patterns as in `NO_PROXY`; these go before the environment's.
+    pub proxies: BTreeMap<String, ProxyText>,
 }
 
 /// Which file, if any, overlays the shipped settings.

@@ -6,9 +6,11 @@
 mod dockerops;
 mod environment;
 mod file;
+mod proxy_text;
 mod registries;
 
 pub use dockerops::{Imported, Note};
 pub use environment::Environment;
 pub use file::{Config, ConfigError, MAX_CONNECTIONS, MAX_RETRY_TIMES, Origin, SHIPPED, user_path};
+pub use proxy_text::ProxyText;
 pub use registries::{MirrorOrder, OriginUse, Registries, RegistryName, RegistrySettings, TagAuthority};

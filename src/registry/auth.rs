@@ -1,8 +1,8 @@
 //! Access to one registry: its scheme, its credentials, a token for each repository.
 //!
 //! Tokens are shared: whoever needs one that is missing or ending asks for it while the others wait, so that many
-//! blobs cost one token call. Credentials are looked up once, when first asked for, and go to the registry itself
-//! (Basic) or its token server (Bearer). Nothing here opens a blob; [`super::client`] does, and replays once after
+//! blobs cost one token call. Credentials are looked up once for a repository, when first asked for, and go to the
+//! registry itself (Basic) or its token server (Bearer). Nothing here opens a blob; [`super::client`] does, and replays once after
 //! [`Access::renew`].
 
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use url::Url;
 use crate::image::{Registry, Repository};
 
 use super::challenge::Challenge;
-use super::credentials::{Credential, Credentials, Found};
+use super::credentials::{Credential, Credentials, Found, Scope};
 use super::error::RegistryError;
 use super::said::Denial;
 use super::token;
@@ -26,13 +26,13 @@ use super::transport::Transport;
 pub(super) struct Access {
     registry: Registry,
     base: OnceCell<Url>,
-    found: OnceCell<Found>,
     grants: Mutex<HashMap<Box<str>, Arc<AsyncMutex<Grant>>>>,
 }
 
 /// What a repository is asked with.
 #[derive(Default)]
 struct Grant {
+    found: Option<Found>,
     challenge: Option<Challenge>,
     header: Option<HeaderValue>,
     renew_at: Option<Instant>,
@@ -57,7 +57,7 @@ impl Permit {
 impl Access {
     /// Nothing known yet.
     pub(super) fn new(registry: Registry) -> Self {
-        Self { registry, base: OnceCell::new(), found: OnceCell::new(), grants: Mutex::new(HashMap::new()) }
+        Self { registry, base: OnceCell::new(), grants: Mutex::new(HashMap::new()) }
     }
 
     /// The registry it is about.
@@ -73,18 +73,22 @@ impl Access {
         self.base.get_or_try_init(find).await
     }
 
-    /// Why the registry denies access as to a stranger; none if credentials were looked for and found.
-    pub(super) fn stranger(&self) -> Option<Denial> {
-        self.found.get().map_or(Some(Denial::NoCredentials), Found::stranger)
+    /// Why the registry denies access to `repository` as to a stranger; none if credentials were looked for and found.
+    pub(super) async fn stranger(&self, repository: &Repository) -> Option<Denial> {
+        let grant = self.grant(repository);
+        let grant = grant.lock().await;
+        grant.found.as_ref().map_or(Some(Denial::NoCredentials), Found::stranger)
     }
 
     /// True if there are credentials. Where they can't be looked up there are none: nobody asked for them yet.
-    pub(super) async fn can_find_credential(&self, credentials: &Credentials) -> bool {
-        self.found(credentials).await.is_ok_and(|found| found.credential.is_some())
-    }
-
-    async fn found(&self, credentials: &Credentials) -> Result<&Found, RegistryError> {
-        self.found.get_or_try_init(|| credentials.of(&self.registry)).await
+    pub(super) async fn can_find_credential(
+        &self,
+        credentials: &Credentials,
+        repository: &Repository,
+    ) -> bool {
+        let grant = self.grant(repository);
+        let mut grant = grant.lock().await;
+        grant.find(credentials, repository).await.is_ok_and(|found| found.credential.is_some())
     }
 
     /// What to ask `repository` with now: nothing before the first challenge, a fresh token after the last one ended.
@@ -116,6 +120,10 @@ impl Access {
         let mut grant = grant.lock().await;
         if grant.generation == refused.generation {
             let same_again = challenge == Challenge::Basic && refused.header.is_some() && !refused.is_token();
+            let challenge = match grant.challenge.take() {
+                Some(former) => challenge.merged_with(former),
+                None => challenge,
+            };
             grant.challenge = Some(challenge);
             if same_again || !self.refresh(&mut grant, transport, credentials, repository).await? {
                 return Ok(None);
@@ -132,12 +140,12 @@ impl Access {
         credentials: &Credentials,
         repository: &Repository,
     ) -> Result<bool, RegistryError> {
-        let found = self.found(credentials).await?;
+        let found = grant.find(credentials, repository).await?;
         let (header, renew_at) = match (&grant.challenge, &found.credential) {
             (Some(Challenge::Bearer(bearer)), _) => {
                 let scope = format!("repository:{}:pull", repository.path());
                 let Some(base) = self.base.get() else { return Ok(false) };
-                let token = token::fetch(transport, &self.registry, base, bearer, &scope, found).await?;
+                let token = token::fetch(transport, &self.registry, base, bearer, &scope, &found).await?;
                 (token.header, Some(token.renew_at))
             }
             (Some(Challenge::Basic), Some(Credential::Password { username, password })) => {
@@ -158,6 +166,19 @@ impl Access {
 }
 
 impl Grant {
+    /// The credentials for `repository`, looked up once; a failure is not kept.
+    async fn find(
+        &mut self,
+        credentials: &Credentials,
+        repository: &Repository,
+    ) -> Result<Found, RegistryError> {
+        if let Some(found) = &self.found {
+            return Ok(found.clone());
+        }
+        let scope = Scope { registry: repository.registry(), path: repository.path() };
+        Ok(self.found.insert(credentials.of(scope).await?).clone())
+    }
+
     fn permit(&self) -> Permit {
         Permit { header: self.header.clone(), generation: self.generation }
     }

@@ -14,6 +14,9 @@ use super::parameters;
 /// The most of a header that is read.
 const MAX_HEADER_BYTES: usize = 8 << 10;
 
+/// The most scopes that are merged: one repository has few.
+const MAX_SCOPES: usize = 8;
+
 /// What a registry asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Challenge {
@@ -29,6 +32,28 @@ impl Challenge {
         match self {
             Self::Bearer(bearer) => Self::Bearer(Bearer { scope: None, ..bearer }),
             Self::Basic => Self::Basic,
+        }
+    }
+
+    /// This challenge, for what `former` asked for as well: a registry may want one scope for a manifest and another
+    /// for its blobs, and a token for each in turn would be refused in turn.
+    pub(super) fn merged_with(self, former: Self) -> Self {
+        match (self, former) {
+            (Self::Bearer(mut bearer), Self::Bearer(former))
+                if (&bearer.realm, &bearer.service) == (&former.realm, &former.service) =>
+            {
+                let mut scopes: Vec<&str> = Vec::new();
+                for scope in [&bearer.scope, &former.scope].into_iter().flatten() {
+                    for scope in scope.split_ascii_whitespace() {
+                        if scopes.len() < MAX_SCOPES && !scopes.contains(&scope) {
+                            scopes.push(scope);
+                        }
+                    }
+                }
+                bearer.scope = (!scopes.is_empty()).then(|| scopes.join(" "));
+                Self::Bearer(bearer)
+            }
+            (challenge, _) => challenge,
         }
     }
 }
@@ -184,6 +209,27 @@ mod tests {
     fn a_realm_may_be_a_path_of_the_registry() {
         assert_eq!(bearer(&[r#"Bearer realm="/token""#]).realm.as_str(), "https://reg.example/token");
         assert_eq!(bearer(&[r#"Bearer realm="//a.example/t""#]).realm.as_str(), "https://a.example/t");
+    }
+
+    #[test]
+    fn scopes_of_one_token_server_are_merged() {
+        let challenge = |realm: &str, scope: Option<&str>| {
+            let realm = Url::parse(realm).unwrap();
+            Challenge::Bearer(Bearer { realm, service: None, scope: scope.map(str::to_owned) })
+        };
+        let (one, other) = ("https://a.example/t", "https://b.example/t");
+        for (now, former, expected) in [
+            (challenge(one, Some("b a")), challenge(one, Some("a c")), Some("b a c")),
+            (challenge(one, None), challenge(one, Some("a")), Some("a")),
+            (challenge(one, None), challenge(one, None), None),
+            (challenge(one, Some("b")), challenge(other, Some("a")), Some("b")),
+            (challenge(one, Some("b")), Challenge::Basic, Some("b")),
+        ] {
+            assert_eq!(now.merged_with(former), challenge(one, expected));
+        }
+        let many = (0..100).map(|number| number.to_string()).collect::<Vec<_>>().join(" ");
+        let merged = challenge(one, Some(&many)).merged_with(challenge(one, Some("x")));
+        assert_eq!(merged, challenge(one, Some("0 1 2 3 4 5 6 7")));
     }
 
     #[test]

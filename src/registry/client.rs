@@ -141,7 +141,7 @@ impl Client {
 
         let mut permit = access.permit(transport, credentials, repository).await?;
         let mut answer = transport.ask(&method, &url, headers, permit.header.as_ref()).await?;
-        if let Some(challenge) = self.challenge(&access, base, &permit, &answer).await?
+        if let Some(challenge) = self.challenge(&access, repository, base, &permit, &answer).await?
             && let Some(renewed) =
                 access.renew(transport, credentials, repository, challenge, &permit).await?
         {
@@ -152,7 +152,7 @@ impl Client {
         if answer.response.status().is_success() {
             return Ok(answer);
         }
-        let asked = asked(&access, &permit);
+        let asked = Asked { stranger: access.stranger(repository).await, with_token: permit.is_token() };
         Err(refusal::of(answer, object, asked).await)
     }
 
@@ -175,6 +175,7 @@ impl Client {
     async fn challenge(
         &self,
         access: &Access,
+        repository: &Repository,
         base: &Url,
         permit: &Permit,
         answer: &Answer,
@@ -184,7 +185,7 @@ impl Client {
             _ if answer.from_elsewhere => Ok(None),
             StatusCode::UNAUTHORIZED => read_challenge(access.registry(), answer),
             StatusCode::FORBIDDEN | StatusCode::NOT_FOUND
-                if permit.header.is_none() && access.can_find_credential(credentials).await =>
+                if permit.header.is_none() && access.can_find_credential(credentials, repository).await =>
             {
                 let Ok(ping) = transport.get(base, &HeaderMap::new(), None).await else { return Ok(None) };
                 let asks = ping.response.status() == StatusCode::UNAUTHORIZED && !ping.from_elsewhere;
@@ -194,6 +195,14 @@ impl Client {
             }
             _ => Ok(None),
         }
+    }
+
+    pub(super) fn transport(&self) -> &Transport {
+        &self.0.transport
+    }
+
+    pub(super) fn credentials(&self) -> &Credentials {
+        &self.0.credentials
     }
 
     fn access(&self, registry: &Registry) -> Arc<Access> {
@@ -227,7 +236,10 @@ impl Source for Client {
 }
 
 /// The challenge of an answer with status 401.
-fn read_challenge(registry: &Registry, answer: &Answer) -> Result<Option<Challenge>, RegistryError> {
+pub(super) fn read_challenge(
+    registry: &Registry,
+    answer: &Answer,
+) -> Result<Option<Challenge>, RegistryError> {
     let registry = || registry.clone();
     challenge::of(answer.response.headers(), answer.url.reveal()).map_err(|unanswerable| match unanswerable {
         Unanswerable::Offered(offered) => RegistryError::UnknownChallenge { registry: registry(), offered },
@@ -236,7 +248,7 @@ fn read_challenge(registry: &Registry, answer: &Answer) -> Result<Option<Challen
 }
 
 /// Where the registry's API is: HTTPS, but for loopback and insecure hosts that turn out to speak plain HTTP.
-async fn find_base(transport: &Transport, registry: &Registry) -> Result<Url, RegistryError> {
+pub(super) async fn find_base(transport: &Transport, registry: &Registry) -> Result<Url, RegistryError> {
     let base = |scheme: &str| Url::parse(&format!("{scheme}://{}/v2/", registry.api_authority()));
     let https = base("https").map_err(|_| unreadable(registry))?;
     let http = base("http").map_err(|_| unreadable(registry))?;
@@ -271,12 +283,13 @@ fn might_be_plain(failure: Failure, https: &Url, http: &Url) -> bool {
     match failure {
         Failure::PlainHttp | Failure::ClosedEarly | Failure::Proxy => true,
         Failure::Connect => other_port,
-        Failure::TimedOut | Failure::Dns | Failure::Certificate | Failure::Tls | Failure::NotHttp => false,
+        Failure::TimedOut
+        | Failure::Dns
+        | Failure::Certificate
+        | Failure::ClientCertificate
+        | Failure::Tls
+        | Failure::NotHttp => false,
     }
-}
-
-fn asked(access: &Access, permit: &Permit) -> Asked {
-    Asked { stranger: access.stranger(), with_token: permit.is_token() }
 }
 
 fn unreadable(registry: &Registry) -> RegistryError {

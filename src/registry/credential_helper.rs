@@ -1,4 +1,5 @@
-//! Credential helpers: `docker-credential-<name> get`, the registry on stdin, JSON on stdout (docker-credential-helpers).
+//! Credential helpers: `docker-credential-<name> get|store|erase`, the registry (or for `store` JSON with everything) on
+//! stdin, JSON on stdout (docker-credential-helpers).
 //!
 //! Threats: a helper's stdout holds a secret and is never shown, not even when it fails; what it says on stderr is.
 //! The registry's name goes through stdin, never into arguments. What our own environment holds of user and password is
@@ -8,7 +9,7 @@ use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
@@ -29,6 +30,9 @@ const NOT_FOUND: &str = "credentials not found in native keychain";
 /// What can go wrong with a helper.
 #[derive(Debug, thiserror::Error)]
 pub enum HelperProblem {
+    /// It is not installed.
+    #[error("there is no such program on the PATH")]
+    NotInstalled,
     /// It could not be started or spoken to.
     #[error("it could not be run")]
     NotRun(#[source] std::io::Error),
@@ -50,7 +54,7 @@ pub enum HelperProblem {
 }
 
 /// What came of asking a helper.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Answer {
     /// The credentials.
     Credential(Credential),
@@ -60,51 +64,112 @@ pub(super) enum Answer {
     NotInstalled,
 }
 
-/// Asks a helper for the credentials of `registry`.
+/// Asks a helper for the credentials of `registry`, which it knows as `server`.
 pub(super) async fn ask(
     helper: &str,
+    server: &str,
     registry: &Registry,
     environment: &Environment,
 ) -> Result<Answer, RegistryError> {
-    run(helper, key_of(registry), environment, TIME_LIMIT).await.map_err(|problem| {
-        RegistryError::CredentialHelper { helper: shown(helper), registry: registry.clone(), problem }
-    })
+    let failed = failure(helper, registry);
+    match run(helper, "get", server, environment, TIME_LIMIT).await {
+        Ok(stdout) => read_answer(&stdout).map_err(failed),
+        Err(Refusal::NotFound) => Ok(Answer::Nothing),
+        Err(Refusal::Problem(HelperProblem::NotInstalled)) => Ok(Answer::NotInstalled),
+        Err(Refusal::Problem(problem)) => Err(failed(problem)),
+    }
 }
 
+/// Has a helper keep the credentials of `registry`.
+pub(super) async fn store(
+    helper: &str,
+    registry: &Registry,
+    username: &str,
+    secret: &Secret,
+    environment: &Environment,
+) -> Result<(), RegistryError> {
+    let given = Given { server_url: key_of(registry), username, secret: secret.reveal() };
+    let input = serde_json::to_string(&given).unwrap_or_default();
+    match run(helper, "store", &input, environment, TIME_LIMIT).await {
+        Ok(_) => Ok(()),
+        Err(Refusal::NotFound) => Err(failure(helper, registry)(HelperProblem::BadAnswer)),
+        Err(Refusal::Problem(problem)) => Err(failure(helper, registry)(problem)),
+    }
+}
+
+/// Has a helper forget the credentials of `registry`; false if it had none.
+pub(super) async fn erase(
+    helper: &str,
+    registry: &Registry,
+    environment: &Environment,
+) -> Result<bool, RegistryError> {
+    match run(helper, "erase", key_of(registry), environment, TIME_LIMIT).await {
+        Ok(_) => Ok(true),
+        Err(Refusal::NotFound) => Ok(false),
+        Err(Refusal::Problem(problem)) => Err(failure(helper, registry)(problem)),
+    }
+}
+
+fn failure(helper: &str, registry: &Registry) -> impl Fn(HelperProblem) -> RegistryError {
+    let (helper, registry) = (shown(helper), registry.clone());
+    move |problem| RegistryError::CredentialHelper {
+        helper: helper.clone(),
+        registry: registry.clone(),
+        problem,
+    }
+}
+
+/// Why a helper printed nothing to be used.
+#[derive(Debug)]
+enum Refusal {
+    /// It has nothing for the registry.
+    NotFound,
+    Problem(HelperProblem),
+}
+
+impl From<HelperProblem> for Refusal {
+    fn from(problem: HelperProblem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+/// Runs `docker-credential-<helper> <action>` with `input` on stdin, and returns what it printed.
 async fn run(
     helper: &str,
-    server: &str,
+    action: &str,
+    input: &str,
     environment: &Environment,
     limit: Duration,
-) -> Result<Answer, HelperProblem> {
-    let Some(program) = find(helper, environment) else { return Ok(Answer::NotInstalled) };
+) -> Result<Vec<u8>, Refusal> {
+    let program = find(helper, environment).ok_or(HelperProblem::NotInstalled)?;
     let mut command = Command::new(program);
-    command.arg("get").env_clear().envs(environment.variables());
+    command.arg(action).env_clear().envs(environment.variables());
     command.env_remove("SEALIFT_USERNAME").env_remove("SEALIFT_PASSWORD");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let output = tokio::time::timeout(limit, talk(command, server))
+    let output = tokio::time::timeout(limit, talk(command, input))
         .await
         .map_err(|_| HelperProblem::TimedOut { limit })?
         .map_err(HelperProblem::NotRun)?;
-    if !output.status.success() {
-        let says_not_found = |text: &[u8]| String::from_utf8_lossy(text).contains(NOT_FOUND);
-        if says_not_found(&output.stdout) || says_not_found(&output.stderr) {
-            return Ok(Answer::Nothing);
-        }
-        let said = String::from_utf8_lossy(&output.stderr);
-        return Err(HelperProblem::Failed { said: shown(said.trim().lines().next().unwrap_or_default()) });
+    if output.status.success() {
+        return Ok(output.stdout);
     }
-    read_answer(&output.stdout)
+    let says_not_found = |text: &[u8]| String::from_utf8_lossy(text).contains(NOT_FOUND);
+    if says_not_found(&output.stdout) || says_not_found(&output.stderr) {
+        return Err(Refusal::NotFound);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = shown(said.trim().lines().next().unwrap_or_default());
+    Err(HelperProblem::Failed { said }.into())
 }
 
-/// Writes the server's name and reads what comes, both ends at once so that none waits for the other.
-async fn talk(mut command: Command, server: &str) -> std::io::Result<Output> {
+/// Writes the input and reads what comes, both ends at once so that none waits for the other.
+async fn talk(mut command: Command, input: &str) -> std::io::Result<Output> {
     let mut child = command.spawn()?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let write = async {
         if let Some(mut stdin) = stdin {
             // A helper may end without reading; its exit status tells more than a broken pipe.
-            let _ = stdin.write_all(server.as_bytes()).await;
+            let _ = stdin.write_all(input.as_bytes()).await;
         }
     };
     let read = |pipe: Option<_>| async {
@@ -132,6 +197,16 @@ fn find(helper: &str, environment: &Environment) -> Option<PathBuf> {
         .filter(|folder| folder.is_absolute())
         .map(|folder| folder.join(&name))
         .find(|file| file.is_file())
+}
+
+/// What `store` is told.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Given<'a> {
+    #[serde(rename = "ServerURL")]
+    server_url: &'a str,
+    username: &'a str,
+    secret: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -165,8 +240,9 @@ mod tests {
         tokio::fs::write(home.path().join("helper.sh"), script).await.unwrap();
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/helpers:/usr/bin:/bin");
         let environment = [("PATH", path), ("HOME", home.path().to_str().unwrap())].into_iter().collect();
-        let answer = run("fake", "reg.example", &environment, Duration::from_secs(1)).await;
-        assert!(matches!(answer, Err(HelperProblem::TimedOut { .. })), "{answer:?}");
+        let answer = run("fake", "get", "reg.example", &environment, Duration::from_secs(1)).await;
+        let timed_out = matches!(answer, Err(Refusal::Problem(HelperProblem::TimedOut { .. })));
+        assert!(timed_out, "{answer:?}");
 
         let pid = tokio::fs::read_to_string(home.path().join("pid")).await.unwrap();
         let process = PathBuf::from(format!("/proc/{}/cmdline", pid.trim()));
@@ -179,8 +255,9 @@ mod tests {
     #[tokio::test]
     async fn a_helper_in_a_relative_folder_is_not_run() {
         let environment = [("PATH", ".:")].into_iter().collect();
-        let answer = run("fake", "reg.example", &environment, TIME_LIMIT).await;
-        assert!(matches!(answer, Ok(Answer::NotInstalled)), "{answer:?}");
+        let answer = run("fake", "get", "reg.example", &environment, TIME_LIMIT).await;
+        let not_installed = matches!(answer, Err(Refusal::Problem(HelperProblem::NotInstalled)));
+        assert!(not_installed, "{answer:?}");
     }
 
     #[test]

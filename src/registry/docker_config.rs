@@ -1,4 +1,5 @@
-//! Docker's config.json, as far as it is about credentials (docker/cli `config/configfile`, `config/credentials`).
+//! Files of credentials: docker's config.json (docker/cli `config/configfile`, `config/credentials`) and the auth.json of
+//! podman and skopeo (containers-auth.json(5)), which has keys for parts of a registry as well.
 //!
 //! Threats: the file holds secrets, so neither its content nor serde's quotes of it reach an error. The helpers it
 //! names are run, so a name with a path in it is refused.
@@ -17,7 +18,7 @@ use crate::foreign::shown;
 use crate::image::Registry;
 use crate::secret::Secret;
 
-use super::credentials::Credential;
+use super::credentials::{Credential, Scope};
 use super::error::RegistryError;
 
 const MAX_FILE_BYTES: u64 = 4 << 20;
@@ -30,9 +31,19 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A config.json that was read.
+/// Whose file it is: they name registries in different ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// Docker's: a key is a registry, whatever path it has.
+    Docker,
+    /// That of containers/image: a key may be `host/namespace` or `host/namespace/name`, for what is below it alone.
+    Containers,
+}
+
+/// A file that was read.
 pub(super) struct DockerConfig {
     path: PathBuf,
+    layout: Layout,
     file: File,
 }
 
@@ -88,7 +99,7 @@ pub enum CredentialFileProblem {
 
 impl DockerConfig {
     /// Reads the file; none if there is no such file.
-    pub(super) async fn read(path: &Path) -> Result<Option<Self>, RegistryError> {
+    pub(super) async fn read(path: &Path, layout: Layout) -> Result<Option<Self>, RegistryError> {
         let fail = |problem| RegistryError::CredentialFile { path: path.to_owned(), problem };
         let mut bytes = Vec::new();
         let read = async {
@@ -109,19 +120,29 @@ impl DockerConfig {
         if names.any(|name| !name.is_empty() && !is_helper_name(name)) {
             return Err(fail(CredentialFileProblem::HelperName));
         }
-        Ok(Some(Self { path: path.to_owned(), file }))
+        Ok(Some(Self { path: path.to_owned(), layout, file }))
     }
 
-    /// The helpers to ask for `registry`, the registry's own first.
-    pub(super) fn helpers(&self, registry: &Registry) -> impl Iterator<Item = &str> {
-        let own = self.file.cred_helpers.as_ref().and_then(|helpers| lookup(helpers, registry));
+    /// The helpers to ask for `scope`, its own first, each with what the registry is called towards it.
+    pub(super) fn helpers<'a>(&'a self, scope: Scope<'a>) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let own = self.file.cred_helpers.as_ref().and_then(|helpers| self.lookup(helpers, scope));
         let own = own.map(|(_, helper)| helper);
-        own.into_iter().chain(&self.file.creds_store).map(String::as_str).filter(|name| !name.is_empty())
+        let server = match self.layout {
+            Layout::Docker => key_of(scope.registry),
+            Layout::Containers => scope.registry.as_str(),
+        };
+        let names = own.into_iter().chain(&self.file.creds_store).map(String::as_str);
+        names.filter(|name| !name.is_empty()).map(move |name| (name, server))
+    }
+
+    /// The helper that credentials of `registry` are stored with: its own, or else the store for all.
+    pub(super) fn store_of<'a>(&'a self, registry: &'a Registry) -> Option<&'a str> {
+        self.helpers(Scope { registry, path: "" }).next().map(|(helper, _)| helper)
     }
 
     /// The credentials that stand in the file itself.
-    pub(super) fn stored(&self, registry: &Registry) -> Result<Option<Credential>, RegistryError> {
-        let Some((key, Some(entry))) = self.file.auths.as_ref().and_then(|auths| lookup(auths, registry))
+    pub(super) fn stored(&self, scope: Scope<'_>) -> Result<Option<Credential>, RegistryError> {
+        let Some((key, Some(entry))) = self.file.auths.as_ref().and_then(|auths| self.lookup(auths, scope))
         else {
             return Ok(None);
         };
@@ -143,26 +164,36 @@ impl DockerConfig {
         Ok(pair
             .map(|(username, password)| Credential::Password { username, password: Secret::new(password) }))
     }
+
+    /// The entry for `scope`: the narrowest that there is, under its own key or one that names the same host otherwise.
+    fn lookup<'a, T>(&self, entries: &'a HashMap<String, T>, scope: Scope<'_>) -> Option<(&'a str, &'a T)> {
+        let registry = scope.registry;
+        let exact = match self.layout {
+            Layout::Docker => entries.get_key_value(key_of(registry)),
+            Layout::Containers => scope.names().find_map(|name| entries.get_key_value(&name)),
+        };
+        let found = exact.or_else(|| {
+            // A bare path is a namespace there; behind a scheme it is docker's habit.
+            let is_host =
+                |key: &str| self.layout == Layout::Docker || key.contains("://") || !key.contains('/');
+            // The first in order, so that the same file gives the same answer every time.
+            let keys = entries.iter().filter(|(key, _)| is_host(key) && is_key_of(key, registry));
+            keys.min_by_key(|(key, _)| key.as_str())
+        })?;
+        Some((found.0.as_str(), found.1))
+    }
 }
 
-/// The name a registry has as a key and towards helpers.
+/// The name a registry has as a key of docker's and towards helpers.
 pub(super) fn key_of(registry: &Registry) -> &str {
     if registry.is_docker_hub() { DOCKER_HUB_KEY } else { registry.as_str() }
 }
 
-/// The entry of `registry`: under its own key, or one that names the same host in another way.
-fn lookup<'a, T>(entries: &'a HashMap<String, T>, registry: &Registry) -> Option<(&'a str, &'a T)> {
-    let exact = entries.get_key_value(key_of(registry));
-    let found = exact.or_else(|| {
-        let same_host = |key: &str| {
-            let host = host_of(key).to_ascii_lowercase();
-            registry.as_str().eq_ignore_ascii_case(&host)
-                || (registry.is_docker_hub() && DOCKER_HUB_HOSTS.contains(&host.as_str()))
-        };
-        // The first in order, so that the same file gives the same answer every time.
-        entries.iter().filter(|(key, _)| same_host(key)).min_by_key(|(key, _)| key.as_str())
-    })?;
-    Some((found.0.as_str(), found.1))
+/// True if docker's file means `registry` by `key`, by whatever name.
+pub(super) fn is_key_of(key: &str, registry: &Registry) -> bool {
+    let host = host_of(key).to_ascii_lowercase();
+    registry.as_str().eq_ignore_ascii_case(&host)
+        || (registry.is_docker_hub() && DOCKER_HUB_HOSTS.contains(&host.as_str()))
 }
 
 /// docker/cli's `ConvertToHostname`: the key without scheme and path.

@@ -11,6 +11,7 @@ use crate::image::manifest::ManifestError;
 use crate::image::{Digest, Registry, Repository};
 use crate::secret::SafeUrl;
 
+use super::client_certificate::ClientCertificateProblem;
 use super::credential_helper::HelperProblem;
 use super::docker_config::CredentialFileProblem;
 use super::failure::{Cause, Failure};
@@ -92,6 +93,15 @@ pub enum RegistryError {
         #[source]
         said: Option<Said>,
     },
+    /// The registry refused the credentials of a login (401, 403).
+    #[error("`{registry}` refused user and password")]
+    LoginRefused {
+        /// The registry.
+        registry: Registry,
+        /// What it said.
+        #[source]
+        said: Option<Said>,
+    },
     /// The registry wants a way of authentication that sealift does not speak.
     #[error("`{registry}` asks for authentication by {offered}, not by `Bearer` or `Basic`")]
     UnknownChallenge {
@@ -126,7 +136,7 @@ pub enum RegistryError {
         problem: CredentialFileProblem,
     },
     /// A credential helper failed.
-    #[error("the credential helper `docker-credential-{helper}` gave nothing for `{registry}`")]
+    #[error("the credential helper `docker-credential-{helper}` failed for `{registry}`")]
     CredentialHelper {
         /// Its name, after `docker-credential-`.
         helper: String,
@@ -332,11 +342,20 @@ pub enum RegistryError {
         #[source]
         problem: CaProblem,
     },
-    /// A proxy variable that is no proxy URL. Its value may hold a password and is not shown.
-    #[error("{variable} is no proxy URL (http, https, socks5 and socks5h are understood)")]
+    /// A client certificate, or the `certs.d` folder it is in, can't be used. The key is never shown.
+    #[error("the client certificate's file {} can't be used", .path.display())]
+    ClientCertificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        problem: ClientCertificateProblem,
+    },
+    /// A proxy that is no proxy URL. Its value may hold a password and is not shown.
+    #[error("{setting} is no proxy URL (http, https, socks5 and socks5h are understood)")]
     BadProxy {
-        /// The environment variable.
-        variable: &'static str,
+        /// The environment variable, option or key that it stands in.
+        setting: String,
     },
     /// A mirror on plain HTTP, at a host that was not declared insecure.
     #[error("the mirror {mirror} is on plain HTTP")]
@@ -353,6 +372,14 @@ pub enum RegistryError {
     /// The HTTP client could not be made.
     #[error("the HTTP client can't be set up")]
     ClientSetup(#[source] Cause),
+}
+
+impl RegistryError {
+    /// The server at `url` said, in HTTP, that it wants a client certificate that it accepts.
+    pub(super) fn no_client_certificate(url: Box<SafeUrl>) -> Self {
+        let cause = Cause::new("it said so in a web page (status 400), as nginx does");
+        Self::Unreachable { url, proxy: None, failure: Failure::ClientCertificate, cause }
+    }
 }
 
 fn missing_object(missing: Missing, object: &Object) -> String {

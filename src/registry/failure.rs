@@ -7,6 +7,8 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use rustls::AlertDescription;
+
 use crate::foreign::shown;
 
 /// How a connection failed.
@@ -18,6 +20,8 @@ pub enum Failure {
     Connect,
     /// The server's certificate was not accepted.
     Certificate,
+    /// The server wants a client certificate, and did not get one that it accepts.
+    ClientCertificate,
     /// The server speaks plain HTTP where HTTPS was expected.
     PlainHttp,
     /// The TLS handshake failed for another reason.
@@ -38,6 +42,7 @@ impl fmt::Display for Failure {
             Self::Dns => "the host name was not found",
             Self::Connect => "the connection failed",
             Self::Certificate => "the server's certificate was not accepted",
+            Self::ClientCertificate => "the server wants a client certificate that it accepts",
             Self::PlainHttp => "the server speaks plain HTTP, not HTTPS",
             Self::Tls => "the TLS handshake failed",
             Self::TimedOut => "nothing came for too long",
@@ -84,6 +89,9 @@ pub(super) fn classify(error: &reqwest::Error, proxied: bool) -> Failure {
             rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
                 Failure::Certificate
             }
+            rustls::Error::AlertReceived(alert) if is_about_client_certificate(*alert) => {
+                Failure::ClientCertificate
+            }
             // What a plain HTTP server answers to a TLS hello is no TLS record.
             rustls::Error::InvalidMessage(
                 rustls::InvalidMessage::InvalidContentType | rustls::InvalidMessage::UnknownProtocolVersion,
@@ -106,6 +114,21 @@ pub(super) fn classify(error: &reqwest::Error, proxied: bool) -> Failure {
         };
     }
     if is_parse(error) { Failure::NotHttp } else { Failure::ClosedEarly }
+}
+
+/// What servers say of a client's certificate, or of its lack (RFC 8446 section 6.2).
+fn is_about_client_certificate(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::CertificateRequired
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+    )
 }
 
 /// True when hyper could not read the answer's head, or got one before it asked. hyper 1.12's error is only reachable

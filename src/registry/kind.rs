@@ -28,6 +28,7 @@ impl RegistryError {
             Self::NoPlace { problems, .. } => problems.kind(),
             Self::AccessDenied { .. }
             | Self::TokenRefused { .. }
+            | Self::LoginRefused { .. }
             | Self::UnknownChallenge { .. }
             | Self::BadChallenge { .. }
             | Self::BadRealm { .. }
@@ -51,6 +52,7 @@ impl RegistryError {
             | Self::ManifestTooLarge { .. } => Kind::Integrity,
             Self::Schema1 { .. } => Kind::Unsupported,
             Self::CaFile { .. }
+            | Self::ClientCertificate { .. }
             | Self::BadProxy { .. }
             | Self::PlainMirror { .. }
             | Self::BadInsecureHost { .. }

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::event::SharedReporter;
+use crate::image::Registry;
 
+use super::certs_d::CertsFolders;
+use super::client_certificate::ClientCertificate;
 use super::credentials::Credentials;
 use super::insecure::InsecureHost;
 use super::proxy::ProxyRules;
@@ -19,6 +22,10 @@ pub struct ClientOptions {
     pub proxies: ProxyRules,
     /// PEM files with further CA certificates to trust.
     pub ca_files: Vec<PathBuf>,
+    /// The client certificates of registries; they go before those of `certs_folders`.
+    pub client_certificates: Vec<(Registry, ClientCertificate)>,
+    /// Where there are certificates by host.
+    pub certs_folders: CertsFolders,
     /// Hosts whose certificates are not verified and that may speak plain HTTP.
     pub insecure_hosts: Vec<InsecureHost>,
     /// How long to wait.

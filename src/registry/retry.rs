@@ -55,6 +55,8 @@ impl RegistryError {
             | Self::BadRealm { .. }
             | Self::CredentialFile { .. }
             | Self::CredentialHelper { .. }
+            | Self::LoginRefused { .. }
+            | Self::ClientCertificate { .. }
             | Self::WebPage { .. }
             | Self::UnexpectedStatus { .. }
             | Self::BadRedirect { .. }
@@ -84,7 +86,9 @@ fn of_failure(failure: Failure) -> Retry {
         | Failure::ClosedEarly
         | Failure::Proxy
         | Failure::Tls => Retry::Soon,
-        Failure::Certificate | Failure::PlainHttp | Failure::NotHttp => Retry::Never,
+        Failure::Certificate | Failure::ClientCertificate | Failure::PlainHttp | Failure::NotHttp => {
+            Retry::Never
+        }
     }
 }
 

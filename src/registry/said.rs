@@ -17,6 +17,10 @@ const MAX_ERROR_BYTES: u64 = 64 << 10;
 /// How long the whole of a body may take that nothing depends on.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Of nginx's pages for its statuses 495 and 496, which go out as 400 (nginx 1.22, `ngx_http_special_response.c`).
+const NGINX_ON_CERTIFICATES: [&str; 2] =
+    ["No required SSL certificate was sent", "The SSL certificate error"];
+
 /// Why access was denied, as far as it can be told from here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denial {
@@ -60,6 +64,9 @@ pub enum Said {
     /// A web page, not a registry's error.
     #[error("the answer was a web page, not a registry's error")]
     WebPage,
+    /// The page by which nginx says that it wants a client certificate that it accepts; it comes after the handshake.
+    #[error("the server sent nginx's page for a client certificate that is missing or refused")]
+    NoClientCertificate,
 }
 
 impl Said {
@@ -72,7 +79,12 @@ impl Said {
     pub(super) async fn read(response: Response) -> Option<Self> {
         let declared_html = is_html(response.headers());
         let body = read_soon(response, MAX_ERROR_BYTES).await?;
-        if declared_html || looks_like_html(&body) { Some(Self::WebPage) } else { Self::of_body(&body) }
+        if !declared_html && !looks_like_html(&body) {
+            return Self::of_body(&body);
+        }
+        let page = String::from_utf8_lossy(&body);
+        let is_about_certificate = NGINX_ON_CERTIFICATES.iter().any(|words| page.contains(words));
+        Some(if is_about_certificate { Self::NoClientCertificate } else { Self::WebPage })
     }
 
     fn of_body(body: &[u8]) -> Option<Self> {

@@ -1,19 +1,21 @@
-//! TLS: whom to believe. The system's CA roots, the bundled ones where the system has none, and `--ca` files.
+//! TLS: whom to believe, and who we are. The system's CA roots, the bundled ones where the system has none, `--ca`
+//! files; for one host the certificates of its `certs.d` folder and a client certificate.
 //!
 //! The provider (aws-lc-rs) is passed explicitly, so nothing here depends on what a process installs globally.
-//! Later: client certificates and `certs.d` make further configurations of the same kind.
+//! [`super::verifier`] decides on a server's certificate, [`super::clients`] which setup a host gets.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 
+use super::client_certificate::Identity;
 use super::error::RegistryError;
 use super::failure::Cause;
+use super::verifier::Verifier;
 
 /// What is wrong with a CA file.
 #[derive(Debug, thiserror::Error)]
@@ -32,99 +34,80 @@ pub enum CaProblem {
     },
 }
 
-/// A configuration that verifies servers against the system's roots and `ca_files`.
-pub(super) fn verified(ca_files: &[PathBuf]) -> Result<ClientConfig, RegistryError> {
-    let mut roots = system_roots();
-    for path in ca_files {
-        add_file(&mut roots, path)
-            .map_err(|problem| RegistryError::CaFile { path: path.clone(), problem })?;
+/// Where the CA roots are from that go beside the given ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootsOrigin {
+    /// The system's.
+    System,
+    /// Mozilla's, which are in the binary: the system has none.
+    Bundled,
+}
+
+/// Whom to believe.
+#[derive(Clone)]
+pub(super) struct Roots {
+    pub(super) store: RootCertStore,
+    /// The same certificates whole: one that a server shows itself is believed, too.
+    pub(super) exact: Vec<CertificateDer<'static>>,
+    pub(super) origin: RootsOrigin,
+}
+
+impl Roots {
+    /// The system's roots as far as they can be read; where there are none (a container from scratch), Mozilla's.
+    pub(super) fn of_system() -> Self {
+        let certificates = rustls_native_certs::load_native_certs().certs;
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(certificates.iter().cloned());
+        if !store.is_empty() {
+            return Self { store, exact: certificates, origin: RootsOrigin::System };
+        }
+        store.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
+        Self { store, exact: Vec::new(), origin: RootsOrigin::Bundled }
     }
-    let config = builder()?.with_root_certificates(roots).with_no_client_auth();
-    Ok(http1(config))
+
+    /// These and the certificates in `files`.
+    pub(super) fn with(mut self, files: &[PathBuf]) -> Result<Self, RegistryError> {
+        for path in files {
+            self.add_file(path).map_err(|problem| RegistryError::CaFile { path: path.clone(), problem })?;
+        }
+        Ok(self)
+    }
+
+    fn add_file(&mut self, path: &Path) -> Result<(), CaProblem> {
+        let pem = std::fs::read(path).map_err(CaProblem::Unreadable)?;
+        let mut number = 0;
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            number += 1;
+            let certificate = certificate.map_err(|_| CaProblem::Broken { number })?;
+            self.store.add(certificate.clone()).map_err(|_| CaProblem::Broken { number })?;
+            self.exact.push(certificate);
+        }
+        if number == 0 { Err(CaProblem::NoCertificate) } else { Ok(()) }
+    }
 }
 
-/// A configuration that believes any server: for hosts that were declared insecure, and no other.
-pub(super) fn unverified() -> Result<ClientConfig, RegistryError> {
-    let verifier = Arc::new(BelieveAnyone(provider()));
-    let config = builder()?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
-    Ok(http1(config))
-}
-
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
-}
-
-fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, RegistryError> {
-    ClientConfig::builder_with_provider(provider())
+/// The configuration for one host: servers are verified against `roots`, but for the one called `unverified`.
+pub(super) fn config(
+    roots: &Roots,
+    identity: Option<&Identity>,
+    unverified: Option<ServerName<'static>>,
+) -> Result<ClientConfig, RegistryError> {
+    let failed = |error: &dyn std::error::Error| RegistryError::ClientSetup(Cause::new(error.to_string()));
+    let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .map_err(|error| RegistryError::ClientSetup(Cause::new(error.to_string())))
-}
-
-fn http1(mut config: ClientConfig) -> ClientConfig {
+        .map_err(|error| failed(&error))?;
+    let verifier = Verifier::new(roots, unverified, provider()).map_err(|error| failed(&error))?;
+    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+    let mut config = match identity {
+        Some(identity) => builder.with_client_cert_resolver(identity.resolver()),
+        None => builder.with_no_client_auth(),
+    };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config
+    Ok(config)
 }
 
-/// The system's roots as far as they can be read; where there are none (a container from scratch), Mozilla's.
-fn system_roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
-    }
-    roots
-}
-
-fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), CaProblem> {
-    let pem = std::fs::read(path).map_err(CaProblem::Unreadable)?;
-    let mut number = 0;
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        number += 1;
-        let certificate = certificate.map_err(|_| CaProblem::Broken { number })?;
-        roots.add(certificate).map_err(|_| CaProblem::Broken { number })?;
-    }
-    if number == 0 { Err(CaProblem::NoCertificate) } else { Ok(()) }
-}
-
-/// Accepts every certificate; signatures are still checked, so the server holds the key it shows.
-#[derive(Debug)]
-struct BelieveAnyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for BelieveAnyone {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
 }
 
 #[cfg(test)]
@@ -136,7 +119,7 @@ mod tests {
     fn refused(content: &str) -> String {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(content.as_bytes()).unwrap();
-        let error = verified(&[file.path().to_owned()]).unwrap_err();
+        let error = Roots::of_system().with(&[file.path().to_owned()]).err().unwrap();
         assert!(error.to_string().contains(file.path().to_str().unwrap()), "{error}");
         std::error::Error::source(&error).unwrap().to_string()
     }
@@ -148,7 +131,7 @@ mod tests {
         assert_eq!(refused(broken), "its certificate 1 is broken");
         assert_eq!(refused("-----BEGIN CERTIFICATE-----\n!!\n"), "its certificate 1 is broken");
         assert!(matches!(
-            verified(&["/nowhere/ca.pem".into()]),
+            Roots::of_system().with(&["/nowhere/ca.pem".into()]),
             Err(RegistryError::CaFile { problem: CaProblem::Unreadable(_), .. })
         ));
     }

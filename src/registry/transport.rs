@@ -6,34 +6,28 @@
 //! they are. Statuses are the caller's business.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue};
-use reqwest::redirect::Policy;
-use reqwest::{Method, Proxy, Response, StatusCode};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Method, Response, StatusCode};
 use url::Url;
 
 use crate::secret::SafeUrl;
 
+use super::clients::{Clients, TlsSetup};
 use super::error::RegistryError;
 use super::failure::{Cause, Failure, classify};
 use super::hop::{self, is_loopback};
-use super::insecure::InsecureHost;
-use super::options::{ClientOptions, Timeouts};
+use super::options::ClientOptions;
 use super::proxy::ProxyRules;
 use super::redirect::{self, RedirectProblem};
 use super::said::read_soon;
-use super::tls;
 
 const MAX_REDIRECTS: usize = 10;
 const MAX_UNREAD_BYTES: u64 = 64 << 10;
-const USER_AGENT: &str = concat!("sealift/", env!("CARGO_PKG_VERSION"));
 
-/// The connections: a client for verified servers, another for insecure hosts.
+/// The connections.
 pub(super) struct Transport {
-    verified: reqwest::Client,
-    unverified: reqwest::Client,
-    insecure_hosts: Vec<InsecureHost>,
+    clients: Clients,
     proxies: Arc<ProxyRules>,
 }
 
@@ -53,22 +47,28 @@ impl Transport {
     /// Makes the clients; no connection is opened.
     pub(super) fn new(options: &ClientOptions) -> Result<Self, RegistryError> {
         let proxies = Arc::new(options.proxies.clone());
-        Ok(Self {
-            verified: client(tls::verified(&options.ca_files)?, &proxies, options.timeouts)?,
-            unverified: client(tls::unverified()?, &proxies, options.timeouts)?,
-            insecure_hosts: options.insecure_hosts.clone(),
-            proxies,
-        })
+        Ok(Self { clients: Clients::new(options, &proxies)?, proxies })
     }
 
     /// True if plain HTTP will do for `url`'s host: it is loopback, or was declared insecure.
     pub(super) fn may_be_plain(&self, url: &Url) -> bool {
-        is_loopback(url) || self.is_insecure(url)
+        is_loopback(url) || self.clients.is_insecure(url)
+    }
+
+    /// The proxy on the way to `url`.
+    pub(super) fn proxy_for(&self, url: &Url) -> Option<&SafeUrl> {
+        self.proxies.proxy_for(url)
+    }
+
+    /// How the host of `url` is verified, and what it is shown; all files of that were read.
+    pub(super) fn tls_setup(&self, url: &Url) -> Result<TlsSetup, RegistryError> {
+        self.clients.of(url)?;
+        self.clients.setup(url)
     }
 
     /// Says whether the server at `from` may lead to `to`.
     pub(super) fn check_hop(&self, from: &Url, to: &Url) -> Result<(), RedirectProblem> {
-        hop::check(from, to, self.is_insecure(to))
+        hop::check(from, to, self.clients.is_insecure(to))
     }
 
     /// Gets `url`, following redirects.
@@ -93,7 +93,7 @@ impl Transport {
         let mut from_elsewhere = false;
         for _ in 0..=MAX_REDIRECTS {
             let mut request =
-                self.client_for(&next).request(method.clone(), next.clone()).headers(headers.clone());
+                self.clients.of(&next)?.request(method.clone(), next.clone()).headers(headers.clone());
             if let Some(authorization) = authorization.filter(|_| !from_elsewhere) {
                 request = request.header(AUTHORIZATION, authorization);
             }
@@ -117,7 +117,7 @@ impl Transport {
 
     /// Posts a form. Redirects are answers here: a form with a token in it is sent once.
     pub(super) async fn post_form(&self, url: &Url, form: &[(&str, &str)]) -> Result<Answer, RegistryError> {
-        let request = self.client_for(url).post(url.clone()).form(form);
+        let request = self.clients.of(url)?.post(url.clone()).form(form);
         let response = self.send(url, request).await?;
         let proxied = self.proxies.proxy_for(url).is_some();
         Ok(Answer { response, url: url.clone().into(), from_elsewhere: false, proxied })
@@ -139,46 +139,11 @@ impl Transport {
         let proxy = self.proxies.proxy_for(url).cloned().map(Box::new);
         RegistryError::Unreachable { url: Box::new(SafeUrl::from(url.clone())), proxy, failure, cause }
     }
-
-    fn is_insecure(&self, url: &Url) -> bool {
-        self.insecure_hosts.iter().any(|insecure| insecure.covers(url))
-    }
-
-    fn client_for(&self, url: &Url) -> &reqwest::Client {
-        if self.is_insecure(url) { &self.unverified } else { &self.verified }
-    }
 }
 
 /// Reads a body that nobody needs, so that its connection can be used again; a long or slow one is dropped with it.
 pub(super) async fn finish(response: Response) {
     read_soon(response, MAX_UNREAD_BYTES).await;
-}
-
-fn client(
-    tls: rustls::ClientConfig,
-    proxies: &Arc<ProxyRules>,
-    timeouts: Timeouts,
-) -> Result<reqwest::Client, RegistryError> {
-    let proxies = Arc::clone(proxies);
-    // Proxies and stores that could compress are asked not to.
-    let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]);
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .user_agent(USER_AGENT)
-        .default_headers(headers)
-        // One HTTP/2 stream gave 34 MB/s at 50 ms, HTTP/1.1 523 (reqwest 0.13, default windows).
-        .http1_only()
-        .redirect(Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .tcp_nodelay(true)
-        .tcp_keepalive(Duration::from_secs(30))
-        .connect_timeout(timeouts.connect)
-        .read_timeout(timeouts.read)
-        .no_proxy()
-        .proxy(Proxy::custom(move |url| proxies.proxy_for(url).map(|proxy| proxy.reveal().clone())))
-        .build()
-        .map_err(|error| RegistryError::ClientSetup(error.into()))
 }
 
 fn is_redirect(status: StatusCode) -> bool {

@@ -15,7 +15,7 @@ pub(crate) const PASSWORD: &str = "hunter2";
 /// `user:hunter2`
 pub(crate) const BASIC: &str = "Basic dXNlcjpodW50ZXIy";
 
-fn with(address: SocketAddr, credential: Credential) -> Client {
+pub(crate) fn with(address: SocketAddr, credential: Credential) -> Client {
     let credentials = Credentials::default().with(registry(address), credential);
     Client::new(ClientOptions { credentials, ..ClientOptions::default() }).unwrap()
 }
@@ -100,6 +100,65 @@ async fn a_refused_token_is_replaced_once_and_the_request_replayed() {
     let blobs = join_all((0..4).map(|_| fetch_blob(&client, &repository, 0))).await;
     assert!(blobs.into_iter().all(|blob| blob.unwrap() == BLOB));
     assert_eq!(latest.load(Ordering::SeqCst), 2, "one renewal for four refusals");
+}
+
+#[tokio::test]
+async fn scopes_that_a_registry_asks_for_in_turn_are_asked_for_together() {
+    // It wants one scope for manifests and another for blobs, and refuses tokens with less.
+    let server = Scripted::plain(|request| {
+        if let Some((_, query)) = request.target.split_once("/token?") {
+            let both = query.contains("scope=a%3Apull") && query.contains("scope=b%3Apull");
+            let token = if both {
+                "both"
+            } else if query.contains("b%3Apull") {
+                "b"
+            } else {
+                "a"
+            };
+            return Reply::ok(format!(r#"{{"token":"{token}","expires_in":300}}"#));
+        }
+        let is_blob = request.target.contains("/blobs/");
+        match (request.authorization(), is_blob) {
+            (Some("Bearer both"), true) => Reply::ok(BLOB),
+            (Some("Bearer both" | "Bearer a"), false) => Reply::ok(MANIFEST),
+            _ => Reply::challenge(format!(
+                r#"Bearer realm="/token",scope="{}:pull""#,
+                if is_blob { "b" } else { "a" }
+            )),
+        }
+    })
+    .await;
+    let (client, repository) = (client(), repository(server.address));
+    for _ in 0..3 {
+        fetch_tag(&client, &repository).await.unwrap();
+        fetch_blob(&client, &repository, 0).await.unwrap();
+    }
+    assert_eq!(server.count("/token"), 2);
+}
+
+#[tokio::test]
+async fn a_token_server_that_moves_is_followed() {
+    let [first, second] = ["first", "second"]
+        .map(|name| Scripted::plain(move |_| Reply::ok(format!(r#"{{"token":"{name}","expires_in":300}}"#))));
+    let (first, second) = (first.await, second.await);
+    let realms = [first.address, second.address];
+    let server = Scripted::plain(move |request| match request.authorization() {
+        Some("Bearer first") if request.target.contains("/manifests/") => Reply::ok(MANIFEST),
+        Some("Bearer second") => Reply::ok(BLOB),
+        given => {
+            let realm = realms[usize::from(given.is_some())];
+            Reply::challenge(format!(r#"Bearer realm="http://{realm}/token",scope="x""#))
+        }
+    })
+    .await;
+    let (client, repository) = (with_password(server.address), repository(server.address));
+    fetch_tag(&client, &repository).await.unwrap();
+    assert_eq!(fetch_blob(&client, &repository, 0).await.unwrap(), BLOB);
+    for realm in [first, second] {
+        let requests = realm.requests();
+        assert_eq!(requests.len(), 1);
+        assert_eq!(requests[0].authorization(), Some(BASIC));
+    }
 }
 
 #[tokio::test]
@@ -403,7 +462,7 @@ async fn options_show_no_secret() {
     let credential = Credential::Password { username: "user".to_owned(), password: Secret::new(PASSWORD) };
     let environment = [("SEALIFT_PASSWORD", PASSWORD)].into_iter().collect();
     let credentials =
-        Credentials::of_docker(&environment).with(named("reg.example/a").registry().clone(), credential);
+        Credentials::of_environment(&environment).with(named("reg.example/a").registry().clone(), credential);
     let options = ClientOptions { credentials, ..ClientOptions::default() };
     assert!(!format!("{options:?} {environment:?}").contains(PASSWORD));
 }

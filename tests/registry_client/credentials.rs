@@ -1,4 +1,4 @@
-//! Docker's config.json and credential helpers, found by the environment that is handed in.
+//! Docker's config.json, podman's auth.json, netrc and credential helpers, found by the environment that is handed in.
 
 use std::path::Path;
 
@@ -26,12 +26,25 @@ impl Home {
         self
     }
 
+    /// Another file in the home.
+    fn file(self, name: &str, content: &str) -> Self {
+        let path = self.0.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        write(&path, content);
+        self
+    }
+
     fn client(&self) -> Client {
+        self.client_with(&[])
+    }
+
+    fn client_with(&self, more: &[(&str, &str)]) -> Client {
         let folder = self.0.path().to_str().unwrap();
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/helpers:/usr/bin:/bin");
         let own = [("SEALIFT_USERNAME", "user"), ("SEALIFT_PASSWORD", PASSWORD)];
-        let environment: Environment = [("HOME", folder), ("PATH", path)].into_iter().chain(own).collect();
-        let credentials = Credentials::of_docker(&environment);
+        let environment: Environment =
+            [("HOME", folder), ("PATH", path)].into_iter().chain(own).chain(more.iter().copied()).collect();
+        let credentials = Credentials::of_environment(&environment);
         Client::new(ClientOptions { credentials, ..ClientOptions::default() }).unwrap()
     }
 }
@@ -160,4 +173,110 @@ async fn an_identity_token_of_a_helper_is_traded() {
     let home = Home::with_config(r#"{"credsStore":"fake"}"#)
         .helper(r#"echo '{"Username":"<token>","Secret":"the-token"}'"#);
     fetch_tag(&home.client(), &repository(server.address)).await.unwrap();
+}
+
+/// Which user name opens the door to a path: the server's own word, in its manifests.
+async fn telling_registry() -> Scripted {
+    Scripted::plain(|request| match request.authorization() {
+        Some(basic) => Reply::ok(format!(r#"{{"schemaVersion":2,"user":"{basic}"}}"#)),
+        None => Reply::challenge("Basic realm=x"),
+    })
+    .await
+}
+
+/// The user that `repository` is asked as.
+async fn user_at(client: &Client, repository: &Repository) -> String {
+    let document = fetch_tag(client, repository).await.unwrap();
+    let text = String::from_utf8(document.bytes().to_vec()).unwrap();
+    ["one", "two", "three", "four", "five"]
+        .into_iter()
+        .find(|name| text.contains(basic(name)))
+        .unwrap_or("stranger")
+        .to_owned()
+}
+
+/// `name:p` in base64.
+fn basic(name: &str) -> &'static str {
+    match name {
+        "one" => "b25lOnA=",
+        "two" => "dHdvOnA=",
+        "three" => "dGhyZWU6cA==",
+        "four" => "Zm91cjpw",
+        _ => "Zml2ZTpw",
+    }
+}
+
+fn auths(entries: &[(&str, &str)]) -> String {
+    let entries: Vec<String> =
+        entries.iter().map(|(key, name)| format!(r#""{key}":{{"auth":"{}"}}"#, basic(name))).collect();
+    format!(r#"{{"auths":{{{}}}}}"#, entries.join(","))
+}
+
+#[tokio::test]
+async fn podmans_file_goes_before_dockers_and_netrc_comes_last() {
+    let server = telling_registry().await;
+    let (address, host) = (server.address.to_string(), server.address.ip().to_string());
+    let repository = repository(server.address);
+    let docker = auths(&[(&address, "three")]);
+    let netrc = format!("machine {host} login four password p");
+    let home = || Home::with_config(&docker).file(".netrc", &netrc);
+
+    assert_eq!(user_at(&home().client(), &repository).await, "three");
+    let user = home().file(".config/containers/auth.json", &auths(&[(&address, "two")]));
+    assert_eq!(user_at(&user.client(), &repository).await, "two");
+    let session = user.file("run/containers/auth.json", &auths(&[(&address, "one")]));
+    let run = session.0.path().join("run");
+    let client = session.client_with(&[("XDG_RUNTIME_DIR", run.to_str().unwrap())]);
+    assert_eq!(user_at(&client, &repository).await, "one");
+
+    // The file that is named stands for both of podman's.
+    let session = session.file("named.json", &auths(&[(&address, "five")]));
+    let named = session.0.path().join("named.json");
+    let client = session.client_with(&[("REGISTRY_AUTH_FILE", named.to_str().unwrap())]);
+    assert_eq!(user_at(&client, &repository).await, "five");
+    let client = session.client_with(&[("REGISTRY_AUTH_FILE", "/nowhere/auth.json")]);
+    assert_eq!(user_at(&client, &repository).await, "three");
+
+    let only_netrc = Home::with_config("{}").file(".netrc", &netrc);
+    assert_eq!(user_at(&only_netrc.client(), &repository).await, "four");
+    let elsewhere = only_netrc.file("other", &format!("machine {host} login five password p"));
+    let other = elsewhere.0.path().join("other");
+    let client = elsewhere.client_with(&[("NETRC", other.to_str().unwrap())]);
+    assert_eq!(user_at(&client, &repository).await, "five");
+}
+
+#[tokio::test]
+async fn parts_of_a_registry_have_credentials_of_their_own() {
+    let server = telling_registry().await;
+    let address = server.address.to_string();
+    let (app, org) = (format!("{address}/org/app"), format!("{address}/org"));
+    let entries = auths(&[(&app, "one"), (&org, "two"), (&address, "three")]);
+    let home = Home::with_config("{}").file(".config/containers/auth.json", &entries);
+    let client = home.client();
+    for (path, user) in
+        [("org/app", "one"), ("org/app/part", "one"), ("org/other", "two"), ("organisation/app", "three")]
+    {
+        let repository = named(&format!("{address}/{path}"));
+        assert_eq!(user_at(&client, &repository).await, user, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn netrcs_default_entry_is_for_nobody() {
+    let server = basic_registry().await;
+    let home = Home::with_config("{}").file(".netrc", "default login user password hunter2");
+    let error = fetch_tag(&home.client(), &repository(server.address)).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Access);
+    assert!(server.requests().iter().all(|request| request.authorization().is_none()));
+}
+
+#[tokio::test]
+async fn a_helper_of_podmans_file_is_asked_by_the_registrys_name() {
+    let server = basic_registry().await;
+    let auth = format!(r#"{{"credHelpers":{{"{}":"fake"}}}}"#, server.address);
+    let home = Home::with_config("{}")
+        .file(".config/containers/auth.json", &auth)
+        .helper(r#"cat > "$HOME/stdin"; echo '{"Username":"user","Secret":"hunter2"}'"#);
+    fetch_tag(&home.client(), &repository(server.address)).await.unwrap();
+    assert_eq!(std::fs::read_to_string(home.0.path().join("stdin")).unwrap(), server.address.to_string());
 }

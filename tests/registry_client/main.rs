@@ -10,7 +10,9 @@ mod fetching;
 mod layer_urls;
 mod mirrors;
 mod network;
+mod registries;
 mod stores;
+mod tls;
 
 use std::error::Error as _;
 use std::net::SocketAddr;

@@ -316,6 +316,19 @@ async fn a_socks_proxy_is_given_the_name_and_its_credentials() {
 }
 
 #[tokio::test]
+async fn a_name_is_looked_up_here_for_socks5_and_never_given_to_the_proxy() {
+    let server = Scripted::plain(|_| Reply::ok(MANIFEST)).await;
+    let (proxy, asked) = socks_proxy(server.address, "user", "hunter2").await;
+    let client = through(&format!("socks5://user:hunter2@{proxy}"), None, Vec::new());
+    // No resolver knows a name below `invalid`.
+    let repository = named("registry.invalid/org/app");
+    let fetched = tokio::time::timeout(Duration::from_secs(20), fetch_tag(&client, &repository)).await;
+    let error = fetched.expect("the resolver answers").unwrap_err();
+    assert!(!everything(&error).contains("hunter2"));
+    assert_eq!(*asked.lock().unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_certificate_is_checked_through_a_tunnel_too() {
     let authority = Authority::new();
     let server = Scripted::tls(Arc::clone(&authority.server), |_| Reply::ok(MANIFEST)).await;

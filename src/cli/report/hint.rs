@@ -11,7 +11,8 @@ use sealift::image::reference::{ReferenceError, ReferenceProblem};
 use sealift::image_list::{ListError, Note};
 use sealift::pull::ResolveError;
 use sealift::registry::{
-    Denial, Failure as Unreachable, Missing, RedirectProblem, RegistryError, UrlProblem,
+    ClientCertificateProblem, Denial, Failure as Unreachable, HelperProblem, Missing, RedirectProblem,
+    RegistryError, UrlProblem,
 };
 use sealift::source::SourceError;
 
@@ -19,7 +20,7 @@ use super::Failure;
 use crate::cli::ui;
 
 impl Failure {
-    pub(super) fn hint(&self) -> Option<String> {
+    pub(in crate::cli) fn hint(&self) -> Option<String> {
         match self {
             Self::Sealift(error) => of(error),
             Self::Reference(error) => reference(error),
@@ -37,6 +38,8 @@ impl Failure {
             }
             Self::Config(_) => Some("`sealift config show` prints a valid one".into()),
             Self::NoConfigFolder => Some("name a file with `--config FILE`".into()),
+            Self::NoCredentialsFolder => Some("set DOCKER_CONFIG to a folder".into()),
+            Self::LoginUsage(_) => Some("`sealift login --help` tells more".into()),
             Self::Usage(_) => Some("`sealift pull --help` tells more".into()),
             Self::Several { .. } => {
                 Some("run the same command again: what is there already is not fetched again".into())
@@ -177,16 +180,50 @@ fn registry(error: &RegistryError) -> Option<String> {
             mirror.registry()
         ),
         RegistryError::CaFile { .. } => "`--ca` takes a file of PEM certificates".into(),
+        RegistryError::ClientCertificate { problem, .. } => client_certificate(problem).into(),
+        RegistryError::BadProxy { .. } => {
+            "write `http://HOST:PORT`, with `USER:PASSWORD@` before the host if the proxy asks for them, special \
+             characters there percent-encoded"
+                .into()
+        }
+        RegistryError::LoginRefused { registry, .. } => access(registry.as_str(), &Denial::CredentialsRefused, false),
+        RegistryError::CredentialFile { .. } => {
+            "mend the file, or give `-u USER --password-stdin`, which goes before it".into()
+        }
+        RegistryError::CredentialHelper { helper, problem: HelperProblem::NotInstalled, .. } => {
+            format!("install `docker-credential-{helper}`, or take it out of docker's config.json")
+        }
+        RegistryError::CredentialHelper { helper, .. } => format!(
+            "try it by itself: `docker-credential-{helper} list`; `-u USER --password-stdin` goes before it"
+        ),
         _ => return None,
     };
     Some(hint)
+}
+
+fn client_certificate(problem: &ClientCertificateProblem) -> &'static str {
+    match problem {
+        ClientCertificateProblem::Unreadable(_) => {
+            "name a file that you may read; keys are often for root alone"
+        }
+        ClientCertificateProblem::NoKey => {
+            "give the key with `--key FILE`; a passphrase is taken off with `openssl pkey -in FILE -out NEW`"
+        }
+        ClientCertificateProblem::Mismatch => {
+            "give the key that the certificate was made for with `--key FILE`"
+        }
+        ClientCertificateProblem::Alone(_) => {
+            "in `certs.d`, `NAME.cert` and `NAME.key` are a client certificate; a CA's is `NAME.crt`"
+        }
+        ClientCertificateProblem::NoCertificate => "`--cert` takes a file of PEM certificates",
+    }
 }
 
 fn access(registry: &str, denial: &Denial, may_not_exist: bool) -> String {
     let advice = match denial {
         Denial::NoCredentials => {
             let login = if registry == "docker.io" { String::new() } else { format!(" {registry}") };
-            format!("log in with `docker login{login}`, or give `-u USER --password-stdin`")
+            format!("log in with `sealift login{login}`, or give `-u USER --password-stdin`")
         }
         Denial::NoHelper(helper) => {
             format!("install `docker-credential-{helper}`, or give `-u USER --password-stdin`")
@@ -229,9 +266,13 @@ fn unreachable(failure: Unreachable, host: &str) -> String {
                 "give the registry's CA with `--ca FILE`; `--insecure {host}` turns the check off for that host"
             )
         }
+        Unreachable::ClientCertificate => format!(
+            "give one with `--cert FILE --key FILE`, or put it into /etc/docker/certs.d/{host}/ (with `:PORT`, if it \
+             has one) as client.cert and client.key"
+        ),
         Unreachable::PlainHttp => format!("`--insecure {host}` allows plain HTTP to that host"),
         Unreachable::Dns => "check the host name; behind a proxy, set HTTPS_PROXY".into(),
-        Unreachable::Proxy => "check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY".into(),
+        Unreachable::Proxy => "check `--proxy`, HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY".into(),
         Unreachable::NotHttp | Unreachable::Tls => "check host and port".into(),
         _ => "check that the registry runs and can be reached; behind a proxy, set HTTPS_PROXY".into(),
     }
