@@ -6,7 +6,11 @@ use super::{BlobError, VerifiedBlob, Verifier};
 use crate::fsio::{FileError, FileHandle};
 use crate::image::{Descriptor, Digest};
 
+/// Bytes read back at a time.
+const CHUNK_BYTES: usize = 256 << 10;
+
 /// Writes one blob to its place, in order, and verifies it.
+#[derive(Clone)]
 pub struct RegionWriter {
     file: FileHandle,
     offset_bytes: u64,
@@ -35,6 +39,26 @@ impl RegionWriter {
         let position = self.offset_bytes + self.verifier.seen_bytes();
         self.verifier.update(bytes)?;
         Ok(self.file.write_at(bytes, position)?)
+    }
+
+    /// The file, and where in it the next bytes go: for bytes that are put there by other means than
+    /// [`write`](Self::write) and count when they are [`adopt`](Self::adopt)ed.
+    pub fn next(&self) -> (&FileHandle, u64) {
+        (&self.file, self.offset_bytes + self.verifier.seen_bytes())
+    }
+
+    /// Reads back and hashes the next bytes, which are in their place already.
+    pub fn adopt(&mut self, size_bytes: u64) -> Result<(), RegionError> {
+        let (file, position_bytes) = self.next();
+        let mut reader =
+            BlobReader { file: file.clone(), position_bytes, end_bytes: position_bytes + size_bytes };
+        let mut chunk = vec![0; CHUNK_BYTES];
+        loop {
+            match reader.read(&mut chunk).map_err(|error| self.file.cannot_read(error))? {
+                0 => return Ok(()),
+                read => self.verifier.update(&chunk[..read])?,
+            }
+        }
     }
 
     /// The proof that the region holds the blob.

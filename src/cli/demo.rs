@@ -44,6 +44,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         connections: context.config.connections.into(),
         existing: Existing::Replace,
         layers: LayerMode::default(),
+        reuse: None,
         limits: Limits::default(),
     };
     let planned = pull.plan(&[reference], &[], &output).await?;

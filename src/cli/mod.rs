@@ -39,7 +39,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    Pull(pull::Arguments),
+    Pull(Box<pull::Arguments>),
     Demo(demo::Arguments),
     Config(config::Arguments),
     Completions(completions::Arguments),
@@ -72,7 +72,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         })
     };
     match arguments.command {
-        Command::Pull(command) => until_interrupted(pull::run(command, context()?)),
+        Command::Pull(command) => until_interrupted(pull::run(*command, context()?)),
         Command::Demo(command) => until_interrupted(demo::run(command, context()?)),
         Command::Config(command) => config::run(&command, &origin, &environment),
         Command::Completions(command) => completions::run(&command, Arguments::command()),

@@ -12,6 +12,7 @@ mod hint;
 
 use std::error::Error as _;
 use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use sealift::Error;
@@ -43,6 +44,9 @@ pub(super) enum Failure {
     /// The options don't go together.
     #[error("{0}")]
     Usage(&'static str),
+    /// A path to reuse blobs from isn't there.
+    #[error("{} does not exist", .0.display())]
+    NothingToReuse(PathBuf),
     #[error("there is no folder for settings: neither HOME nor XDG_CONFIG_HOME is set")]
     NoConfigFolder,
     /// Some of several images; the first decides the exit code.
@@ -114,7 +118,12 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             _ if self.is_a_closed_pipe() => 1,
-            Self::Reference(_) | Self::List(_) | Self::Platform(_) | Self::Usage(_) | Self::Config(_) => 2,
+            Self::Reference(_)
+            | Self::List(_)
+            | Self::Platform(_)
+            | Self::Usage(_)
+            | Self::NothingToReuse(_)
+            | Self::Config(_) => 2,
             Self::NoConfigFolder => 7,
             Self::Several { failures, .. } => failures.first().map_or(1, Self::code),
             Self::Interrupted => 130,
@@ -132,7 +141,7 @@ fn pointed_at(error: &ReferenceError) -> [String; 2] {
 
 fn code_of(error: &sealift::Error) -> u8 {
     match error {
-        Error::Blob { .. } | Error::Inflate(_) => 3,
+        Error::Blob { .. } | Error::Inflate(_) | Error::Reused { .. } => 3,
         Error::Source(SourceError::Registry(error)) => match error.kind() {
             Kind::Unsupported => 1,
             Kind::Integrity => 3,

@@ -1,15 +1,20 @@
 //! Files that appear whole or not at all: written as `<name>.partial`, fsynced, renamed.
 //!
 //! [`PartialFile`] is the only way to a final name; nothing else in sealift creates a file under one. [`ScratchFile`]
-//! never comes to a name. [`FileHandle`] writes and reads an open file at offsets, from any thread.
+//! never comes to a name. [`FileHandle`] writes and reads an open file at offsets, from any thread. [`open_regular`] opens
+//! files that others made, [`copy_range`] copies from them.
 
+mod copy;
 mod error;
+mod foreign;
 mod handle;
 mod partial;
 mod scratch;
 mod space;
 
+pub use copy::{CopyError, copy_range};
 pub use error::FileError;
+pub use foreign::{Links, open_regular};
 pub use handle::FileHandle;
 pub use partial::{Existing, PartialFile, check_folder, check_target, folder_of};
 pub use scratch::{ScratchFile, scratch_path};

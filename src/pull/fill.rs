@@ -34,7 +34,7 @@ impl Pull<'_> {
         stream::iter(fetches).buffer_unordered(all).try_collect().await
     }
 
-    /// Fetches one blob into its region, as soon as a connection is free.
+    /// Fetches one blob into its region, as soon as a connection is free, unless it is here to be reused.
     pub(super) async fn fetch(
         &self,
         repository: &Repository,
@@ -42,6 +42,9 @@ impl Pull<'_> {
         region: RegionWriter,
         connections: &Semaphore,
     ) -> Result<WrittenBlob> {
+        if let Some(reused) = self.reuse(blob, &region).await? {
+            return Ok(reused);
+        }
         // It is never closed, so there is always a permit some day.
         let _permit = connections.acquire().await;
         let digest = &blob.digest;
