@@ -5,6 +5,8 @@
 //! Texts are lower-case fragments that never repeat their source. Headings, hints and exit codes belong to the
 //! binary (`cli/report.rs`).
 
+use std::path::PathBuf;
+
 use crate::archive::writer::Incomplete;
 use crate::archive::{PlanError, StreamError};
 use crate::blob::{BlobError, InflateError, RegionError};
@@ -32,6 +34,14 @@ pub enum Error {
         /// Who sent it.
         registry: Registry,
         /// What is wrong with it.
+        source: BlobError,
+    },
+    /// A file that a blob was reused from is not what it was when the blob was verified.
+    #[error("{} changed while it was read", .path.display())]
+    Reused {
+        /// The archive or layout.
+        path: PathBuf,
+        /// What is wrong with the blob now.
         source: BlobError,
     },
     /// A layer can't be inflated, or isn't what the config says.

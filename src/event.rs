@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::image::{Digest, Platform, Reference, Registry};
+use crate::reuse::Note;
 
 /// Something that happened during a verb.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +72,15 @@ pub enum Event<'a> {
         /// The blob.
         digest: &'a Digest,
     },
+    /// A blob was here already: it was copied, not fetched, and has its digest.
+    BlobReused {
+        /// The blob.
+        digest: &'a Digest,
+        /// Its size.
+        size_bytes: u64,
+        /// The archive or layout that had it.
+        from: &'a Path,
+    },
     /// A blob that came in is being inflated.
     InflateStarted {
         /// The blob.
@@ -104,6 +114,8 @@ pub enum Event<'a> {
         /// Its size.
         size_bytes: u64,
     },
+    /// A path was looked into for blobs to reuse.
+    Reusable(&'a Note),
     /// Something the person should know that stops nothing.
     Warning(&'a Warning),
 }

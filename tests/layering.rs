@@ -22,6 +22,7 @@ const NOUNS: &[&str] = &[
     "image",
     "image_list",
     "registry",
+    "reuse",
     "secret",
     "source",
 ];

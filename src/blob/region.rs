@@ -175,6 +175,26 @@ impl PartWriter {
         self.region.state().verifier = Some(verifier);
     }
 
+    /// The file, and where in it the next bytes go: for bytes that are put there by other means than
+    /// [`write`](Self::write) and count when they are [`adopt`](Self::adopt)ed.
+    pub fn next(&self) -> (&FileHandle, u64) {
+        let Region { file, offset_bytes, .. } = &*self.region.0;
+        (file, offset_bytes + self.position_bytes)
+    }
+
+    /// Takes in the next bytes, which are in their place already: they are read back and hashed. Blocks.
+    pub fn adopt(&mut self, size_bytes: u64) -> Result<(), RegionError> {
+        let descriptor = &self.region.0.descriptor;
+        let range = self.position_bytes..self.position_bytes.saturating_add(size_bytes);
+        if range.end > descriptor.size_bytes {
+            let (digest, size_bytes) = (descriptor.digest.clone(), descriptor.size_bytes);
+            return Err(BlobError::TooLong { digest, size_bytes }.into());
+        }
+        self.position_bytes = range.end;
+        self.region.state().written.insert(range);
+        Ok(self.region.hash_what_follows(u64::MAX)?)
+    }
+
     /// How far it is.
     pub fn position_bytes(&self) -> u64 {
         self.position_bytes

@@ -45,6 +45,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         retries: Retries::default(),
         existing: Existing::Replace,
         layers: LayerMode::default(),
+        reuse: None,
         limits: Limits::default(),
     };
     let planned = pull.plan(&[reference], &[], &output).await?;

@@ -3,11 +3,13 @@
 mod bars;
 mod plain;
 
+use std::error::Error;
 use std::io::IsTerminal;
 
 use clap::ValueEnum;
 use sealift::event::{Event, Reporter, Silent};
 use sealift::image::Digest;
+use sealift::reuse::Note;
 use serde_json::json;
 
 use super::ui;
@@ -60,25 +62,32 @@ fn words(event: &Event<'_>, digest_text: &dyn Fn(&Digest) -> String) -> Option<S
             Some(format!("{}: an earlier run left {}; carrying on", path.display(), ui::size(*bytes)))
         }
         Event::Retrying { what, error, delay } => {
-            Some(format!("{what}: {}; trying again in {:.1} s", in_one_line(*error), delay.as_secs_f64()))
+            Some(format!("{what}: {}; trying again in {:.1} s", with_causes(*error), delay.as_secs_f64()))
         }
         Event::BlobThrownAway { digest } => Some(format!(
             "{}: what an earlier run left of it is something else; fetching it anew",
             digest_text(digest)
         )),
+        Event::Reusable(note) => Some(note_words(note)),
         _ => None,
     }
 }
 
-/// An error with its causes, in one line.
-fn in_one_line(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
+fn note_words(note: &Note) -> String {
+    match note {
+        Note::Found { path, archives, blobs } => {
+            let among = if *archives == 1 { String::new() } else { format!(" in {archives} archives") };
+            let blobs = if *blobs == 1 { "1 blob".to_owned() } else { format!("{blobs} blobs") };
+            format!("{}: {blobs}{among} to reuse", path.display())
+        }
+        Note::Skipped(error) => format!("warning: {}", with_causes(error)),
     }
-    text
+}
+
+/// An error and its causes on one line.
+fn with_causes(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause: &&dyn Error| (*cause).source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// What a person should know even of a pull that is not watched.
@@ -86,8 +95,10 @@ struct Warnings;
 
 impl Reporter for Warnings {
     fn report(&self, event: Event<'_>) {
-        if let Event::Warning(warning) = event {
-            ui::talk(&format!("warning: {warning}"));
+        if let Event::Warning(_) | Event::Reusable(Note::Skipped(_)) = event
+            && let Some(words) = words(&event, &ToString::to_string)
+        {
+            ui::talk(&words);
         }
     }
 }
@@ -117,10 +128,19 @@ impl Reporter for JsonLines {
                 json!({"event": "resumed", "path": path.display().to_string(), "bytes": bytes})
             }
             Event::Retrying { what, error, delay } => {
-                json!({"event": "retrying", "what": what, "error": in_one_line(error),
+                json!({"event": "retrying", "what": what, "error": with_causes(error),
                        "delay_seconds": delay.as_secs_f64()})
             }
             Event::BlobVerified { digest } => json!({"event": "blob_verified", "digest": digest}),
+            Event::BlobReused { digest, size_bytes, from } => {
+                json!({"event": "blob_reused", "digest": digest, "size_bytes": size_bytes,
+                       "from": from.display().to_string()})
+            }
+            Event::Reusable(Note::Found { path, archives, blobs }) => {
+                json!({"event": "reusable", "path": path.display().to_string(), "archives": archives,
+                       "blobs": blobs})
+            }
+            Event::Reusable(Note::Skipped(error)) => json!({"event": "warning", "text": with_causes(error)}),
             Event::InflateStarted { digest, size_bytes } => {
                 json!({"event": "inflate_started", "digest": digest, "size_bytes": size_bytes})
             }

@@ -3,6 +3,7 @@
 mod dry_run;
 mod images;
 mod outcome;
+mod reuse;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ use super::report::Failure;
 use super::ui;
 use images::ImageArguments;
 use outcome::Outcome;
+use reuse::Tally;
 
 /// Pull images from their registries into files that docker, containerd, podman and skopeo load
 ///
@@ -69,6 +71,11 @@ pub(super) struct Arguments {
     /// Wait so many seconds before each try, instead of longer and longer
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     retry_delay: Option<Duration>,
+    /// Copy blobs that are in PATH already instead of fetching them, once they are verified; several times for several
+    ///
+    /// PATH is an archive, a folder of archives (`*.tar`) or an OCI layout. Archives of this run are reused too.
+    #[arg(long, value_name = "PATH")]
+    reuse: Vec<PathBuf>,
     /// Leave files alone that are there already, and fail
     #[arg(long)]
     no_clobber: bool,
@@ -100,9 +107,11 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         check_stdout(&arguments)?;
     }
     let limits = arguments.limits();
-    let reporter: Arc<dyn Reporter> = mode.reporter().into();
-    let shared = SharedReporter::new(Arc::clone(&reporter));
+    let paths = reuse::paths(&arguments.reuse, &context.config)?;
+    let reporter = Arc::new(Tally::of(mode.reporter()));
+    let shared = SharedReporter::new(Arc::clone(&reporter) as Arc<dyn Reporter>);
     let source = arguments.connection.source(&references, &context, &shared)?;
+    let pool = if arguments.dry_run { None } else { reuse::open(paths, &*reporter).await? };
     let pull = Pull {
         source: &source,
         reporter: &*reporter,
@@ -114,6 +123,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         existing: if arguments.no_clobber { Existing::Refuse } else { Existing::Replace },
         layers: arguments.layers.unwrap_or(context.config.layers),
         limits,
+        reuse: pool.as_ref(),
     };
     let Planned { archives, failures } = pull.plan(&references, &platforms, &output).await?;
     let mut outcome = Outcome::new(failures, archives.len());
@@ -124,6 +134,9 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     if output == Output::Stdout {
         for archive in &archives {
             pull.pipe(archive, ui::raw_stdout()?).await?;
+            if let Some(words) = reporter.words().filter(|_| mode.has_words()) {
+                ui::talk(&words);
+            }
         }
         return Ok(());
     }
@@ -132,7 +145,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         let started = Instant::now();
         match pull.write(archive).await {
             Ok(written) => {
-                tell(archive, &written, started, arguments.json, mode)?;
+                tell(archive, &written, started, &reporter, arguments.json, mode)?;
                 outcome.written(archive, &written);
             }
             Err(error) => outcome.failed(archive, error),
@@ -157,11 +170,12 @@ fn tell(
     archive: &PlannedArchive,
     written: &Written,
     started: Instant,
+    tally: &Tally,
     as_json: bool,
     mode: Mode,
 ) -> Result<(), Failure> {
     if as_json {
-        ui::json(&File::of(archive, written))?;
+        ui::json(&File::of(archive, written, tally))?;
     } else {
         ui::data(&archive.path.display().to_string())?;
     }
@@ -171,6 +185,11 @@ fn tell(
             Written::UpToDate(_) => "up to date, nothing was fetched".to_owned(),
         };
         let (size, path) = (ui::size(written.archive().size_bytes), ui::shell_word(&archive.path));
+        if let Written::Fetched(_) = written
+            && let Some(words) = tally.words()
+        {
+            ui::talk(&words);
+        }
         ui::talk(&format!("{size} {how}; to load it: docker load -i {path}"));
     }
     Ok(())
@@ -239,6 +258,8 @@ struct File<'a> {
     path: String,
     /// True if the file was there already.
     up_to_date: bool,
+    /// What was copied from files that are here, not fetched.
+    reused_bytes: u64,
 }
 
 /// What is known of an image before its layers come.
@@ -254,12 +275,13 @@ struct Identity<'a> {
 }
 
 impl<'a> File<'a> {
-    fn of(planned: &'a PlannedArchive, written: &Written) -> Self {
+    fn of(planned: &'a PlannedArchive, written: &Written, tally: &Tally) -> Self {
         Self {
             images: Identity::all_of(planned),
             size_bytes: written.archive().size_bytes,
             path: planned.path.display().to_string(),
             up_to_date: matches!(written, Written::UpToDate(_)),
+            reused_bytes: if matches!(written, Written::Fetched(_)) { tally.reused_bytes() } else { 0 },
         }
     }
 }

@@ -12,6 +12,7 @@ mod hint;
 
 use std::error::Error as _;
 use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use sealift::Error;
@@ -47,6 +48,9 @@ pub(super) enum Failure {
     /// The same of `login`.
     #[error("{0}")]
     LoginUsage(&'static str),
+    /// A path to reuse blobs from isn't there.
+    #[error("{} does not exist", .0.display())]
+    NothingToReuse(PathBuf),
     #[error("there is no folder for settings: neither HOME nor XDG_CONFIG_HOME is set")]
     NoConfigFolder,
     #[error("{}", StoreError::NoFolder)]
@@ -135,6 +139,7 @@ impl Failure {
             | Self::Platform(_)
             | Self::Usage(_)
             | Self::LoginUsage(_)
+            | Self::NothingToReuse(_)
             | Self::Config(_) => 2,
             Self::NoConfigFolder | Self::NoCredentialsFolder => 7,
             Self::Several { failures, .. } => failures.first().map_or(1, Self::code),
@@ -153,7 +158,7 @@ fn pointed_at(error: &ReferenceError) -> [String; 2] {
 
 fn code_of(error: &sealift::Error) -> u8 {
     match error {
-        Error::Blob { .. } | Error::Inflate(_) => 3,
+        Error::Blob { .. } | Error::Inflate(_) | Error::Reused { .. } => 3,
         Error::GaveUp { source, .. } | Error::Stopped { source, .. } => code_of(source),
         Error::Source(SourceError::Registry(error)) => match error.kind() {
             Kind::Unsupported => 1,

@@ -38,6 +38,9 @@ pub struct Config {
     pub output: PathBuf,
     /// Files of PEM certificates that are trusted beside the system's; relative ones are beside the config file.
     pub ca: Vec<PathBuf>,
+    /// Archives, folders of archives and OCI layouts whose blobs are copied instead of fetched; relative ones are beside the
+    /// config file.
+    pub reuse: Vec<PathBuf>,
     /// Registries (`host` or `host:port`) that may use plain HTTP or certificates nobody vouches for.
     pub insecure: Vec<String>,
     /// What is set for single registries: mirrors, limits.
@@ -214,8 +217,8 @@ impl Config {
             return Err(ConfigError::RetryTimes { path: path.to_owned(), found: config.retry_times });
         }
         if let Some(folder) = path.parent() {
-            for ca in &mut config.ca {
-                *ca = folder.join(&*ca);
+            for path in config.ca.iter_mut().chain(&mut config.reuse) {
+                *path = folder.join(&*path);
             }
         }
         Ok(config)
@@ -291,9 +294,11 @@ mod tests {
     #[test]
     fn the_shipped_file_is_valid_and_a_users_file_goes_over_it() {
         assert_eq!(overlay("{}").unwrap().connections, 8);
-        let own = overlay(r#"{"platform":"linux/arm64/v8","ca":["own.pem","/abs.pem"]}"#).unwrap();
+        let own =
+            overlay(r#"{"platform":"linux/arm64/v8","ca":["own.pem","/abs.pem"],"reuse":["usb"]}"#).unwrap();
         assert_eq!(own.platform.unwrap().to_string(), "linux/arm64");
         assert_eq!(own.ca, [Path::new("/etc/sealift/own.pem"), Path::new("/abs.pem")]);
+        assert_eq!(own.reuse, [Path::new("/etc/sealift/usb")]);
         assert_eq!(own.connections, 8);
     }
 

@@ -43,6 +43,11 @@ impl FileHandle {
         }
     }
 
+    /// The file itself, for what the system does by itself.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// True if both are the same open file.
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.file, &other.file)
@@ -85,6 +90,11 @@ impl FileHandle {
     /// Reads what there is at `offset_bytes`, at most what `buffer` holds; 0 at the end of the file.
     pub fn read_at(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<usize> {
         read_at(&self.file, buffer, offset_bytes)
+    }
+
+    /// The error of a file that can't be read.
+    pub fn cannot_read(&self, source: io::Error) -> FileError {
+        FileError::io("read", &self.path)(source)
     }
 }
 

@@ -3,9 +3,12 @@
 //! What a run wrote before it ended is written down in a journal, for the next to carry on from.
 //!
 //! [`PartialFile`] is the only way to a final name; nothing else in sealift creates a file under one. [`ScratchFile`]
-//! never comes to a name. [`FileHandle`] writes and reads an open file at offsets, from any thread.
+//! never comes to a name. [`FileHandle`] writes and reads an open file at offsets, from any thread. [`open_regular`] opens
+//! files that others made, [`copy_range`] copies from them.
 
+mod copy;
 mod error;
+mod foreign;
 mod handle;
 mod journal;
 mod partial;
@@ -14,7 +17,9 @@ mod ranges;
 mod scratch;
 mod space;
 
+pub use copy::{CopyError, copy_range};
 pub use error::FileError;
+pub use foreign::{Links, open_regular};
 pub use handle::FileHandle;
 pub use partial::{Existing, LeftOver, PartialFile, check_folder, check_target, folder_of};
 pub use private::replace_private;

@@ -9,6 +9,7 @@ mod inflate;
 mod output;
 mod pipe;
 mod resolve;
+mod reuse;
 mod small;
 
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Reporter, Warning};
 use crate::fsio::{Existing, LeftOver, ScratchFile};
 use crate::image::{Platform, Reference, ResolvedImage};
+use crate::reuse::Pool;
 use crate::source::Source;
 
 pub use attempts::Retries;
@@ -45,6 +47,8 @@ pub struct Pull<'a> {
     pub layers: LayerMode,
     /// How far a layer may inflate.
     pub limits: Limits,
+    /// What may be copied instead of fetched. Archives that are written join it.
+    pub reuse: Option<&'a Pool>,
 }
 
 /// An archive that is planned to the byte, but for the sizes of layers that are to be inflated; nothing of its layers
@@ -158,6 +162,7 @@ impl Pull<'_> {
     pub async fn write(&self, planned: &PlannedArchive) -> Result<Written> {
         let (plan, path) = (planned.plan.clone(), planned.path.clone());
         if let Some(size_bytes) = blocking(move || size_of_archive(&path, &plan)).await {
+            self.offer(&planned.path);
             return Ok(Written::UpToDate(CommittedArchive { path: planned.path.clone(), size_bytes }));
         }
         let archive = self.open(planned).await?;
@@ -190,6 +195,7 @@ impl Pull<'_> {
         // Nothing awaits from here on, so whoever is interrupted has no file under the final name.
         let committed = durable.commit()?;
         self.reporter.report(Event::Committed { path: &committed.path, size_bytes: committed.size_bytes });
+        self.offer(&committed.path);
         Ok(Written::Fetched(committed))
     }
 

@@ -11,13 +11,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::attempts::Attempts;
 use super::fill::{QUEUED_CHUNKS, knows_no_ranges};
+use super::reuse::{Waiting, each_chunk};
 use super::{PlannedArchive, Pull, blocking};
 use crate::archive::{ArchiveStream, Content, Plan, PlannedBlob, StreamError};
 use crate::blob::{Inflation, Limits, WrittenBlob};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::fsio::ScratchFile;
-use crate::image::Digest;
+use crate::image::{Descriptor, Digest};
+use crate::reuse::Claim;
 
 /// A blob's bytes on their way to the pipe.
 enum Piece {
@@ -43,17 +45,28 @@ impl Pull<'_> {
         let writing = blocking(move || write(&writer_plan, queue, &spooled, limits, out));
         let blobs = plan.blobs();
         let receiving = async move {
+            let mut origins = HashMap::new();
             for blob in blobs {
-                if !self.send(blob, &pieces).await? {
+                let goes_on = match self.reusable(&blob.descriptor).await {
+                    Some(claim) => {
+                        origins.insert(blob.descriptor.digest.clone(), claim.origin().to_owned());
+                        self.send_reused(&blob.descriptor, claim, &pieces).await?
+                    }
+                    None => self.send(blob, &pieces).await?,
+                };
+                if !goes_on {
                     break; // the writer can't go on, and says why
                 }
             }
-            Ok::<_, Error>(pieces) // the writer goes on as long as this end is open
+            Ok::<_, Error>((pieces, origins)) // the writer goes on as long as this end is open
         };
         let (received, written) = tokio::join!(receiving, writing);
-        received?;
+        let (_, mut origins) = received?;
         written.map_err(|error| match error {
             StreamError::Blob(source) => {
+                if let Some(path) = origins.remove(source.digest()) {
+                    return Error::Reused { path, source };
+                }
                 let blob = plan.blobs().find(|blob| blob.descriptor.digest == *source.digest());
                 let registry = blob.map_or(planned.images[0].reference.repository(), |blob| &blob.repository);
                 Error::Blob { registry: registry.registry().clone(), source }
@@ -88,11 +101,30 @@ impl Pull<'_> {
                 }
             }
         }
-        let (verified, verification) = oneshot::channel();
-        if pieces.send(Piece::End(verified)).await.is_err() || verification.await.is_err() {
+        let is_verified = end(pieces).await;
+        if is_verified {
+            self.reporter.report(Event::BlobVerified { digest });
+        }
+        Ok(is_verified)
+    }
+
+    /// Sends a blob that is here. It had its digest a moment ago; the writer looks again.
+    async fn send_reused(
+        &self,
+        descriptor: &Descriptor,
+        claim: Claim,
+        pieces: &mpsc::Sender<Piece>,
+    ) -> Result<bool> {
+        let (from, to, waiting) = (claim.clone(), pieces.clone(), Waiting::default());
+        let is_awaited = waiting.asked();
+        let send = move |chunk: &[u8]| to.blocking_send(Piece::Bytes(Bytes::copy_from_slice(chunk))).is_ok();
+        let is_sent = blocking(move || each_chunk(&from, |chunk| is_awaited() && send(chunk))).await?;
+        drop(waiting);
+        if !is_sent || !end(pieces).await {
             return Ok(false);
         }
-        self.reporter.report(Event::BlobVerified { digest });
+        let (digest, size_bytes) = (&descriptor.digest, descriptor.size_bytes);
+        self.reporter.report(Event::BlobReused { digest, size_bytes, from: claim.origin() });
         Ok(true)
     }
 }
@@ -123,6 +155,12 @@ impl Pull<'_> {
         }
         Ok(true)
     }
+}
+
+/// Says that a blob is all there, and waits until the writer verified it; false if it doesn't.
+async fn end(pieces: &mpsc::Sender<Piece>) -> bool {
+    let (verified, verification) = oneshot::channel();
+    pieces.send(Piece::End(verified)).await.is_ok() && verification.await.is_ok()
 }
 
 /// Lays the plan out, with the blobs' bytes from the queue and the inflated layers' from the spool. A queue that ends

@@ -91,6 +91,12 @@ impl Reporter for Bars {
                     total.inc(bytes);
                 }
             }
+            Event::BlobReused { size_bytes, .. } => {
+                if let Some(total) = &in_flight.total {
+                    // What is copied says nothing of the line's speed.
+                    total.inc(size_bytes);
+                }
+            }
             Event::BlobVerified { digest } => {
                 if let Some(bar) = in_flight.blobs.remove(digest) {
                     bar.finish_and_clear();

@@ -79,7 +79,7 @@ impl Reporter for Plain {
                     told: now,
                 });
             }
-            Event::BlobProgressed { bytes, .. } => {
+            Event::BlobProgressed { bytes, .. } | Event::BlobReused { size_bytes: bytes, .. } => {
                 if let Some(fill) = fill.as_mut() {
                     fill.done_bytes += bytes;
                     fill.tell();

@@ -44,6 +44,9 @@ impl Failure {
             Self::Several { .. } => {
                 Some("run the same command again: what is there already is not fetched again".into())
             }
+            Self::NothingToReuse(_) => {
+                Some("`--reuse` takes an archive, a folder of archives or an OCI layout".into())
+            }
             Self::Interrupted | Self::ReaderGone | Self::Other(_) => None,
         }
     }
@@ -107,6 +110,7 @@ fn of(error: &sealift::Error) -> Option<String> {
         Error::Stopped { .. } => {
             Some("run the same command again: it carries on from there".into())
         }
+        Error::Reused { .. } => Some("run the same command again".into()),
         Error::File(error) => file(error),
         _ => None,
     }

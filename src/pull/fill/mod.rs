@@ -10,8 +10,8 @@ mod schedule;
 
 use std::time::Instant;
 
-use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use futures::{StreamExt, TryStreamExt, stream};
 
 use self::part::PartEnd;
 use self::schedule::Schedule;
@@ -49,6 +49,18 @@ enum Turn {
 impl Pull<'_> {
     /// Fetches what is missing of all `jobs`, the first first; `done` gets each with its number as it is verified.
     pub(super) async fn fill(&self, jobs: &[Job], mut done: impl FnMut(usize, WrittenBlob)) -> Result<()> {
+        let is_here: Vec<bool> = stream::iter(jobs)
+            .map(|job| self.reuse(job.region.descriptor(), &job.region))
+            .buffered(jobs.len().max(1))
+            .enumerate()
+            .map(|(number, reused)| {
+                let reused = reused?;
+                let is_here = reused.is_some();
+                reused.into_iter().for_each(|blob| done(number, blob));
+                Ok::<_, Error>(is_here)
+            })
+            .try_collect()
+            .await?;
         let mut schedule = Schedule::new(
             jobs.iter().map(|job| (job.region.descriptor().size_bytes, job.region.missing())),
             self.connections.max(1),
@@ -62,7 +74,7 @@ impl Pull<'_> {
             async move { Turn::Hashed(number, blocking(move || region.finish()).await) }
         };
         for (number, job) in jobs.iter().enumerate() {
-            if job.region.missing().is_empty() {
+            if job.region.missing().is_empty() && !is_here[number] {
                 self.start(job, &mut progress[number]);
                 hashes.push(hash(number));
             }

@@ -1,0 +1,290 @@
+//! The entries of a tar that somebody else made: names, kinds and places. Contents are passed over, never unpacked.
+//!
+//! Threats: the file is foreign. Headers are checksummed; sizes that are negative, overflow or run beyond the file end
+//! the reading; numbers of entries, names and headers are bounded, so a crafted file costs bounded time and memory.
+//! Nothing is written, no name is ever opened, and of archives inside the archive nothing is read. What an entry's name
+//! says of its content is a claim: whoever wants the bytes verifies them.
+//!
+//! Where tar's dialects differ this follows Go's reader, which Docker, containerd, podman and skopeo have: links,
+//! directories and devices have no content whatever their size says, global pax headers change nothing, and the first
+//! zero block is the end. Contents are passed over by seeking, so an archive of 5 GB costs a few reads.
+//!
+//! Neighbours: [`super::contents`] finds the blobs among the entries.
+
+mod header;
+
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+
+use tar::{EntryType, Header};
+
+use super::entry::BLOCK_BYTES;
+use header::Overrides;
+
+/// An archive of images has a handful of entries for each layer.
+const MAX_ENTRIES: usize = 100_000;
+/// The longest path Linux takes.
+const MAX_NAME_BYTES: u64 = 4096;
+/// Go's bound for a pax header.
+const MAX_PAX_BYTES: u64 = 1 << 20;
+/// All headers together, with long names and pax records: enough for all entries.
+const MAX_HEADER_BYTES: u64 = 64 << 20;
+const BLOCK: usize = 512;
+
+/// An entry of a tar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name as it stands there, whatever that is; what is no UTF-8 is replaced.
+    pub path: String,
+    /// What it is.
+    pub kind: MemberKind,
+    /// Where its content starts.
+    pub offset_bytes: u64,
+    /// How long its content is; it ends within the file.
+    pub size_bytes: u64,
+}
+
+/// What an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemberKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symlink to this path, relative to where it stands.
+    Symlink(String),
+    /// A hard link to this entry.
+    HardLink(String),
+    /// Sparse files, devices, FIFOs and kinds of other tars.
+    Other,
+}
+
+/// A tar that can't be read on.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The disk refused.
+    #[error("cannot read at byte {at_bytes}")]
+    Io {
+        /// Where.
+        at_bytes: u64,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file doesn't begin as a tar does.
+    #[error("it is no tar archive")]
+    NotATar,
+    /// What stands where a header should be has not a header's checksum.
+    #[error("no tar header at byte {at_bytes}")]
+    BadHeader {
+        /// Where.
+        at_bytes: u64,
+    },
+    /// A header's size is negative, no number or too large for any file.
+    #[error("the tar header at byte {at_bytes} has no valid size")]
+    BadSize {
+        /// Where.
+        at_bytes: u64,
+    },
+    /// The records of a pax header don't parse.
+    #[error("the pax header at byte {at_bytes} is broken")]
+    BadPax {
+        /// Where.
+        at_bytes: u64,
+    },
+    /// A name, link or pax header longer than any honest one.
+    #[error("the tar header at byte {at_bytes} has a name or extension of {size_bytes} bytes")]
+    TooLong {
+        /// Where.
+        at_bytes: u64,
+        /// How long.
+        size_bytes: u64,
+    },
+    /// The file ends before an entry does.
+    #[error(
+        "it is cut short: the entry at byte {at_bytes} goes to byte {end_bytes}, the file to {size_bytes}"
+    )]
+    Truncated {
+        /// Where the entry starts.
+        at_bytes: u64,
+        /// Where it should end.
+        end_bytes: u64,
+        /// Where the file ends.
+        size_bytes: u64,
+    },
+    /// More entries, or longer headers, than any honest archive has.
+    #[error("it has more than {MAX_ENTRIES} entries, or {MAX_HEADER_BYTES} bytes of headers")]
+    TooMany,
+}
+
+/// Reads the entries of a tar, in order. After an error there are no more.
+pub struct Members<R> {
+    reader: R,
+    size_bytes: u64,
+    position_bytes: u64,
+    entries: usize,
+    header_bytes: u64,
+    is_over: bool,
+}
+
+impl<R: Read + Seek> Members<R> {
+    /// Of a tar that `reader` has from its first byte to its last.
+    pub fn new(mut reader: R) -> Result<Self, ReadError> {
+        let size_bytes = reader.seek(SeekFrom::End(0)).and_then(|end| {
+            reader.rewind()?;
+            Ok(end)
+        });
+        let size_bytes = size_bytes.map_err(|source| ReadError::Io { at_bytes: 0, source })?;
+        Ok(Self { reader, size_bytes, position_bytes: 0, entries: 0, header_bytes: 0, is_over: false })
+    }
+
+    fn next_member(&mut self) -> Result<Option<Member>, ReadError> {
+        let mut overrides = Overrides::default();
+        loop {
+            let at_bytes = self.position_bytes;
+            let Some(header) = self.header()? else { return Ok(None) };
+            let stated_bytes = header::size_bytes(&header).ok_or(ReadError::BadSize { at_bytes })?;
+            match header.entry_type() {
+                EntryType::GNULongName => overrides.path = Some(self.long_name(at_bytes, stated_bytes)?),
+                EntryType::GNULongLink => overrides.link = Some(self.long_name(at_bytes, stated_bytes)?),
+                EntryType::XHeader => {
+                    let records = self.extension(at_bytes, stated_bytes, MAX_PAX_BYTES)?;
+                    overrides.read_pax(&records).ok_or(ReadError::BadPax { at_bytes })?;
+                }
+                EntryType::XGlobalHeader => self.pass(at_bytes, stated_bytes)?,
+                kind => {
+                    if kind == EntryType::GNUSparse {
+                        self.pass_sparse_headers(&header)?;
+                    }
+                    let offset_bytes = self.position_bytes;
+                    let size_bytes = match kind {
+                        _ if header::has_no_content(kind) => 0,
+                        _ => overrides.size_bytes.unwrap_or(stated_bytes),
+                    };
+                    self.pass(at_bytes, size_bytes)?;
+                    let (path, kind) = overrides.name(&header);
+                    return Ok(Some(Member { path, kind, offset_bytes, size_bytes }));
+                }
+            }
+        }
+    }
+
+    /// The next header; none at the end of the tar.
+    fn header(&mut self) -> Result<Option<Header>, ReadError> {
+        let at_bytes = self.position_bytes;
+        if at_bytes >= self.size_bytes && at_bytes > 0 {
+            return Ok(None);
+        }
+        let Some(block) = self.block()? else {
+            let (end_bytes, size_bytes) = (at_bytes + BLOCK_BYTES, self.size_bytes);
+            return Err(match at_bytes {
+                0 => ReadError::NotATar,
+                _ => ReadError::Truncated { at_bytes, end_bytes, size_bytes },
+            });
+        };
+        if block.iter().all(|byte| *byte == 0) {
+            return Ok(None);
+        }
+        if !header::has_its_checksum(&block) {
+            return Err(if at_bytes == 0 { ReadError::NotATar } else { ReadError::BadHeader { at_bytes } });
+        }
+        self.entries += 1;
+        if self.entries > MAX_ENTRIES {
+            return Err(ReadError::TooMany);
+        }
+        let mut header = Header::new_old();
+        header.as_mut_bytes().copy_from_slice(&block);
+        Ok(Some(header))
+    }
+
+    /// The next block; none if the file has no whole one.
+    fn block(&mut self) -> Result<Option<[u8; BLOCK]>, ReadError> {
+        self.count(BLOCK_BYTES)?;
+        let at_bytes = self.position_bytes;
+        let mut block = [0; BLOCK];
+        match self.reader.read_exact(&mut block) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+            Err(source) => return Err(ReadError::Io { at_bytes, source }),
+        }
+        self.position_bytes += BLOCK_BYTES;
+        Ok(Some(block))
+    }
+
+    fn count(&mut self, bytes: u64) -> Result<(), ReadError> {
+        self.header_bytes += bytes;
+        if self.header_bytes > MAX_HEADER_BYTES { Err(ReadError::TooMany) } else { Ok(()) }
+    }
+
+    /// The content of GNU's entry for a long name; a zero ends it.
+    fn long_name(&mut self, at_bytes: u64, size_bytes: u64) -> Result<Vec<u8>, ReadError> {
+        let mut name = self.extension(at_bytes, size_bytes, MAX_NAME_BYTES)?;
+        if let Some(end) = name.iter().position(|byte| *byte == 0) {
+            name.truncate(end);
+        }
+        Ok(name)
+    }
+
+    /// The content of an entry that says more of the next one.
+    fn extension(&mut self, at_bytes: u64, size_bytes: u64, limit_bytes: u64) -> Result<Vec<u8>, ReadError> {
+        if size_bytes > limit_bytes {
+            return Err(ReadError::TooLong { at_bytes, size_bytes });
+        }
+        self.check_end(at_bytes, size_bytes)?;
+        self.count(size_bytes)?;
+        let mut content = Vec::new();
+        let read = (&mut self.reader).take(size_bytes).read_to_end(&mut content);
+        read.map_err(|source| ReadError::Io { at_bytes, source })?;
+        self.position_bytes += size_bytes;
+        let padding_bytes = size_bytes.next_multiple_of(BLOCK_BYTES) - size_bytes;
+        self.skip(at_bytes, padding_bytes)?;
+        Ok(content)
+    }
+
+    /// Old GNU sparse files have more headers behind the first.
+    fn pass_sparse_headers(&mut self, header: &Header) -> Result<(), ReadError> {
+        let mut is_extended = header.as_gnu().is_some_and(tar::GnuHeader::is_extended);
+        while is_extended {
+            let at_bytes = self.position_bytes;
+            let Some(block) = self.block()? else { return Err(ReadError::BadHeader { at_bytes }) };
+            is_extended = block[header::SPARSE_IS_EXTENDED] == 1;
+        }
+        Ok(())
+    }
+
+    /// Goes to behind a content of `size_bytes` that starts here.
+    fn pass(&mut self, at_bytes: u64, size_bytes: u64) -> Result<(), ReadError> {
+        self.check_end(at_bytes, size_bytes)?;
+        self.skip(at_bytes, size_bytes.next_multiple_of(BLOCK_BYTES))
+    }
+
+    /// Does a content of `size_bytes` that starts here end within the file?
+    fn check_end(&self, at_bytes: u64, size_bytes: u64) -> Result<(), ReadError> {
+        let end_bytes = self.position_bytes.saturating_add(size_bytes);
+        if end_bytes > self.size_bytes {
+            return Err(ReadError::Truncated { at_bytes, end_bytes, size_bytes: self.size_bytes });
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, at_bytes: u64, bytes: u64) -> Result<(), ReadError> {
+        let distance = i64::try_from(bytes).map_err(|_| ReadError::BadSize { at_bytes })?;
+        self.reader.seek_relative(distance).map_err(|source| ReadError::Io { at_bytes, source })?;
+        self.position_bytes += bytes;
+        Ok(())
+    }
+}
+
+impl<R: Read + Seek> Iterator for Members<R> {
+    type Item = Result<Member, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
+        let member = self.next_member().transpose();
+        self.is_over = !matches!(member, Some(Ok(_)));
+        member
+    }
+}
+
+#[cfg(test)]
+mod tests;
