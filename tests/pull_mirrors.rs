@@ -140,3 +140,45 @@ fn mirrors_that_are_set_wrongly() {
         assert_snapshot!(name, shown);
     }
 }
+
+/// In kept and plain archives alike: a flipped byte is noticed, its mirror named and asked no more, and the file is right.
+#[test]
+fn a_mirror_that_lies_about_a_blob_is_dropped_and_the_registry_asked() {
+    let (registry, mirror) = (TestRegistry::start(), TestRegistry::start());
+    let layers: [Vec<u8>; 2] = [vec![b'x'; 300_000], (0..2_000_000u32).flat_map(u32::to_le_bytes).collect()];
+    let layers = layers.each_ref().map(Vec::as_slice);
+    push(&registry, "app:1", "linux/amd64", &layers);
+    let image = push(&mirror, "app:1", "linux/amd64", &layers);
+    let name = format!("{}/app:1", registry.address());
+    for mode in ["keep", "plain"] {
+        let sandbox = Sandbox::new();
+        assert!(sandbox.output(&["pull", &name, "-o", "right.tar", "--layers", mode]).status.success());
+        mirror.heal();
+        mirror.fault(&format!("GET /v2/app/blobs/{}", image.layers[1]), Fault::Flip);
+        let config = write(&sandbox, &json!({"registries": {registry.address(): [mirror.address()]}}));
+        let config = config.to_str().unwrap();
+        let output = sandbox.output(&["--config", config, "pull", &name, "-o", "x.tar", "--layers", mode]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("warning: ") && said.contains(&mirror.address()), "{said}");
+        let read = |file| std::fs::read(sandbox.out().join(file)).unwrap();
+        assert!(read("x.tar") == read("right.tar"));
+    }
+}
+
+#[test]
+fn a_mirror_that_breaks_off_is_left_within_a_blob() {
+    let (registry, mirror) = (TestRegistry::start(), TestRegistry::start());
+    let layer: Vec<u8> = (0..1_000_000u32).flat_map(u32::to_le_bytes).collect();
+    push(&registry, "app:1", "linux/amd64", &[&layer]);
+    let image = push(&mirror, "app:1", "linux/amd64", &[&layer]);
+    let blob = format!("GET /v2/app/blobs/{}", image.layers[0]);
+    mirror.fault(&blob, Fault::Cut(1_500_000));
+    let sandbox = Sandbox::new().variable("SEALIFT_RETRY_TIMES", "2");
+    let config = write(&sandbox, &json!({"registries": {registry.address(): [mirror.address()]}}));
+    let name = format!("{}/app:1", registry.address());
+    let pull = ["--config", config.to_str().unwrap(), "pull", &name, "-o", "x.tar", "--retry-delay", "0"];
+    let output = sandbox.output(&pull);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(registry.sent_bytes(&blob) <= 2_500_000 + 16_384, "the registry gave the rest");
+}

@@ -190,7 +190,7 @@ fn killed_at_any_moment_the_next_run_carries_on() {
         let until = before_bytes + total * (moment + 1) / 22;
         let started = Instant::now();
         while bench.sent_bytes() < until && child.try_wait().unwrap().is_none() {
-            assert!(started.elapsed() < Duration::from_secs(60));
+            assert!(started.elapsed() < Duration::from_mins(1));
             std::thread::sleep(Duration::from_millis(1));
         }
         child.kill().unwrap();

@@ -233,8 +233,9 @@ mod tests {
         file
     }
 
-    fn claims(text: &str, boot: &str) -> Vec<Range<u64>> {
-        read(&written(text), boot).map(|read| read.claims.iter().cloned().collect()).unwrap_or_default()
+    fn claims(text: &str, boot: &str) -> Vec<(u64, u64)> {
+        let claims = read(&written(text), boot).map(|read| read.claims).unwrap_or_default();
+        claims.iter().map(|range| (range.start, range.end)).collect()
     }
 
     #[test]
@@ -267,8 +268,8 @@ mod tests {
         let head = header("boot").line();
         let first = format!("{head}+ 0 10\n");
         let text = format!("{first}+ 10 20\n= {}\n+ 30 40\n", first.len());
-        assert_eq!(claims(&text, "boot"), [0..20, 30..40]);
-        assert_eq!(claims(&text, "another"), [0..10]);
+        assert_eq!(claims(&text, "boot"), [(0, 20), (30, 40)]);
+        assert_eq!(claims(&text, "another"), [(0, 10)]);
         assert_eq!(claims(&format!("{}+ 0 10\n", header("-").line()), "-"), [], "no start that is known");
     }
 
@@ -284,7 +285,7 @@ mod tests {
             "? 1 2\n",
             "+ 18446744073709551616 2\n",
         ] {
-            assert_eq!(claims(&format!("{head}+ 0 10\n{tail}"), "boot"), [0..10], "{tail:?}");
+            assert_eq!(claims(&format!("{head}+ 0 10\n{tail}"), "boot"), [(0, 10)], "{tail:?}");
         }
         for bad in ["", "sealift-journal 2 a b c 1\n", "sealift-journal 1 a b c\n", &head[..head.len() - 1]] {
             assert!(read(&written(bad), "boot").is_none(), "{bad:?}");

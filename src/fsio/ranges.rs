@@ -108,7 +108,7 @@ mod tests {
             let within: Vec<u64> = ranges.within(&window).iter().flat_map(Clone::clone).collect();
             let expected: Vec<u64> = window.clone().filter(|byte| bytes.contains(byte)).map(|byte| byte - window.start).collect();
             prop_assert_eq!(within, expected);
-            let end = (window.start..).find(|byte| !bytes.contains(byte)).unwrap();
+            let end = (window.start..100).find(|byte| !bytes.contains(byte)).unwrap();
             prop_assert_eq!(ranges.end_from(window.start), end);
         }
     }

@@ -56,7 +56,9 @@ impl Pull<'_> {
             .map(|(number, reused)| {
                 let reused = reused?;
                 let is_here = reused.is_some();
-                reused.into_iter().for_each(|blob| done(number, blob));
+                if let Some(blob) = reused {
+                    done(number, blob);
+                }
                 Ok::<_, Error>(is_here)
             })
             .try_collect()

@@ -182,9 +182,10 @@ fn nonsense_and_wrong_bytes_are_not_tried_again() {
             },
             RegistryError::ManifestTooLarge { object: object().into(), limit_bytes: 1 },
             RegistryError::CaFile { path: "/x".into(), problem: CaProblem::NoCertificate },
-            RegistryError::BadProxy { variable: "HTTP_PROXY" },
+            RegistryError::BadProxy { setting: "HTTP_PROXY".into() },
             RegistryError::PlainMirror { mirror: Box::new("http://m.example".parse().unwrap()) },
             RegistryError::BadInsecureHost { text: "a b".into() },
+            RegistryError::LoginRefused { registry: repository().registry().clone(), said: None },
             RegistryError::ClientSetup(Cause::new("x")),
         ],
     );
