@@ -142,7 +142,15 @@ impl PartWriter {
             let (digest, size_bytes) = (descriptor.digest.clone(), descriptor.size_bytes);
             return Err(BlobError::TooLong { digest, size_bytes }.into());
         }
-        file.write_at(bytes, offset_bytes + range.start)?;
+        // What is there may be hashed already: it is never written again.
+        let missing = self.region.state().written.missing_in(range.clone());
+        for part in missing.iter() {
+            let [from, to] = [part.start, part.end].map(|position| position - range.start);
+            let part_bytes = usize::try_from(from).ok().zip(usize::try_from(to).ok());
+            let part_bytes = part_bytes.and_then(|(from, to)| bytes.get(from..to)).unwrap_or_default();
+            file.write_at(part_bytes, offset_bytes + part.start)?;
+        }
+        let is_all_new = missing.bytes() == bytes.len() as u64;
         let hashed_bytes = {
             let mut state = self.region.state();
             state.written.insert(range.clone());
@@ -150,7 +158,7 @@ impl PartWriter {
         };
         self.position_bytes = range.end;
         match hashed_bytes {
-            Some(hashed_bytes) if hashed_bytes == range.start => self.hash(bytes),
+            Some(hashed_bytes) if is_all_new && hashed_bytes == range.start => self.hash(bytes),
             Some(hashed_bytes)
                 if hashed_bytes < range.start && range.end - hashed_bytes <= SMALL_GAP_BYTES =>
             {
@@ -343,6 +351,23 @@ mod tests {
             }
         });
         assert!(region.finish().is_ok());
+    }
+
+    /// A server without ranges sends all that follows a gap: what is there and hashed is not written over.
+    #[test]
+    fn what_was_hashed_is_never_written_again() {
+        let blob = bytes(300_000);
+        let file = ScratchFile::temporary(0).unwrap().handle();
+        let region = RegionWriter::new(file.clone(), 0, &descriptor(&blob));
+        write(&region, &blob, 0..100_000, 10_000);
+        write(&region, &blob, 110_000..300_000, 10_000);
+        let mut other = blob.clone();
+        other[110_000..].fill(0);
+        write(&region, &other, 100_000..300_000, 7_000);
+        assert!(region.finish().is_ok());
+        let mut found = vec![0; blob.len()];
+        file.read_exact_at(&mut found, 0).unwrap();
+        assert!(found == blob);
     }
 
     #[test]

@@ -82,6 +82,8 @@ pub fn check_folder(folder: &Path) -> Result<(), FileError> {
 pub struct PartialFile {
     file: Arc<File>,
     journal: Option<Arc<Journal>>,
+    /// True while what an earlier run left stays even without a journal of this one.
+    has_old_claims: bool,
     partial: PathBuf,
     target: PathBuf,
     existing: Existing,
@@ -95,7 +97,8 @@ impl PartialFile {
         let target = followed(target, existing)?;
         let partial = partial_path(&target);
         let file = Arc::new(create_locked(&partial, &target)?);
-        let created = Self { file, journal: None, partial, target, existing, committed: false };
+        let created =
+            Self { file, journal: None, has_old_claims: false, partial, target, existing, committed: false };
         check_room(&[(&created.target, size_bytes)])?;
         created.allocate(size_bytes)?;
         Ok(created)
@@ -124,8 +127,15 @@ impl PartialFile {
             }
         };
         let file = Arc::new(file);
-        let mut opened =
-            Self { file: Arc::clone(&file), journal: None, partial, target, existing, committed: false };
+        let mut opened = Self {
+            file: Arc::clone(&file),
+            journal: None,
+            has_old_claims: left_over == LeftOver::Same,
+            partial,
+            target,
+            existing,
+            committed: false,
+        };
         // On errors from here on, what an earlier run left stays if it was claimed.
         let header = Header {
             identity: identity.to_owned(),
@@ -173,6 +183,10 @@ impl PartialFile {
         if !self.has_its_name()? {
             return Err(FileError::Taken(self.partial.clone()));
         }
+        if let Some(journal) = &self.journal {
+            // Before the rename: after it, the name is another run's. A journal without its file means nothing.
+            let _ = std::fs::remove_file(journal.path());
+        }
         match self.existing {
             Existing::Replace => std::fs::rename(&self.partial, &self.target),
             Existing::Refuse => rename_to_new(&self.partial, &self.target),
@@ -182,10 +196,6 @@ impl PartialFile {
             _ => FileError::io("create", &self.target)(error),
         })?;
         self.committed = true;
-        if let Some(journal) = &self.journal {
-            // One that stays means nothing without its file.
-            let _ = std::fs::remove_file(journal.path());
-        }
         #[cfg(unix)]
         {
             // The file is whole and has its name; a file system that can't sync folders doesn't change that.
@@ -209,14 +219,17 @@ impl PartialFile {
 
 impl Drop for PartialFile {
     fn drop(&mut self) {
-        let is_worth_keeping =
-            self.journal.as_ref().is_some_and(|journal| journal.claims().bytes() >= WORTH_KEEPING_BYTES);
+        let is_worth_keeping = self
+            .journal
+            .as_ref()
+            .map_or(self.has_old_claims, |journal| journal.claims().bytes() >= WORTH_KEEPING_BYTES);
         if !self.committed && !is_worth_keeping && self.has_its_name().is_ok_and(|is_ours| is_ours) {
-            // Nothing more can be done about a file that will not go; the next run removes it.
-            let _ = std::fs::remove_file(&self.partial);
+            // The journal first: once the file is gone, its name is another run's. Nothing more can be done about a file
+            // that will not go; the next run removes it.
             if let Some(journal) = &self.journal {
                 let _ = std::fs::remove_file(journal.path());
             }
+            let _ = std::fs::remove_file(&self.partial);
         }
     }
 }
@@ -347,12 +360,19 @@ fn claims_of(journal: &Path, file: &File, identity: &str) -> Option<Ranges> {
 
 /// Puts a new journal in the place of any that is there.
 fn replace_journal(path: &Path, data: Arc<File>, header: &Header, claims: Ranges) -> io::Result<Journal> {
-    match std::fs::remove_file(path) {
+    let mut new = OsString::from(path);
+    new.push(".new");
+    let new = PathBuf::from(new);
+    match std::fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    Journal::begin(file, path, data, header, claims)
+    let file = OpenOptions::new().write(true).create_new(true).open(&new)?;
+    let begun = Journal::begin(file, path, data, header, claims)
+        .and_then(|journal| std::fs::rename(&new, path).map(|()| journal));
+    begun.inspect_err(|_| {
+        let _ = std::fs::remove_file(&new);
+    })
 }
 
 /// A word that no other file on this machine has at the same time.

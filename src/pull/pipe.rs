@@ -194,7 +194,10 @@ fn write(
                 }
             }
             Content::Inflated(layer) => {
-                let Some(blob) = spooled.get(&layer.descriptor.digest) else { return Ok(()) };
+                let Some(blob) = spooled.get(&layer.descriptor.digest) else {
+                    let missing = std::io::Error::other("a layer was never measured");
+                    return Err(StreamError::Write(missing));
+                };
                 let inflation = Inflation { blob, limits, progress: &|_| !queue.is_closed() };
                 inflation.verified(&layer.diff_id, |chunk, _| archive.layer_bytes(chunk))?;
             }

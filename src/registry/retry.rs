@@ -30,6 +30,11 @@ impl Retry {
 }
 
 impl RegistryError {
+    /// True if the server answered a range with something else: the whole may be had all the same.
+    pub fn is_of_ranges(&self) -> bool {
+        matches!(self, Self::RangeIgnored { .. } | Self::BadHeader { header: "Content-Range", .. })
+    }
+
     /// Whether the request that failed is worth another try.
     pub fn retry(&self) -> Retry {
         match self {

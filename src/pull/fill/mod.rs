@@ -21,7 +21,7 @@ use crate::blob::{RegionError, RegionWriter, WrittenBlob};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::image::Repository;
-use crate::registry::{Kind, RegistryError};
+use crate::registry::{RegistryError, Retry};
 use crate::source::SourceError;
 
 /// Chunks on their way to the disk, a connection: they come in up to about 400 KiB each.
@@ -37,6 +37,9 @@ pub(super) struct Job {
 struct Progress {
     is_started: bool,
     attempts: Attempts,
+    /// When a failure was last counted. Parts that were begun before it and fail too count no more: several connections
+    /// notice one outage.
+    failed_at: Option<Instant>,
 }
 
 /// What can come about while filling.
@@ -67,7 +70,8 @@ impl Pull<'_> {
             jobs.iter().map(|job| (job.region.descriptor().size_bytes, job.region.missing())),
             self.connections.max(1),
         );
-        let progress = || Progress { is_started: false, attempts: Attempts::new(self.retries) };
+        let progress =
+            || Progress { is_started: false, attempts: Attempts::new(self.retries), failed_at: None };
         let mut progress: Vec<Progress> = jobs.iter().map(|_| progress()).collect();
         let mut parts = FuturesUnordered::new();
         let mut hashes = FuturesUnordered::new();
@@ -83,14 +87,15 @@ impl Pull<'_> {
         }
         let mut just_had = None;
         loop {
+            let now = Instant::now();
             while parts.len() < self.connections.max(1)
-                && let Some(part) = schedule.next(just_had.take(), Instant::now())
+                && let Some(part) = schedule.next(just_had.take(), now)
             {
                 let job = &jobs[part.blob];
                 self.start(job, &mut progress[part.blob]);
                 parts.push(async move { Turn::Part(self.fetch_part(job, part).await) });
             }
-            let wakes_at = schedule.wakes_at();
+            let wakes_at = schedule.wakes_at(now);
             let turn = tokio::select! {
                 Some(turn) = parts.next() => turn,
                 Some(turn) = hashes.next() => turn,
@@ -112,7 +117,10 @@ impl Pull<'_> {
                 }
                 Turn::Hashed(number, Err(error)) => {
                     let job = &jobs[number];
-                    let is_worth_it = matches!(error, RegionError::Blob(_)) && self.throw_away(job);
+                    // Of nothing there is nothing else to get.
+                    let is_worth_it = matches!(error, RegionError::Blob(_))
+                        && job.region.descriptor().size_bytes > 0
+                        && self.throw_away(job);
                     if !is_worth_it {
                         return Err(Error::in_region(job.repository.registry())(error));
                     }
@@ -130,7 +138,7 @@ impl Pull<'_> {
         schedule: &mut Schedule,
         progress: &mut [Progress],
     ) -> Result<bool> {
-        let PartEnd { part, position_bytes, latency, transfer, result } = end;
+        let PartEnd { part, position_bytes, started, latency, transfer, result } = end;
         let bytes = position_bytes - part.range.start;
         if bytes > 0 {
             schedule.pace.learn(bytes, latency, transfer);
@@ -144,12 +152,21 @@ impl Pull<'_> {
             schedule.keep_whole(of_registry());
             return Ok(is_complete);
         }
-        if is_integrity(&error) {
-            // What it sent so far is not worth more than what it says now.
-            jobs[part.blob].region.throw_away();
-        }
         let is_registrys =
             matches!(&error, Error::Source(SourceError::Registry(RegistryError::RateLimited { .. })));
+        let retry = match &error {
+            Error::Source(SourceError::Registry(error)) => error.retry(),
+            _ => Retry::Never,
+        };
+        if retry != Retry::Never
+            && progress[part.blob].failed_at.is_some_and(|failed_at| started <= failed_at)
+        {
+            if let Retry::After(delay) = retry {
+                schedule.wait(of_registry(), Instant::now() + delay);
+            }
+            return Ok(is_complete);
+        }
+        progress[part.blob].failed_at = Some(Instant::now());
         let (error, delay) = progress[part.blob].attempts.failed(error).map_err(|error| {
             let descriptor = jobs[part.blob].region.descriptor();
             let written_bytes = descriptor.size_bytes - jobs[part.blob].region.missing().bytes();
@@ -193,17 +210,7 @@ impl Pull<'_> {
 
 /// True if the server answered a range with something else.
 pub(super) fn knows_no_ranges(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Source(SourceError::Registry(
-            RegistryError::RangeIgnored { .. } | RegistryError::BadHeader { header: "Content-Range", .. }
-        ))
-    )
-}
-
-fn is_integrity(error: &Error) -> bool {
-    matches!(error, Error::Source(SourceError::Registry(error)) if error.kind() == Kind::Integrity)
-        || matches!(error, Error::Blob { .. })
+    matches!(error, Error::Source(SourceError::Registry(error)) if error.is_of_ranges())
 }
 
 async fn sleep_until(then: Option<Instant>) {

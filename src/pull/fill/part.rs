@@ -21,6 +21,8 @@ pub(super) struct PartEnd {
     pub(super) part: Part,
     /// How far it came.
     pub(super) position_bytes: u64,
+    /// When it was begun.
+    pub(super) started: Instant,
     /// Until the first byte.
     pub(super) latency: Duration,
     /// From then on.
@@ -60,6 +62,7 @@ impl Pull<'_> {
         PartEnd {
             part,
             position_bytes,
+            started,
             latency: first_byte - started,
             transfer: first_byte.elapsed(),
             result: written.and(received),

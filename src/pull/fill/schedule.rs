@@ -69,6 +69,7 @@ impl Schedule {
             first.start..first.start + length
         };
         blob.unassigned.remove(&range);
+        blob.not_before = None;
         blob.in_flight += 1;
         Some(Part { blob: chosen, range, is_whole_only: blob.is_whole_only })
     }
@@ -102,9 +103,10 @@ impl Schedule {
         }
     }
 
-    /// When something that waits may be asked for.
-    pub(super) fn wakes_at(&self) -> Option<Instant> {
-        self.blobs.iter().filter(|blob| !blob.unassigned.is_empty()).filter_map(|blob| blob.not_before).min()
+    /// When something that waits may be asked for, if that is after `now`.
+    pub(super) fn wakes_at(&self, now: Instant) -> Option<Instant> {
+        let waiting = self.blobs.iter().filter(|blob| !blob.unassigned.is_empty());
+        waiting.filter_map(|blob| blob.not_before).filter(|then| *then > now).min()
     }
 }
 
@@ -155,9 +157,10 @@ mod tests {
         schedule.wait(0..1, later);
         assert_eq!(schedule.next(None, now).unwrap().blob, 1);
         assert_eq!(schedule.next(None, now), None);
-        assert_eq!(schedule.wakes_at(), Some(later));
+        assert_eq!(schedule.wakes_at(now), Some(later));
+        assert_eq!(schedule.wakes_at(later), None);
         assert_eq!(schedule.next(None, later).unwrap().blob, 0);
-        assert_eq!(schedule.wakes_at(), None);
+        assert_eq!(schedule.wakes_at(now), None);
     }
 
     proptest! {

@@ -28,7 +28,7 @@ impl PlaceProblems {
     /// The error of them all. The only one of a registry without mirrors is that error itself; and if a range is what
     /// stands in the way, whoever asked should know: all of the blob may be had.
     pub(super) fn into_error(mut self, object: Object) -> RegistryError {
-        let is_range = |problem: &PlaceProblem| matches!(problem.error, RegistryError::RangeIgnored { .. });
+        let is_range = |problem: &PlaceProblem| problem.error.is_of_ranges();
         if let Some(at) = self.0.iter().position(is_range) {
             return self.0.swap_remove(at).error;
         }
