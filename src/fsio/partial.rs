@@ -2,13 +2,10 @@
 //!
 //! The partial file is locked while it is written, so two sealifts never write one output. What an earlier run left is
 //! taken over if its journal says that it was to become the same file, and removed otherwise. Before the rename it is
-//! made sure that the name is still this file's.
-//!
-//! Threats: the folder may be others' too. Nothing is written through links: what is found must be a file of ours that
-//! has one name. What is in it is for the reader to verify.
+//! made sure that the name is still this file's. What may be carried on from is told in [`super::left_over`].
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,8 +13,13 @@ use std::sync::Arc;
 use super::error::FileError;
 use super::handle::FileHandle;
 use super::journal::{self, Header, Journal};
+use super::left_over::{
+    LeftOver, claims_of, create_locked, journal_path, name_of, names_this_file, open_left_over,
+    replace_journal,
+};
 use super::ranges::Ranges;
 use super::space::{check_room, check_size};
+use super::target::{Existing, check_target, folder_of, followed};
 
 /// The extension of a file that isn't whole.
 pub(super) const PARTIAL: &str = "partial";
@@ -30,51 +32,6 @@ pub(super) fn partial_path(target: &Path) -> PathBuf {
     path.push(".");
     path.push(PARTIAL);
     path.into()
-}
-
-/// What is done with a file that has the name already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Existing {
-    /// It is replaced when the new one is whole.
-    Replace,
-    /// It is an error.
-    Refuse,
-}
-
-/// Can a file be put under this name? Only files are replaced: a rename would replace `/dev/null` itself.
-pub fn check_target(target: &Path, existing: Existing) -> Result<(), FileError> {
-    check_folder(folder_of(target))?;
-    if target.extension().is_some_and(|extension| extension == PARTIAL) {
-        return Err(FileError::ReservedName(target.to_owned()));
-    }
-    match std::fs::metadata(target) {
-        Ok(found) if found.is_dir() => Err(FileError::IsAFolder(target.to_owned())),
-        Ok(found) if !found.is_file() => Err(FileError::NotAFile(target.to_owned())),
-        Ok(_) if existing == Existing::Refuse => Err(FileError::Exists(target.to_owned())),
-        _ => Ok(()),
-    }
-}
-
-/// The folder `path` is in, `.` where it names none.
-pub fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
-/// Is there a folder to write to?
-pub fn check_folder(folder: &Path) -> Result<(), FileError> {
-    match std::fs::metadata(folder) {
-        #[cfg(unix)]
-        Ok(found) if found.is_dir() => rustix::fs::access(folder, rustix::fs::Access::WRITE_OK)
-            .map_err(|errno| FileError::io("write to", folder)(errno.into())),
-        #[cfg(not(unix))]
-        Ok(found) if found.is_dir() => Ok(()),
-        Ok(_) => Err(FileError::NotAFolder(folder.to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(FileError::NoFolder(folder.to_owned())),
-        Err(error) => Err(FileError::io("read", folder)(error)),
-    }
 }
 
 /// A file on its way to its name. Dropped uncommitted, it goes away, unless there is something in it to carry on from.
@@ -94,7 +51,8 @@ impl PartialFile {
     /// Creates `<target>.partial`, locked and empty, with `size_bytes` of disk set aside for it. Where `target` is a
     /// link, it is the file it leads to that will be replaced.
     pub fn create(target: &Path, size_bytes: u64, existing: Existing) -> Result<Self, FileError> {
-        let target = followed(target, existing)?;
+        check_target(target, existing)?;
+        let target = followed(target)?;
         let partial = partial_path(&target);
         let file = Arc::new(create_locked(&partial, &target)?);
         let created =
@@ -112,7 +70,8 @@ impl PartialFile {
         existing: Existing,
         identity: &str,
     ) -> Result<(Self, LeftOver), FileError> {
-        let target = followed(target, existing)?;
+        check_target(target, existing)?;
+        let target = followed(target)?;
         let partial = partial_path(&target);
         let journal_path = journal_path(&partial);
         let found = open_left_over(&partial, &target)?;
@@ -248,176 +207,6 @@ fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
     std::fs::rename(from, to)
-}
-
-/// What an earlier run left under the name of a partial file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeftOver {
-    /// Nothing that could be used.
-    Nothing,
-    /// The same file, so far as it got.
-    Same,
-    /// What was to become another file. It is gone.
-    Another,
-}
-
-fn journal_path(partial: &Path) -> PathBuf {
-    let mut path = OsString::from(partial);
-    path.push(".journal");
-    path.into()
-}
-
-/// Where `target` leads, if a file may be put there.
-fn followed(target: &Path, existing: Existing) -> Result<PathBuf, FileError> {
-    check_target(target, existing)?;
-    if target.is_symlink() {
-        target.canonicalize().map_err(FileError::io("follow", target))
-    } else {
-        Ok(target.to_owned())
-    }
-}
-
-/// Creates and locks a new file. What a dead run left under the name is removed, not written to: it may be a link to
-/// something else, or open elsewhere.
-fn create_locked(path: &Path, target: &Path) -> Result<File, FileError> {
-    loop {
-        match OpenOptions::new().read(true).write(true).create_new(true).open(path) {
-            Ok(file) => {
-                match file.try_lock() {
-                    Ok(()) => {}
-                    Err(TryLockError::WouldBlock) => return Err(locked(path, target)),
-                    // Without locks there is still that only one of two can create the file.
-                    Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
-                    Err(TryLockError::Error(error)) => return Err(FileError::io("lock", path)(error)),
-                }
-                if names_this_file(path, &file)? {
-                    return Ok(file);
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                if let Some(file) = open_left_over(path, target)?
-                    && names_this_file(path, &file)?
-                {
-                    std::fs::remove_file(path).map_err(FileError::io("remove", path))?;
-                }
-            }
-            Err(error) => return Err(FileError::io("create", path)(error)),
-        }
-    }
-}
-
-/// Opens and locks the partial file of a run that is dead: one that lives holds its lock.
-fn open_left_over(path: &Path, target: &Path) -> Result<Option<File>, FileError> {
-    let Some(file) = open_plain(path)? else { return Ok(None) };
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Err(locked(path, target)),
-        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-            Err(FileError::LeftOver(path.to_owned()))
-        }
-        Err(TryLockError::Error(error)) => Err(FileError::io("lock", path)(error)),
-    }
-}
-
-/// Opens a regular file, if there is one; not what a link leads to.
-fn open_plain(path: &Path) -> Result<Option<File>, FileError> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        options.custom_flags(flags.bits().cast_signed());
-    }
-    let file = match options.open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(FileError::io("open", path)(error)),
-    };
-    if file.metadata().map_err(FileError::io("read", path))?.is_file() {
-        Ok(Some(file))
-    } else {
-        Err(FileError::NotAFile(path.to_owned()))
-    }
-}
-
-/// Who holds the lock, by the journal.
-fn locked(partial: &Path, target: &Path) -> FileError {
-    let journal = open_plain(&journal_path(partial)).ok().flatten();
-    let process = journal.and_then(|file| journal::read(&file, "")).map(|read| read.header.process);
-    FileError::Locked { target: target.to_owned(), process }
-}
-
-/// What the journal claims of `file`, if it is this file's, of this identity, and the file is ours alone.
-fn claims_of(journal: &Path, file: &File, identity: &str) -> Option<Ranges> {
-    if !is_ours_alone(file) || !names_this_file(&journal.with_extension(""), file).ok()? {
-        return None;
-    }
-    let read = journal::read(&open_plain(journal).ok()??, &journal::this_boot())?;
-    let is_its = read.header.identity == identity && read.header.file == name_of(file).ok()?;
-    is_its.then_some(read.claims)
-}
-
-/// Puts a new journal in the place of any that is there.
-fn replace_journal(path: &Path, data: Arc<File>, header: &Header, claims: Ranges) -> io::Result<Journal> {
-    let mut new = OsString::from(path);
-    new.push(".new");
-    let new = PathBuf::from(new);
-    match std::fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let file = OpenOptions::new().write(true).create_new(true).open(&new)?;
-    let begun = Journal::begin(file, path, data, header, claims)
-        .and_then(|journal| std::fs::rename(&new, path).map(|()| journal));
-    begun.inspect_err(|_| {
-        let _ = std::fs::remove_file(&new);
-    })
-}
-
-/// A word that no other file on this machine has at the same time.
-#[cfg(unix)]
-fn name_of(file: &File) -> io::Result<String> {
-    use std::os::unix::fs::MetadataExt;
-    file.metadata().map(|metadata| format!("{}:{}", metadata.dev(), metadata.ino()))
-}
-
-#[cfg(not(unix))]
-fn name_of(_: &File) -> io::Result<String> {
-    Ok("-".to_owned())
-}
-
-#[cfg(unix)]
-fn is_ours_alone(file: &File) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let own = rustix::process::geteuid().as_raw();
-    file.metadata().is_ok_and(|metadata| metadata.nlink() == 1 && metadata.uid() == own)
-}
-
-#[cfg(not(unix))]
-fn is_ours_alone(_: &File) -> bool {
-    true
-}
-
-/// Is `file` still the one that `path` names?
-fn names_this_file(path: &Path, file: &File) -> Result<bool, FileError> {
-    let opened = file.metadata().map_err(FileError::io("read", path))?;
-    match std::fs::symlink_metadata(path) {
-        Ok(named) => Ok(is_same_file(&opened, &named)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(FileError::io("read", path)(error)),
-    }
-}
-
-#[cfg(unix)]
-fn is_same_file(one: &std::fs::Metadata, other: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    (one.dev(), one.ino()) == (other.dev(), other.ino())
-}
-
-#[cfg(not(unix))]
-fn is_same_file(_: &std::fs::Metadata, _: &std::fs::Metadata) -> bool {
-    true // an open file can't be renamed there
 }
 
 #[cfg(test)]

@@ -4,17 +4,13 @@ use std::io::Write as _;
 use std::path::Path;
 
 use super::error::FileError;
-use super::partial::folder_of;
+use super::target::{folder_of, followed};
 
 /// Puts a file with `bytes` in the place of `path`, readable by its owner only (0600), with one rename; it was never
 /// readable by others under any name. Where `path` is a link, what it leads to is replaced. A folder that is missing is
 /// made (0700).
 pub fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let target = if path.is_symlink() {
-        path.canonicalize().map_err(FileError::io("follow", path))?
-    } else {
-        path.into()
-    };
+    let target = followed(path)?;
     let folder = folder_of(&target);
     create_private_folder(folder)?;
     // tempfile makes files with mode 0600 and a name nobody can guess.

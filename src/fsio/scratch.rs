@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::error::FileError;
 use super::handle::FileHandle;
-use super::partial::{Existing, PartialFile, partial_path};
+use super::left_over::remove_left_over;
+use super::partial::{PartialFile, partial_path};
 use super::space::check_room;
+use super::target::Existing;
 
 /// A file that goes away when it is dropped, unless there is something in it to carry on from.
 #[derive(Debug)]
@@ -34,11 +36,9 @@ impl ScratchFile {
 
     /// Removes what a dead run left beside `target`, now that nobody needs one.
     pub fn remove_left_over(target: &Path) {
-        if scratch_partial(target).symlink_metadata().is_ok() {
-            // Whatever it is, it is not this file's: opening it so removes it.
-            let anew = Self::beside(target, 0, "none");
-            drop(anew);
-        }
+        let scratch = scratch_path(target);
+        // What will not go, or is another run's, is in nobody's way.
+        let _ = remove_left_over(&partial_path(&scratch), &scratch);
     }
 
     /// It is needed no more.
@@ -52,10 +52,6 @@ impl ScratchFile {
     pub fn handle(&self) -> FileHandle {
         self.handle.clone()
     }
-}
-
-fn scratch_partial(target: &Path) -> PathBuf {
-    partial_path(&scratch_path(target))
 }
 
 /// What a target's scratch file is called, before the `.partial`.

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::error::FileError;
-use super::partial::{folder_of, partial_path};
+use super::partial::partial_path;
+use super::target::folder_of;
 
 /// The largest file FAT32 holds.
 pub const FAT32_MAX_FILE_BYTES: u64 = (4 << 30) - 1;
