@@ -13,6 +13,7 @@ use crate::blob::{BlobError, InflateError, RegionError};
 use crate::fsio::FileError;
 use crate::image::{Digest, Registry};
 use crate::pull::ResolveError;
+use crate::registry::Retry;
 use crate::source::SourceError;
 
 /// Whatever can go wrong.
@@ -81,6 +82,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether doing the same again may help: only what a registry's line or server did may pass.
+    pub(crate) fn retry(&self) -> Retry {
+        match self {
+            Self::Source(SourceError::Registry(error)) => error.retry(),
+            _ => Retry::Never,
+        }
+    }
+
+    /// True if a server answered a range with something else: the whole may be had all the same.
+    pub(crate) fn is_of_ranges(&self) -> bool {
+        matches!(self, Self::Source(SourceError::Registry(error)) if error.is_of_ranges())
+    }
+
     /// What gave up was the transfer of this blob.
     pub(crate) fn stopped(self, digest: &Digest, written_bytes: u64, size_bytes: u64) -> Self {
         match self {

@@ -17,21 +17,9 @@ use std::time::{Duration, Instant};
 
 use sealift::image::{Digest, MediaType};
 use serde_json::{Value, json};
-use support::image::{descriptor, push};
+use support::image::{descriptor, noise, push};
 use support::registry::{Fault, TestRegistry};
 use support::sandbox::Sandbox;
-
-/// Bytes of any length that no two calls with other seeds share.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[0]
-    };
-    (0..length).map(|_| next()).collect()
-}
 
 #[test]
 fn pull_writes_the_default_name_and_says_how_to_load_it() {

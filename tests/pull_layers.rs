@@ -20,7 +20,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use sealift::image::{Digest, MediaType};
 use serde_json::{Value, json};
-use support::image::{OCI_LAYER, descriptor};
+use support::image::{OCI_LAYER, descriptor, noise};
 use support::registry::{Fault, TestRegistry};
 use support::sandbox::Sandbox;
 
@@ -337,15 +337,7 @@ fn platforms_of_one_name_need_an_index() {
 #[test]
 fn an_interrupted_pull_carries_on_from_its_spool() {
     let registry = TestRegistry::start();
-    let noise = |seed: u64| {
-        let mut state = seed;
-        let next = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (state >> 56) as u8
-        };
-        std::iter::repeat_with(next).take(3_000_000).collect::<Vec<u8>>()
-    };
-    let layers = [Layer::zstd(noise(1)), Layer::zstd(noise(2))];
+    let layers = [Layer::zstd(noise(1, 3_000_000)), Layer::zstd(noise(2, 3_000_000))];
     let reference = push(&registry, "n", &layers);
     let [first, second] = layers.each_ref().map(|layer| Digest::of(&layer.blob).to_string());
     registry.fault(&second, Fault::Stall(1000));

@@ -18,24 +18,10 @@ use std::time::{Duration, Instant};
 
 use sealift::image::Digest;
 use serde_json::{Value, json};
-use support::image::{TestImage, push};
+use support::image::{TestImage, noise, push};
 use support::registry::TestRegistry;
 use support::sandbox::Sandbox;
 use tar::{EntryType, Header};
-
-/// Bytes of any length that no two calls with other seeds share.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
-}
 
 /// A registry with an old image and a new one on the same base, and the old one's archive.
 struct Case {

@@ -14,23 +14,11 @@ use std::fs;
 use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use support::image::{TestImage, push};
+use support::image::{TestImage, noise, push};
 use support::registry::{Fault, TestRegistry};
 use support::sandbox::Sandbox;
 
 const MIB: u64 = 1 << 20;
-
-/// Bytes of any length that no two calls with other seeds share.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[0]
-    };
-    (0..length).map(|_| next()).collect()
-}
 
 struct Bench {
     registry: TestRegistry,

@@ -290,15 +290,7 @@ mod tests {
     use std::ops::Range;
 
     fn descriptor(bytes: &[u8]) -> Descriptor {
-        Descriptor {
-            media_type: MediaType::of("x"),
-            digest: Digest::of(bytes),
-            size_bytes: bytes.len() as u64,
-            platform: None,
-            artifact_type: None,
-            urls: vec![],
-            annotations: std::collections::BTreeMap::default(),
-        }
+        Descriptor::new(MediaType::of("x"), Digest::of(bytes), bytes.len() as u64)
     }
 
     fn bytes(length: usize) -> Vec<u8> {

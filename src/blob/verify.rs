@@ -122,15 +122,7 @@ mod tests {
     use crate::image::MediaType;
 
     fn verify(promised: &[u8], size_bytes: u64, chunks: &[&[u8]]) -> Result<VerifiedBlob, BlobError> {
-        let descriptor = Descriptor {
-            media_type: MediaType::of("x"),
-            digest: Digest::of(promised),
-            size_bytes,
-            platform: None,
-            artifact_type: None,
-            urls: vec![],
-            annotations: std::collections::BTreeMap::default(),
-        };
+        let descriptor = Descriptor::new(MediaType::of("x"), Digest::of(promised), size_bytes);
         let mut verifier = Verifier::new(&descriptor);
         for chunk in chunks {
             verifier.update(chunk)?;

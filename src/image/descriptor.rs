@@ -52,6 +52,21 @@ pub struct Descriptor {
     pub annotations: BTreeMap<String, String>,
 }
 
+impl Descriptor {
+    /// Of these bytes, with nothing more to say.
+    pub fn new(media_type: MediaType, digest: Digest, size_bytes: u64) -> Self {
+        Self {
+            media_type,
+            digest,
+            size_bytes,
+            platform: None,
+            artifact_type: None,
+            urls: Vec::new(),
+            annotations: BTreeMap::new(),
+        }
+    }
+}
+
 fn size_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let size = i64::deserialize(deserializer)?;
     u64::try_from(size).map_err(|_| serde::de::Error::custom(format_args!("size {size} is negative")))

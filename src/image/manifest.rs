@@ -67,15 +67,7 @@ impl Document {
 
     /// A descriptor of this document under the media type its content turned out to have.
     pub fn descriptor(&self, media_type: MediaType) -> Descriptor {
-        Descriptor {
-            media_type,
-            digest: self.digest.clone(),
-            size_bytes: self.bytes.len() as u64,
-            platform: None,
-            artifact_type: None,
-            urls: vec![],
-            annotations: std::collections::BTreeMap::default(),
-        }
+        Descriptor::new(media_type, self.digest.clone(), self.bytes.len() as u64)
     }
 
     /// Reads the document as what it says it is, or else as what the source called it.

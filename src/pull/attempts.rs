@@ -8,7 +8,6 @@ use super::Pull;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::registry::Retry;
-use crate::source::SourceError;
 
 /// The first wait; each next one is twice as long.
 const FIRST_DELAY: Duration = Duration::from_millis(500);
@@ -36,6 +35,7 @@ pub(super) struct Attempts {
     delays: ExponentialBackoff,
     tries: u32,
     since: Instant,
+    failed_at: Option<Instant>,
 }
 
 impl Attempts {
@@ -45,22 +45,25 @@ impl Attempts {
             .with_max_delay(retries.delay.unwrap_or(MAX_DELAY))
             .with_max_times(retries.times);
         let delays = if retries.delay.is_none() { delays.with_jitter() } else { delays };
-        Self { retries, delays: delays.build(), tries: 0, since: Instant::now() }
+        Self { retries, delays: delays.build(), tries: 0, since: Instant::now(), failed_at: None }
     }
 
     /// It got on: whatever fails next is the first of a new row.
     pub(super) fn progressed(&mut self) {
-        *self = Self::new(self.retries);
+        *self = Self { failed_at: self.failed_at, ..Self::new(self.retries) };
+    }
+
+    /// True if what was begun then had no part in the row since the last failure: where several connections notice one
+    /// outage, that is one failure.
+    pub(super) fn is_of_an_earlier_try(&self, begun: Instant) -> bool {
+        self.failed_at.is_some_and(|failed_at| begun <= failed_at)
     }
 
     /// How long to wait before it is tried again after `error`; the error, with the tries it took, if it is not.
     pub(super) fn failed(&mut self, error: Error) -> Result<(Error, Duration)> {
         self.tries += 1;
-        let retry = match &error {
-            Error::Source(SourceError::Registry(error)) => error.retry(),
-            _ => Retry::Never,
-        };
-        let asked_for = match retry {
+        self.failed_at = Some(Instant::now());
+        let asked_for = match error.retry() {
             Retry::Never => return Err(error),
             Retry::Soon => Duration::ZERO,
             Retry::After(delay) => delay,

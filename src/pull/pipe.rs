@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 use tokio::sync::{mpsc, oneshot};
 
 use super::attempts::Attempts;
-use super::fill::{QUEUED_CHUNKS, knows_no_ranges};
+use super::fill::QUEUED_CHUNKS;
 use super::reuse::{Waiting, each_chunk};
 use super::{PlannedArchive, Pull, blocking};
 use crate::archive::{ArchiveStream, Content, Plan, PlannedBlob, StreamError};
@@ -93,7 +93,7 @@ impl Pull<'_> {
             match sent {
                 Ok(true) => break,
                 Ok(false) => return Ok(false),
-                Err(error) if knows_ranges && knows_no_ranges(&error) => knows_ranges = false,
+                Err(error) if knows_ranges && error.is_of_ranges() => knows_ranges = false,
                 Err(error) => {
                     let (error, delay) = attempts.failed(error)?;
                     self.reporter.report(Event::Retrying { what: &digest.to_string(), error: &error, delay });

@@ -36,15 +36,7 @@ fn skippable_frame() -> Vec<u8> {
 /// The blob in a scratch file, some way from its start and with something after it.
 fn written(bytes: &[u8]) -> WrittenBlob {
     let file = ScratchFile::temporary(0).unwrap().handle();
-    let descriptor = Descriptor {
-        media_type: MediaType::of("x"),
-        digest: Digest::of(bytes),
-        size_bytes: bytes.len() as u64,
-        platform: None,
-        artifact_type: None,
-        urls: vec![],
-        annotations: std::collections::BTreeMap::default(),
-    };
+    let descriptor = Descriptor::new(MediaType::of("x"), Digest::of(bytes), bytes.len() as u64);
     file.write_at(&vec![0xff; bytes.len() + 2000], 0).unwrap();
     let region = RegionWriter::new(file, 1000, &descriptor);
     region.part(0).write(bytes).unwrap();

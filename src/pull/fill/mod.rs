@@ -37,9 +37,6 @@ pub(super) struct Job {
 struct Progress {
     is_started: bool,
     attempts: Attempts,
-    /// When a failure was last counted. Parts that were begun before it and fail too count no more: several connections
-    /// notice one outage.
-    failed_at: Option<Instant>,
 }
 
 /// What can come about while filling.
@@ -70,8 +67,7 @@ impl Pull<'_> {
             jobs.iter().map(|job| (job.region.descriptor().size_bytes, job.region.missing())),
             self.connections.max(1),
         );
-        let progress =
-            || Progress { is_started: false, attempts: Attempts::new(self.retries), failed_at: None };
+        let progress = || Progress { is_started: false, attempts: Attempts::new(self.retries) };
         let mut progress: Vec<Progress> = jobs.iter().map(|_| progress()).collect();
         let mut parts = FuturesUnordered::new();
         let mut hashes = FuturesUnordered::new();
@@ -148,25 +144,19 @@ impl Pull<'_> {
         let Err(error) = result else { return Ok(is_complete) };
         let registry = jobs[part.blob].repository.registry();
         let of_registry = || (0..jobs.len()).filter(|number| jobs[*number].repository.registry() == registry);
-        if knows_no_ranges(&error) && !part.is_whole_only {
+        if error.is_of_ranges() && !part.is_whole_only {
             schedule.keep_whole(of_registry());
             return Ok(is_complete);
         }
         let is_registrys =
             matches!(&error, Error::Source(SourceError::Registry(RegistryError::RateLimited { .. })));
-        let retry = match &error {
-            Error::Source(SourceError::Registry(error)) => error.retry(),
-            _ => Retry::Never,
-        };
-        if retry != Retry::Never
-            && progress[part.blob].failed_at.is_some_and(|failed_at| started <= failed_at)
-        {
+        let retry = error.retry();
+        if retry != Retry::Never && progress[part.blob].attempts.is_of_an_earlier_try(started) {
             if let Retry::After(delay) = retry {
                 schedule.wait(of_registry(), Instant::now() + delay);
             }
             return Ok(is_complete);
         }
-        progress[part.blob].failed_at = Some(Instant::now());
         let (error, delay) = progress[part.blob].attempts.failed(error).map_err(|error| {
             let descriptor = jobs[part.blob].region.descriptor();
             let written_bytes = descriptor.size_bytes - jobs[part.blob].region.missing().bytes();
@@ -206,11 +196,6 @@ impl Pull<'_> {
             }
         }
     }
-}
-
-/// True if the server answered a range with something else.
-pub(super) fn knows_no_ranges(error: &Error) -> bool {
-    matches!(error, Error::Source(SourceError::Registry(error)) if error.is_of_ranges())
 }
 
 async fn sleep_until(then: Option<Instant>) {
