@@ -11,24 +11,16 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=benches/common.sh
 . benches/common.sh
-sealift=${SEALIFT:-$PWD/target/$(rustc --print host-tuple)/release/sealift}
-folder=$(realpath "${1:-$(mktemp -d /var/tmp/sealift-bench.XXXXXX)}")
-runs=5
-port=$((20000 + RANDOM % 20000))
-mkdir -p "$folder"/{registry,out,layers,fleet,spool}
+open_bench "${1:-}"
+mkdir -p "$folder"/{layers,fleet,spool}
 export TMPDIR=$folder/spool # where `-o -` keeps blobs until their inflated size is known: the same disk
 
-start_registry "$folder" "$port"
-trap 'kill "$REGISTRY" 2>/dev/null; [ $# -gt 0 ] || rm -rf "$folder"' EXIT
-
-push() { python3 benches/push.py "127.0.0.1:$port" "$@"; }
 compress() {
     tar --create --file="$1.tar" --null --files-from="$1.list" --mtime=@0 --owner=0 --group=0 2> /dev/null
     gzip -6 --no-name < "$1.tar" > "$1.tar.gz"
     zstd -3 -q -c "$1.tar" > "$1.tar.zst"
 }
 export -f compress
-noise() { head -c "$2" /dev/urandom > "$folder/fleet/$1"; }
 
 # Made once: a FOLDER that was used before is used again.
 make_images() {
@@ -52,10 +44,10 @@ PYTHON
     push bench/gzip application/vnd.oci.image.layer.v1.tar+gzip "${gzips[@]}"
     push bench/zstd application/vnd.oci.image.layer.v1.tar+zstd "${zstds[@]}"
     # Twenty images of noise that share three bases and four layers: 250 MB of unique blobs, which are one image, too.
-    for n in 1 2 3; do noise "base-$n" 60000000; done
-    for n in 1 2 3 4; do noise "team-$n" 10000000; done
+    for n in 1 2 3; do noise "fleet/base-$n" 60000000; done
+    for n in 1 2 3 4; do noise "fleet/team-$n" 10000000; done
     for n in $(seq 20); do
-        noise "own-$n" 1500000
+        noise "fleet/own-$n" 1500000
         layers=()
         for layer in "base-$((n % 3 + 1))" "team-$((n % 4 + 1))" "own-$n"; do layers+=("$folder/fleet/$layer=$folder/fleet/$layer"); done
         push "bench/ship-$n" application/vnd.oci.image.layer.v1.tar "${layers[@]}"
@@ -73,7 +65,6 @@ du -cb "$folder"/layers/*.tar | tail -n 1 | awk '{printf ", %.0f MB plain\n", $1
 ships=()
 for n in $(seq 20); do ships+=("127.0.0.1:$port/bench/ship-$n"); done
 
-out=$folder/out
 pull() { "$sealift" pull -q "$@" > /dev/null; }
 plain() { pull "127.0.0.1:$port/bench/gzip" --layers plain -o "$out/image.tar"; }
 zstd_inflated() { pull "127.0.0.1:$port/bench/zstd" -o "$out/image.tar"; }
@@ -93,38 +84,6 @@ plain_pipe_to_null() { "$sealift" pull -q "127.0.0.1:$port/bench/gzip" --layers 
 plain_pipe() { "$sealift" pull -q "127.0.0.1:$port/bench/gzip" --layers plain -o - | cat > "$out/image.tar"; sync -f "$out"; }
 twenty() { pull "${ships[@]}" -o "$out/all.tar"; }
 one() { pull "127.0.0.1:$port/bench/unique" -o "$out/image.tar"; }
-
-# Each line is a run of every command, in turn, on an empty folder; the first line warms up and isn't shown. A ratio is
-# the first command's time by the other's, the median of the lines' ratios.
-beside() {
-    local run command times line
-    echo "== $*"
-    : > "$folder/times"
-    for run in $(seq 0 "$runs"); do
-        times=()
-        for command in "$@"; do
-            rm -rf "${out:?}"/*
-            sync -f "$folder"
-            times+=("$(seconds "$command")")
-        done
-        line="${times[*]}"
-        [ "$run" = 0 ] || echo "$line" | tee -a "$folder/times"
-    done
-    for run in $(seq $#); do
-        printf 'median of %s: %s s' "${!run}" "$(cut -d' ' -f"$run" "$folder/times" | median)"
-        [ "$run" = 1 ] && echo || printf ', ratio %s\n' "$(awk -v n="$run" '{printf "%.3f\n", $1 / $n}' "$folder/times" | median)"
-    done
-}
-
-peak_memory() {
-    local name=$1
-    shift
-    for _ in $(seq "$runs"); do
-        rm -rf "${out:?}"/*
-        /usr/bin/time -f %M -o "$folder/memory" "$sealift" pull -q "$@" -o "$out/image.tar" > /dev/null
-        cat "$folder/memory"
-    done | median | awk -v name="$name" '{printf "peak memory of %s: %.1f MiB\n", name, $1 / 1024}'
-}
 
 groups=${GROUPS_OF_FIGURES:-plain pipe plain_pipe twenty memory}
 for group in $groups; do

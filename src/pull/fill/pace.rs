@@ -5,10 +5,12 @@ use std::time::Duration;
 /// A part is at least so large, and so is the first, before anything is known.
 const MIN_PART_BYTES: u64 = 1 << 20;
 const FIRST_PART_BYTES: u64 = 4 << 20;
-/// A blob that is through sooner than this is not cut: several connections would gain nothing.
-const WORTH_CUTTING_SECONDS: u64 = 2;
+/// A rest that is through sooner than this is not cut: several connections would gain next to nothing.
+const WORTH_CUTTING: Duration = Duration::from_millis(400);
+/// A part takes no longer than this: what comes out of order is hashed later, from memory while it is young.
+const LONGEST_PART: Duration = Duration::from_secs(2);
 /// A part takes at least so many times as long as the server takes to begin it.
-const LATENCIES_A_PART: u64 = 10;
+const LATENCIES_A_PART: u32 = 10;
 
 /// What connections gave so far.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,8 +22,7 @@ pub(super) struct Pace {
 impl Pace {
     /// Takes in a part of `bytes` whose first byte came after `latency`, and the rest within `transfer`.
     pub(super) fn learn(&mut self, bytes: u64, latency: Duration, transfer: Duration) {
-        let micros = u64::try_from(transfer.as_micros()).unwrap_or(u64::MAX).max(1);
-        let rate = bytes.saturating_mul(1_000_000) / micros;
+        let rate = bytes.saturating_mul(1_000_000) / micros(transfer).max(1);
         // Newer parts count more; the line may change.
         if let Some(known) = self.bytes_a_second {
             self.bytes_a_second = Some(known / 2 + rate / 2);
@@ -38,16 +39,23 @@ impl Pace {
         let part = match self.bytes_a_second {
             None => FIRST_PART_BYTES,
             Some(rate) => {
-                let latency_micros = u64::try_from(self.latency.as_micros()).unwrap_or(u64::MAX);
-                let least = rate.saturating_mul(latency_micros) / 1_000_000 * LATENCIES_A_PART;
-                let soon = rate.saturating_mul(WORTH_CUTTING_SECONDS);
+                let within = |time: Duration| rate.saturating_mul(micros(time)) / 1_000_000;
+                let least = within(self.latency.saturating_mul(LATENCIES_A_PART));
                 let share = all_bytes / (2 * connections.max(1));
-                if soon >= blob_bytes { blob_bytes } else { share.min(soon).max(least).max(MIN_PART_BYTES) }
+                if within(WORTH_CUTTING) >= blob_bytes {
+                    blob_bytes
+                } else {
+                    share.min(within(LONGEST_PART)).max(least).max(MIN_PART_BYTES)
+                }
             }
         };
         // A small rest is not worth a request.
         if part + MIN_PART_BYTES > blob_bytes { blob_bytes } else { part }
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -67,9 +75,10 @@ mod tests {
         let part = |pace: Pace, blob: u64, all: u64| pace.part_bytes(blob * MIB, all * MIB, 8) / MIB;
         assert_eq!(part(Pace::default(), 250, 1000), 4, "nothing is known");
         assert_eq!(part(Pace::default(), 5, 1000), 5 - 1, "");
-        assert_eq!(part(pace(500, 1), 250, 250), 250, "over in half a second");
+        assert_eq!(part(pace(700, 1), 250, 250), 250, "soon over");
         assert_eq!(part(pace(20, 1), 62, 250), 15, "an eighth of a half for each");
-        assert_eq!(part(pace(20, 1), 30, 30), 30, "soon over");
+        assert_eq!(part(pace(20, 1), 30, 30), 1, "all end together");
+        assert_eq!(part(pace(20, 1), 8, 30), 8, "soon over");
         assert_eq!(part(pace(20, 100), 62, 100), 20, "worth its latency");
         assert_eq!(part(pace(1, 1), 62, 62), 2, "two seconds' worth");
         assert_eq!(part(pace(0, 1), 62, 62), 1, "a line that gives next to nothing");
