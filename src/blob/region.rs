@@ -17,7 +17,7 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// A gap that is hashed by whoever writes behind it, on the way.
 const SMALL_GAP_BYTES: u64 = 4 << 20;
 /// A claim is written down after so many bytes.
-const CLAIM_EVERY_BYTES: u64 = 1 << 20;
+const CLAIM_EVERY_BYTES: u64 = 256 << 10;
 
 /// Fills the region of one blob and verifies it. Clones fill the same region.
 #[derive(Clone)]
