@@ -8,10 +8,12 @@ mod pace;
 mod part;
 mod schedule;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt, TryStreamExt, stream};
+use tokio::sync::Semaphore;
 
 use self::part::PartEnd;
 use self::schedule::Schedule;
@@ -26,6 +28,8 @@ use crate::source::SourceError;
 
 /// Chunks on their way to the disk, a connection: they come in up to about 400 KiB each.
 pub(super) const QUEUED_CHUNKS: usize = 4;
+/// Bytes on their way to the disk, of all connections.
+const QUEUED_BYTES: usize = 4 << 20;
 
 /// A blob to fetch, and where it goes.
 pub(super) struct Job {
@@ -81,6 +85,7 @@ impl Pull<'_> {
                 hashes.push(hash(number));
             }
         }
+        let queue_room = Arc::new(Semaphore::new(QUEUED_BYTES));
         let mut just_had = None;
         loop {
             let now = Instant::now();
@@ -89,7 +94,8 @@ impl Pull<'_> {
             {
                 let job = &jobs[part.blob];
                 self.start(job, &mut progress[part.blob]);
-                parts.push(async move { Turn::Part(self.fetch_part(job, part).await) });
+                let queue_room = Arc::clone(&queue_room);
+                parts.push(async move { Turn::Part(self.fetch_part(job, part, queue_room).await) });
             }
             let wakes_at = schedule.wakes_at(now);
             let turn = tokio::select! {

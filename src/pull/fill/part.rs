@@ -1,20 +1,27 @@
 //! One connection's work: a part of a blob, from its source into its region.
 //!
 //! A part goes receive → bounded queue → a blocking thread that writes and hashes, so the network, the disk and the hash
-//! work at the same time and memory stays bounded.
+//! work at the same time and memory stays bounded, however many connections there are.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use futures::TryStreamExt;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::schedule::Part;
-use super::{Job, QUEUED_CHUNKS};
+use super::{Job, QUEUED_BYTES, QUEUED_CHUNKS};
 use crate::blob::{PartWriter, RegionError};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::pull::{Pull, blocking};
+
+/// Bytes on their way to the disk, and their share of the room for such.
+struct Chunk {
+    bytes: Bytes,
+    _room: Option<OwnedSemaphorePermit>,
+}
 
 /// How a part ended.
 pub(super) struct PartEnd {
@@ -31,11 +38,12 @@ pub(super) struct PartEnd {
 }
 
 impl Pull<'_> {
-    pub(super) async fn fetch_part(&self, job: &Job, part: Part) -> PartEnd {
+    /// Of all parts together no more is on its way to the disk than `queue_room` holds, in bytes.
+    pub(super) async fn fetch_part(&self, job: &Job, part: Part, queue_room: Arc<Semaphore>) -> PartEnd {
         let started = Instant::now();
         let mut first_byte = None;
         let writer = job.region.part(part.range.start);
-        let (chunks, queue) = mpsc::channel::<Bytes>(QUEUED_CHUNKS);
+        let (chunks, queue) = mpsc::channel::<Chunk>(QUEUED_CHUNKS);
         let writing = blocking(move || write_all(writer, queue));
         let range = if part.is_whole_only { 0..part.range.end } else { part.range.clone() };
         let receiving = async {
@@ -49,7 +57,9 @@ impl Pull<'_> {
                 chunk.advance(skipped);
                 unwanted_bytes -= skipped as u64;
                 let bytes = chunk.len() as u64;
-                if chunks.send(chunk).await.is_err() {
+                let share = u32::try_from(chunk.len().min(QUEUED_BYTES)).unwrap_or(u32::MAX);
+                let room = Arc::clone(&queue_room).acquire_many_owned(share).await.ok(); // it is never closed
+                if chunks.send(Chunk { bytes: chunk, _room: room }).await.is_err() {
                     break; // the writer refused the bytes, and says why
                 }
                 self.reporter.report(Event::BlobProgressed { digest: &descriptor.digest, bytes });
@@ -71,9 +81,9 @@ impl Pull<'_> {
 }
 
 /// Writes what comes, and says how far it got.
-fn write_all(mut part: PartWriter, mut queue: mpsc::Receiver<Bytes>) -> (u64, Result<(), RegionError>) {
+fn write_all(mut part: PartWriter, mut queue: mpsc::Receiver<Chunk>) -> (u64, Result<(), RegionError>) {
     while let Some(chunk) = queue.blocking_recv() {
-        if let Err(error) = part.write(&chunk) {
+        if let Err(error) = part.write(&chunk.bytes) {
             return (part.position_bytes(), Err(error));
         }
     }
