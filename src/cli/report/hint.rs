@@ -47,7 +47,7 @@ impl Failure {
             Self::NothingToReuse(_) => {
                 Some("`--reuse` takes an archive, a folder of archives or an OCI layout".into())
             }
-            Self::Interrupted | Self::ReaderGone | Self::Other(_) => None,
+            Self::Interrupted | Self::Terminated | Self::ReaderGone | Self::Other(_) => None,
         }
     }
 }
