@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use sealift::event::SharedReporter;
@@ -52,6 +53,9 @@ pub(super) struct NetworkArguments {
     /// Allow plain HTTP and unverified certificates for this host
     #[arg(long, value_name = "HOST[:PORT]")]
     insecure: Vec<String>,
+    /// Give up a connection that brings nothing for so many seconds [default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = more_than_no_seconds)]
+    stall_timeout: Option<Duration>,
 }
 
 impl ConnectionArguments {
@@ -126,6 +130,8 @@ impl NetworkArguments {
             })
             .transpose()?;
         let insecure = context.config.insecure.iter().chain(&self.insecure);
+        let mut timeouts = Timeouts::default();
+        timeouts.read = self.stall_timeout.unwrap_or(timeouts.read);
         Ok(ClientOptions {
             reporter: SharedReporter::default(),
             credentials: Credentials::of_environment(&context.environment),
@@ -134,9 +140,20 @@ impl NetworkArguments {
             client_certificates: certificate.into_iter().collect(),
             certs_folders: CertsFolders::of_environment(&context.environment),
             insecure_hosts: insecure.map(|host| host.parse()).collect::<Result<_, RegistryError>>()?,
-            timeouts: Timeouts::default(),
+            timeouts,
         })
     }
+}
+
+/// Seconds, with or without a fraction.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| "it is no number of seconds".to_owned())
+}
+
+fn more_than_no_seconds(text: &str) -> Result<Duration, String> {
+    let none = || "nothing comes in no time".to_owned();
+    seconds(text).and_then(|wait| if wait.is_zero() { Err(none()) } else { Ok(wait) })
 }
 
 /// The option goes before the environment, which goes before the settings; these may have rules for hosts.

@@ -105,7 +105,7 @@ fn until_interrupted(work: impl Future<Output = Result<(), Failure>>) -> Result<
         tokio::select! {
             biased; // what is done is done
             result = work => result,
-            () = interruption() => Err(Failure::Interrupted),
+            interruption = interruption() => Err(interruption),
         }
     });
     // What still waits for the disk gets time to clean up after itself.
@@ -113,17 +113,17 @@ fn until_interrupted(work: impl Future<Output = Result<(), Failure>>) -> Result<
     result
 }
 
-async fn interruption() {
+async fn interruption() -> Failure {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
         if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
+            return tokio::select! {
+                _ = tokio::signal::ctrl_c() => Failure::Interrupted,
+                _ = terminate.recv() => Failure::Terminated,
+            };
         }
     }
     let _ = tokio::signal::ctrl_c().await;
+    Failure::Interrupted
 }

@@ -23,7 +23,7 @@ use sealift::pull::{Output, Planned, PlannedArchive, Pull, Retries, Written};
 use serde::Serialize;
 
 use super::Context;
-use super::connection::ConnectionArguments;
+use super::connection::{ConnectionArguments, seconds};
 use super::progress::Mode;
 use super::report::Failure;
 use super::ui;
@@ -242,12 +242,6 @@ fn layer_modes() -> impl TypedValueParser<Value = LayerMode> {
         PossibleValue::new("plain").help("all inflated: bare tars, whose digests are the image's diff IDs"),
     ])
     .try_map(|name| name.parse())
-}
-
-/// Seconds, with or without a fraction.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds.ok_or_else(|| "it is no number of seconds".to_owned())
 }
 
 /// A file that was written, for programs.

@@ -6,7 +6,7 @@
 //! | 1 | other | 6 | network |
 //! | 2 | usage | 7 | local |
 //! | 3 | integrity | 130 | interrupted |
-//! | 4 | not found | | |
+//! | 4 | not found | 143 | terminated |
 
 mod hint;
 
@@ -58,8 +58,12 @@ pub(super) enum Failure {
     /// Some of several images; the first decides the exit code.
     #[error("{} of {of} images failed", .failures.len())]
     Several { of: usize, failures: Vec<Failure> },
+    /// By Ctrl-C.
     #[error("interrupted")]
     Interrupted,
+    /// By SIGTERM.
+    #[error("terminated")]
+    Terminated,
     /// stdout was closed by its reader.
     #[error("the reader of stdout went away")]
     ReaderGone,
@@ -144,6 +148,7 @@ impl Failure {
             Self::NoConfigFolder | Self::NoCredentialsFolder => 7,
             Self::Several { failures, .. } => failures.first().map_or(1, Self::code),
             Self::Interrupted => 130,
+            Self::Terminated => 143,
             Self::ReaderGone | Self::Other(_) => 1,
             Self::Sealift(error) => code_of(error),
         }

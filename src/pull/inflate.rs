@@ -34,6 +34,11 @@ impl Spool {
         plan.inflated().map(|layer| layer.descriptor.size_bytes).sum()
     }
 
+    /// How much of them an earlier run left.
+    pub(super) fn claimed_bytes(&self) -> u64 {
+        self.file.handle().claimed(&(0..u64::MAX)).bytes()
+    }
+
     /// Where the layers' blobs go.
     fn jobs(&self) -> impl Iterator<Item = Job> {
         let mut end_bytes = 0;

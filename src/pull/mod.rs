@@ -178,6 +178,7 @@ impl Pull<'_> {
             let (path, identity) = (planned.path.clone(), planned.plan.identity());
             let spool =
                 self.spool(&planned.plan, move |bytes| ScratchFile::beside(&path, bytes, &identity)).await?;
+            self.report_resumed(planned, archive.claimed_bytes() + spool.claimed_bytes());
             let inflated = self.fill_and_inflate(kept, &spool, archive).await;
             if inflated.is_ok() || matches!(inflated, Err(Error::Inflate(_))) {
                 // In place, or never to be: there is nothing to carry on from.
@@ -185,6 +186,7 @@ impl Pull<'_> {
             }
             inflated?
         } else {
+            self.report_resumed(planned, archive.claimed_bytes());
             ScratchFile::remove_left_over(&planned.path);
             let mut blobs = Vec::new();
             self.fill(&kept, |_, blob| blobs.push(blob)).await?;
@@ -203,15 +205,16 @@ impl Pull<'_> {
     async fn open(&self, planned: &PlannedArchive) -> Result<PartialArchive> {
         let (plan, path, existing) = (planned.plan.clone(), planned.path.clone(), self.existing);
         let (archive, left_over) = blocking(move || PartialArchive::open(plan, &path, existing)).await?;
-        let path = &planned.path;
-        match left_over {
-            LeftOver::Nothing => {}
-            LeftOver::Same => self.reporter.report(Event::Resumed { path, bytes: archive.claimed_bytes() }),
-            LeftOver::Another => {
-                self.reporter.report(Event::Warning(&Warning::StartedAnew { path: path.clone() }));
-            }
+        if left_over == LeftOver::Another {
+            self.reporter.report(Event::Warning(&Warning::StartedAnew { path: planned.path.clone() }));
         }
         Ok(archive)
+    }
+
+    fn report_resumed(&self, planned: &PlannedArchive, bytes: u64) {
+        if bytes > 0 {
+            self.reporter.report(Event::Resumed { path: &planned.path, bytes });
+        }
     }
 
     fn report_fill(&self, planned: &PlannedArchive) {

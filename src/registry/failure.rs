@@ -65,7 +65,7 @@ impl Cause {
     }
 
     /// True if a proxy wants credentials, or others. Its answer to CONNECT is only reachable as hyper-util's text.
-    pub(super) fn is_proxy_login(&self) -> bool {
+    pub fn is_proxy_login(&self) -> bool {
         self.0.contains("status 407") || self.0.contains("proxy authorization required")
     }
 }

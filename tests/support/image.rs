@@ -57,16 +57,18 @@ pub(crate) fn descriptor(media_type: &str, bytes: &[u8]) -> Value {
     json!({"mediaType": media_type, "digest": Digest::of(bytes), "size": bytes.len()})
 }
 
-/// Bytes of any length that no two calls with other seeds share.
-pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
+/// Numbers that look random, the same for the same seed.
+pub(crate) fn random(seed: u64) -> impl Iterator<Item = u64> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
+    std::iter::repeat_with(move || {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
+        state
+    })
+}
+
+/// Bytes of any length that no two calls with other seeds share.
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
+    random(seed).flat_map(u64::to_le_bytes).take(length).collect()
 }

@@ -2,6 +2,10 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod archive;
+pub(crate) mod bench;
 pub(crate) mod image;
+pub(crate) mod layer;
+pub(crate) mod proxy;
 pub(crate) mod registry;
 pub(crate) mod sandbox;

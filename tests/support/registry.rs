@@ -39,6 +39,44 @@ pub(crate) enum Fault {
     Trickle(Duration),
     /// All of it is sent, whatever range was asked for.
     IgnoreRange,
+    /// It is to be had under the same path at this `http://host:port`.
+    Elsewhere(String),
+    /// This status, unless the request has this header with this value.
+    Unless(&'static str, &'static str, u16),
+}
+
+/// Tokens that have to be shown.
+struct Tokens {
+    /// Each is good for so many requests.
+    uses: usize,
+    /// What is said of how long it is.
+    lifetime_seconds: u64,
+    given: usize,
+    left: usize,
+    refused: usize,
+}
+
+impl Tokens {
+    /// The answer to a request for a token, or to one that shows no good one.
+    fn answer(&mut self, request: &Request) -> Option<Response> {
+        let json = |text: String| ([(header::CONTENT_TYPE, "application/json")], text);
+        if request.uri().path() == "/token" {
+            self.given += 1;
+            self.left = self.uses;
+            let (number, seconds) = (self.given, self.lifetime_seconds);
+            let token = format!(r#"{{"token":"token-{number}","expires_in":{seconds}}}"#);
+            return Some(json(token).into_response());
+        }
+        let expected = format!("Bearer token-{}", self.given);
+        if self.left > 0 && request.headers().get("authorization").is_some_and(|given| *given == *expected) {
+            self.left -= 1;
+            return None;
+        }
+        self.refused += 1;
+        let challenge = [(header::WWW_AUTHENTICATE, r#"Bearer realm="/token",service="test""#)];
+        let denied = r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#;
+        Some((StatusCode::UNAUTHORIZED, challenge, json(denied.to_owned())).into_response())
+    }
 }
 
 struct Scripted {
@@ -54,6 +92,7 @@ struct Script {
     requests: Vec<(String, HeaderMap)>,
     /// What went out for each request.
     sent: Vec<(String, Arc<AtomicU64>)>,
+    tokens: Option<Tokens>,
 }
 
 pub(crate) struct TestRegistry {
@@ -78,6 +117,22 @@ impl TestRegistry {
     /// `host:port`
     pub(crate) fn address(&self) -> String {
         self.server.address().to_string()
+    }
+
+    pub(crate) fn port(&self) -> String {
+        self.server.address().port().to_string()
+    }
+
+    /// Gives tokens from now on, each good for so many requests, and serves nobody without. They are said to live so
+    /// long.
+    pub(crate) fn want_tokens(&self, uses: usize, lifetime_seconds: u64) {
+        let tokens = Tokens { uses, lifetime_seconds, given: 0, left: 0, refused: 0 };
+        self.script.lock().unwrap().tokens = Some(tokens);
+    }
+
+    /// How many tokens were given, and how many requests refused for lack of a good one.
+    pub(crate) fn tokens(&self) -> (usize, usize) {
+        self.script.lock().unwrap().tokens.as_ref().map_or((0, 0), |tokens| (tokens.given, tokens.refused))
     }
 
     /// Lets each request whose `METHOD path` contains `request` go wrong.
@@ -152,6 +207,9 @@ async fn misbehave(State(script): State<Arc<Mutex<Script>>>, request: Request, n
     let (fault, sent) = {
         let mut script = script.lock().unwrap();
         script.requests.push((line.clone(), request.headers().clone()));
+        if let Some(answer) = script.tokens.as_mut().and_then(|tokens| tokens.answer(&request)) {
+            return answer;
+        }
         let sent = Arc::<AtomicU64>::default();
         script.sent.push((line.clone(), sent.clone()));
         let scripted = script.faults.iter_mut().find(|one| one.times > 0 && line.contains(&one.request));
@@ -162,9 +220,21 @@ async fn misbehave(State(script): State<Arc<Mutex<Script>>>, request: Request, n
         (fault, sent)
     };
     let mut request = request;
-    if matches!(fault, Some(Fault::IgnoreRange)) {
-        request.headers_mut().remove(header::RANGE);
-    }
+    let fault = match fault {
+        Some(Fault::IgnoreRange) => {
+            request.headers_mut().remove(header::RANGE);
+            None
+        }
+        Some(Fault::Elsewhere(host)) => {
+            let location = format!("{host}{}", request.uri().path());
+            Some(Fault::Answer(307, vec![("location", location)], String::new()))
+        }
+        Some(Fault::Unless(name, value, status)) => {
+            let is_there = request.headers().get(name).is_some_and(|given| given == value);
+            (!is_there).then(|| Fault::Answer(status, vec![], String::new()))
+        }
+        fault => fault,
+    };
     let response = next.run(request).await;
     let response = match fault {
         Some(fault) => gone_wrong(response, fault).await,
@@ -218,8 +288,8 @@ async fn gone_wrong(response: Response, fault: Fault) -> Response {
         }
         Fault::Cut(bytes) => {
             let broken = futures::stream::once(async {
-                // So that what came before is on the wire.
-                tokio::time::sleep(Duration::from_millis(200)).await;
+                // hyper flushes what came before while it waits.
+                tokio::task::yield_now().await;
                 Err(std::io::Error::other("cut"))
             });
             beginning(response, bytes, broken).await
@@ -237,7 +307,7 @@ async fn gone_wrong(response: Response, fault: Fault) -> Response {
             });
             Response::from_parts(parts, Body::from_stream(chunks))
         }
-        Fault::IgnoreRange => response,
+        Fault::IgnoreRange | Fault::Elsewhere(_) | Fault::Unless(..) => response, // of the request
     }
 }
 

@@ -71,12 +71,16 @@ impl Sandbox {
 
     /// Runs the binary and shows exit code, stdout and stderr together, for a snapshot.
     pub(crate) fn run(&self, arguments: &[&str]) -> String {
-        let output = self.output(arguments);
+        self.shown(&self.output(arguments))
+    }
+
+    /// What [`Self::run`] shows of how a run went.
+    pub(crate) fn shown(&self, output: &Output) -> String {
         let text = format!(
             "exit code: {}\n--- stdout\n{}--- stderr\n{}",
             output.status.code().map_or("none".to_owned(), |code| code.to_string()),
-            String::from_utf8(output.stdout).unwrap(),
-            String::from_utf8(output.stderr).unwrap(),
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
         );
         self.redactions.iter().fold(text, |text, (from, to)| text.replace(from, to))
     }

@@ -47,7 +47,7 @@ impl Failure {
             Self::NothingToReuse(_) => {
                 Some("`--reuse` takes an archive, a folder of archives or an OCI layout".into())
             }
-            Self::Interrupted | Self::ReaderGone | Self::Other(_) => None,
+            Self::Interrupted | Self::Terminated | Self::ReaderGone | Self::Other(_) => None,
         }
     }
 }
@@ -150,8 +150,16 @@ fn registry(error: &RegistryError) -> Option<String> {
         RegistryError::TokenRefused { registry, denial, may_not_exist, .. } => {
             access(registry.as_str(), denial, *may_not_exist)
         }
+        RegistryError::Unreachable { failure: Unreachable::Proxy, cause, .. } if cause.is_proxy_login() => {
+            "give the proxy its user and password: `http://USER:PASSWORD@HOST:PORT`, in HTTPS_PROXY or as `proxy` in \
+             config.json"
+                .into()
+        }
         RegistryError::Unreachable { url, failure, .. } => {
             unreachable(*failure, url.reveal().host_str().unwrap_or("HOST"))
+        }
+        RegistryError::Interrupted { failure: Unreachable::TimedOut, .. } => {
+            "run the same command again; on a line that pauses for long, `--stall-timeout 300` waits longer".into()
         }
         RegistryError::Interrupted { .. } => "run the same command again".into(),
         RegistryError::RateLimited { .. } => "wait; many registries allow more to those who log in".into(),
