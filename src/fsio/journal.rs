@@ -33,6 +33,8 @@ struct State {
     claims: Ranges,
     unsynced_bytes: u64,
     is_syncing: bool,
+    /// The file will never be what it was to become.
+    is_given_up: bool,
 }
 
 /// Which partial file a journal is of, and by whom it was written.
@@ -158,6 +160,7 @@ impl Journal {
             unsynced_bytes: claims.bytes(),
             claims,
             is_syncing: false,
+            is_given_up: false,
         };
         Ok(Self { path: path.to_owned(), data, state: Mutex::new(state) })
     }
@@ -175,6 +178,9 @@ impl Journal {
     /// These bytes are written. A journal that can't be written only makes the next run fetch more.
     pub(super) fn claim(self: &Arc<Self>, range: Range<u64>) {
         let mut state = self.state();
+        if state.is_given_up {
+            return;
+        }
         state.append(&line('+', &range));
         state.unsynced_bytes += range.end - range.start;
         state.claims.insert(range);
@@ -198,6 +204,14 @@ impl Journal {
         let mut state = self.state();
         state.append(&line('-', range));
         state.claims.remove(range);
+    }
+
+    /// The file will never be what it was to become: nothing in it counts, nor what is still being written to it.
+    pub(super) fn give_up(&self) {
+        let mut state = self.state();
+        state.append(&line('-', &(0..u64::MAX)));
+        state.claims = Ranges::default();
+        state.is_given_up = true;
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -261,6 +275,9 @@ mod tests {
         assert_eq!(read.header, header("boot"));
         assert_eq!(read.claims, journal.claims());
         assert_eq!(read.claims.iter().cloned().collect::<Vec<_>>(), [0..5, 25..30]);
+        journal.give_up();
+        journal.claim(40..50); // by a thread that was not through
+        assert_eq!((journal.claims().bytes(), self::read(&open(), "boot").unwrap().claims.bytes()), (0, 0));
     }
 
     #[test]
