@@ -3,7 +3,8 @@
 //! A text file of one line a claim, only ever appended to. Bytes that were written survive the death of the process,
 //! but not of the machine, before they are synced: so now and then the file is synced, and a line says up to where the
 //! journal may be believed after another start of the system. A claim is a hint all the same: whoever reads the bytes
-//! back hashes them before believing them.
+//! back hashes them before believing them. So a wrong one can't spoil a file; it costs a fetch of its whole blob, for a
+//! blob has one digest. Where starts of the system can't be told apart, that is the price of a power cut.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -44,7 +45,7 @@ pub(super) struct Header {
     pub(super) identity: String,
     /// The file itself, so that no other of its name is taken for it.
     pub(super) file: String,
-    /// This start of the system; none where that can't be told.
+    /// This start of the system.
     pub(super) boot: String,
     /// The process that writes it.
     pub(super) process: u32,
@@ -93,8 +94,8 @@ pub(super) fn read(file: &File, boot: &str) -> Option<Contents> {
         Entry::Synced(length) => usize::try_from(*length).ok(),
         _ => None,
     });
-    let is_this_start = header.boot == boot && boot != UNKNOWN_BOOT;
-    let believed = if is_this_start { usize::MAX } else { synced.max().unwrap_or(0) };
+    // Where starts can't be told apart processes die more often than machines: all claims count.
+    let believed = if header.boot == boot { usize::MAX } else { synced.max().unwrap_or(0) };
     let mut claims = Ranges::default();
     for (_, entry) in entries.into_iter().take_while(|(position, _)| *position < believed) {
         match entry {
@@ -132,8 +133,8 @@ impl Entry {
     }
 }
 
-/// What stands for a start of the system that can't be told from others.
-pub(super) const UNKNOWN_BOOT: &str = "-";
+/// What stands for a start of the system where they can't be told apart (macOS, Windows).
+const UNKNOWN_BOOT: &str = "-";
 
 /// This start of the system.
 pub(super) fn this_boot() -> String {
@@ -287,7 +288,13 @@ mod tests {
         let text = format!("{first}+ 10 20\n= {}\n+ 30 40\n", first.len());
         assert_eq!(claims(&text, "boot"), [(0, 20), (30, 40)]);
         assert_eq!(claims(&text, "another"), [(0, 10)]);
-        assert_eq!(claims(&format!("{}+ 0 10\n", header("-").line()), "-"), [], "no start that is known");
+    }
+
+    #[test]
+    fn where_starts_of_the_system_can_not_be_told_apart_all_claims_count() {
+        let text = format!("{}+ 0 10\n", header(UNKNOWN_BOOT).line());
+        assert_eq!(claims(&text, UNKNOWN_BOOT), [(0, 10)]);
+        assert_eq!(claims(&text, "boot"), [], "it can now");
     }
 
     #[test]
