@@ -16,7 +16,7 @@ use std::fs;
 use sealift::image::{Digest, MediaType};
 use serde_json::{Value, json};
 use support::archive::{entries, is_believable};
-use support::image::{OCI_LAYER, descriptor};
+use support::image::{OCI_LAYER, descriptor, noise};
 use support::layer::{GZIP, Layer, ZSTD, push_layers, push_with, text};
 use support::registry::TestRegistry;
 use support::sandbox::Sandbox;
@@ -231,4 +231,31 @@ fn platforms_of_one_name_need_an_index() {
     let pull = [&["pull", &reference, "--progress", "none", "-o", "x.tar"], &platforms[..]].concat();
     insta::assert_snapshot!(sandbox.run(&pull));
     assert!(sandbox.output(&[&pull[..], &["--layers", "keep"]].concat()).status.success());
+}
+
+/// What an option can lift costs nothing twice: the compressed layer stays for the run with that option. What is broken
+/// for good leaves nothing.
+#[test]
+fn a_layer_over_the_limit_is_not_fetched_again_for_a_larger_one() {
+    let registry = TestRegistry::start();
+    let layer = Layer::zstd(noise(7, 3 << 20));
+    let (digest, size_bytes) = (Digest::of(&layer.blob), layer.blob.len() as u64);
+    let reference = push(&registry, "large", &[layer]);
+    let sandbox = Sandbox::new();
+    let pull = |limit| sandbox.output(&["pull", &reference, "-o", "x.tar", "--max-layer-size", limit]);
+    let sent_bytes = || registry.sent_bytes(&format!("/blobs/{digest}"));
+    for _ in 0..2 {
+        assert_eq!(pull("50KiB").status.code(), Some(3));
+        assert_eq!(sent_bytes(), size_bytes);
+    }
+    let output = pull("1GiB");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(sent_bytes(), size_bytes);
+    assert_eq!(sandbox.files(), ["x.tar"]);
+
+    let mut broken = Layer::zstd(noise(8, 3 << 20));
+    broken.blob.truncate(2 << 20);
+    let reference = push(&registry, "broken", &[broken]);
+    assert_eq!(sandbox.output(&["pull", &reference, "-o", "y.tar"]).status.code(), Some(3));
+    assert_eq!(sandbox.files(), ["x.tar"]);
 }

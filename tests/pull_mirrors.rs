@@ -182,3 +182,22 @@ fn a_mirror_that_breaks_off_is_left_within_a_blob() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(registry.sent_bytes(&blob) <= 2_500_000 + 16_384, "the registry gave the rest");
 }
+
+/// Others would be asked meanwhile; where there is none, its time is waited for and told.
+#[test]
+fn the_only_mirror_is_waited_for_as_long_as_it_asks() {
+    let mirror = TestRegistry::start();
+    push(&mirror, "library/app:1", "linux/amd64", &[b"layer"]);
+    let busy = vec![("retry-after", "1".to_owned())];
+    mirror.fault_times(1, "/manifests/", Fault::Answer(429, busy.clone(), String::new()));
+    mirror.fault_times(1, "/blobs/", Fault::Answer(503, busy, String::new()));
+    let sandbox = Sandbox::new().redact(port(&mirror), "MIRROR").variable("SEALIFT_RETRY_TIMES", "2");
+    let settings = json!({"mirrors": [mirror.address()], "origin": "never"});
+    let config = write(&sandbox, &json!({"registries": {"docker.io": settings}}));
+    let begun = std::time::Instant::now();
+    let shown = sandbox.run(&["--config", config.to_str().unwrap(), "pull", "app:1", "--retry-delay", "0"]);
+    assert!(shown.starts_with("exit code: 0"), "{shown}");
+    assert!(begun.elapsed() >= std::time::Duration::from_secs(2), "{shown}");
+    let waited: Vec<&str> = shown.lines().filter(|line| line.contains("trying again")).collect();
+    assert_snapshot!("the_only_mirror_is_waited_for", waited.join("\n"));
+}

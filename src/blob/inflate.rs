@@ -100,6 +100,13 @@ pub enum InflateError {
     File(#[from] FileError),
 }
 
+impl InflateError {
+    /// True if the layer may be inflated after all, by a run with other limits.
+    pub fn is_of_limits(&self) -> bool {
+        matches!(self, Self::TooLarge { .. } | Self::Bomb { .. })
+    }
+}
+
 /// A layer that is to be inflated, from where its verified blob was written. All of this blocks.
 pub struct Inflation<'a> {
     /// The compressed layer.

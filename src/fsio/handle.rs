@@ -43,6 +43,13 @@ impl FileHandle {
         }
     }
 
+    /// Writes down that the file will never be what it was to become: no earlier and no later claim counts.
+    pub fn give_up(&self) {
+        if let Some(journal) = &self.journal {
+            journal.give_up();
+        }
+    }
+
     /// The file itself, for what the system does by itself.
     pub(super) fn file(&self) -> &File {
         &self.file

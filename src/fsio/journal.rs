@@ -3,7 +3,8 @@
 //! A text file of one line a claim, only ever appended to. Bytes that were written survive the death of the process,
 //! but not of the machine, before they are synced: so now and then the file is synced, and a line says up to where the
 //! journal may be believed after another start of the system. A claim is a hint all the same: whoever reads the bytes
-//! back hashes them before believing them.
+//! back hashes them before believing them. So a wrong one can't spoil a file; it costs a fetch of its whole blob, for a
+//! blob has one digest. Where starts of the system can't be told apart, that is the price of a power cut.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -33,6 +34,8 @@ struct State {
     claims: Ranges,
     unsynced_bytes: u64,
     is_syncing: bool,
+    /// The file will never be what it was to become.
+    is_given_up: bool,
 }
 
 /// Which partial file a journal is of, and by whom it was written.
@@ -42,7 +45,7 @@ pub(super) struct Header {
     pub(super) identity: String,
     /// The file itself, so that no other of its name is taken for it.
     pub(super) file: String,
-    /// This start of the system; none where that can't be told.
+    /// This start of the system.
     pub(super) boot: String,
     /// The process that writes it.
     pub(super) process: u32,
@@ -91,8 +94,8 @@ pub(super) fn read(file: &File, boot: &str) -> Option<Contents> {
         Entry::Synced(length) => usize::try_from(*length).ok(),
         _ => None,
     });
-    let is_this_start = header.boot == boot && boot != UNKNOWN_BOOT;
-    let believed = if is_this_start { usize::MAX } else { synced.max().unwrap_or(0) };
+    // Where starts can't be told apart processes die more often than machines: all claims count.
+    let believed = if header.boot == boot { usize::MAX } else { synced.max().unwrap_or(0) };
     let mut claims = Ranges::default();
     for (_, entry) in entries.into_iter().take_while(|(position, _)| *position < believed) {
         match entry {
@@ -130,8 +133,8 @@ impl Entry {
     }
 }
 
-/// What stands for a start of the system that can't be told from others.
-pub(super) const UNKNOWN_BOOT: &str = "-";
+/// What stands for a start of the system where they can't be told apart (macOS, Windows).
+const UNKNOWN_BOOT: &str = "-";
 
 /// This start of the system.
 pub(super) fn this_boot() -> String {
@@ -158,6 +161,7 @@ impl Journal {
             unsynced_bytes: claims.bytes(),
             claims,
             is_syncing: false,
+            is_given_up: false,
         };
         Ok(Self { path: path.to_owned(), data, state: Mutex::new(state) })
     }
@@ -175,6 +179,9 @@ impl Journal {
     /// These bytes are written. A journal that can't be written only makes the next run fetch more.
     pub(super) fn claim(self: &Arc<Self>, range: Range<u64>) {
         let mut state = self.state();
+        if state.is_given_up {
+            return;
+        }
         state.append(&line('+', &range));
         state.unsynced_bytes += range.end - range.start;
         state.claims.insert(range);
@@ -198,6 +205,14 @@ impl Journal {
         let mut state = self.state();
         state.append(&line('-', range));
         state.claims.remove(range);
+    }
+
+    /// The file will never be what it was to become: nothing in it counts, nor what is still being written to it.
+    pub(super) fn give_up(&self) {
+        let mut state = self.state();
+        state.append(&line('-', &(0..u64::MAX)));
+        state.claims = Ranges::default();
+        state.is_given_up = true;
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -261,6 +276,9 @@ mod tests {
         assert_eq!(read.header, header("boot"));
         assert_eq!(read.claims, journal.claims());
         assert_eq!(read.claims.iter().cloned().collect::<Vec<_>>(), [0..5, 25..30]);
+        journal.give_up();
+        journal.claim(40..50); // by a thread that was not through
+        assert_eq!((journal.claims().bytes(), self::read(&open(), "boot").unwrap().claims.bytes()), (0, 0));
     }
 
     #[test]
@@ -270,7 +288,13 @@ mod tests {
         let text = format!("{first}+ 10 20\n= {}\n+ 30 40\n", first.len());
         assert_eq!(claims(&text, "boot"), [(0, 20), (30, 40)]);
         assert_eq!(claims(&text, "another"), [(0, 10)]);
-        assert_eq!(claims(&format!("{}+ 0 10\n", header("-").line()), "-"), [], "no start that is known");
+    }
+
+    #[test]
+    fn where_starts_of_the_system_can_not_be_told_apart_all_claims_count() {
+        let text = format!("{}+ 0 10\n", header(UNKNOWN_BOOT).line());
+        assert_eq!(claims(&text, UNKNOWN_BOOT), [(0, 10)]);
+        assert_eq!(claims(&text, "boot"), [], "it can now");
     }
 
     #[test]

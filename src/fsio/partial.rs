@@ -166,7 +166,7 @@ impl PartialFile {
     /// Removes the file, whatever there is in it.
     pub fn remove(self) {
         if let Some(journal) = &self.journal {
-            journal.throw_away(&(0..u64::MAX));
+            journal.give_up();
         }
     }
 

@@ -95,8 +95,8 @@ impl Pull<'_> {
     ) -> Result<CompleteArchive> {
         let file = archive.handle();
         let forget = |error: &Error| {
-            if let Error::Inflate(_) = error {
-                file.disclaim(&(0..u64::MAX)); // it will never be
+            if is_hopeless(error) {
+                file.give_up();
             }
         };
         let (blobs, layers) = self.inflate_on_arrival(kept, spool, &archive).await.inspect_err(forget)?;
@@ -250,6 +250,11 @@ impl Pull<'_> {
         self.reporter.report(Event::Inflated { digest, inflated_bytes: inflated.size_bytes });
         Ok(inflated)
     }
+}
+
+/// True if no later run can make of what was fetched what this one could not.
+pub(super) fn is_hopeless(error: &Error) -> bool {
+    matches!(error, Error::Inflate(error) if !error.is_of_limits())
 }
 
 fn threads() -> usize {

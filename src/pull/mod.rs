@@ -180,8 +180,8 @@ impl Pull<'_> {
                 self.spool(&planned.plan, move |bytes| ScratchFile::beside(&path, bytes, &identity)).await?;
             self.report_resumed(planned, archive.claimed_bytes() + spool.claimed_bytes());
             let inflated = self.fill_and_inflate(kept, &spool, archive).await;
-            if inflated.is_ok() || matches!(inflated, Err(Error::Inflate(_))) {
-                // In place, or never to be: there is nothing to carry on from.
+            // In place, or never to be: there is nothing to carry on from.
+            if inflated.as_ref().map_or_else(inflate::is_hopeless, |_| true) {
                 spool.remove();
             }
             inflated?

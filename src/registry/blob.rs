@@ -19,7 +19,7 @@ use crate::source::BlobStream;
 
 use super::client::Client;
 use super::error::RegistryError;
-use super::failure::{Cause, Failure, classify};
+use super::failure::{Cause, Failure};
 use super::layer_url;
 use super::object::Object;
 use super::said::is_html;
@@ -156,9 +156,10 @@ impl Body {
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, RegistryError> {
-        let chunk = self.answer.response.chunk().await;
-        let chunk =
-            chunk.map_err(|error| self.interrupted(classify(&error, self.answer.proxied), error.into()))?;
+        let chunk = self.answer.next_chunk().await.map_err(|broken| {
+            let (failure, cause) = broken.told(self.answer.proxied);
+            self.interrupted(failure, cause)
+        })?;
         self.received_bytes += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
         // Bodies without a length in front end where they end.
         if chunk.is_none() && self.received_bytes < self.wanted_bytes {

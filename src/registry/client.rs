@@ -284,6 +284,7 @@ fn might_be_plain(failure: Failure, https: &Url, http: &Url) -> bool {
         Failure::PlainHttp | Failure::ClosedEarly | Failure::Proxy => true,
         Failure::Connect => other_port,
         Failure::TimedOut
+        | Failure::TooSlow
         | Failure::Dns
         | Failure::Certificate
         | Failure::ClientCertificate

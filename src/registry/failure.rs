@@ -28,6 +28,8 @@ pub enum Failure {
     Tls,
     /// Nothing came for too long.
     TimedOut,
+    /// What came was too little for too long.
+    TooSlow,
     /// The connection ended before the answer did.
     ClosedEarly,
     /// The proxy could not be reached, or refused.
@@ -46,6 +48,7 @@ impl fmt::Display for Failure {
             Self::PlainHttp => "the server speaks plain HTTP, not HTTPS",
             Self::Tls => "the TLS handshake failed",
             Self::TimedOut => "nothing came for too long",
+            Self::TooSlow => "it came too slowly",
             Self::ClosedEarly => "the connection was closed early",
             Self::Proxy => "the proxy failed",
             Self::NotHttp => "the answer is not HTTP",

@@ -16,7 +16,6 @@ use crate::source::Selector;
 
 use super::client::Client;
 use super::error::RegistryError;
-use super::failure::classify;
 use super::object::Object;
 use super::said::{is_html, looks_like_html, read_at_most};
 use super::transport::Answer;
@@ -105,19 +104,22 @@ fn stated_digest(url: &SafeUrl, headers: &HeaderMap) -> Result<Option<Digest>, R
 
 /// The whole body, if it is within the limit; a longer one is dropped with its connection.
 async fn read(object: &Object, answer: Answer) -> Result<Bytes, RegistryError> {
-    let Answer { response, url, proxied, .. } = answer;
+    let Answer { response, url, proxied, patience, .. } = answer;
     let object = || Box::new(object.clone());
-    match read_at_most(response, MAX_MANIFEST_BYTES).await {
+    match read_at_most(response, patience, MAX_MANIFEST_BYTES).await {
         Ok(Some(bytes)) => Ok(bytes.into()),
         Ok(None) => {
             Err(RegistryError::ManifestTooLarge { object: object(), limit_bytes: MAX_MANIFEST_BYTES })
         }
-        Err((error, received_bytes)) => Err(RegistryError::Interrupted {
-            object: object(),
-            url: Box::new(url),
-            received_bytes,
-            failure: classify(&error, proxied),
-            cause: error.into(),
-        }),
+        Err((broken, received_bytes)) => {
+            let (failure, cause) = broken.told(proxied);
+            Err(RegistryError::Interrupted {
+                object: object(),
+                url: Box::new(url),
+                received_bytes,
+                failure,
+                cause,
+            })
+        }
     }
 }

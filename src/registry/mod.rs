@@ -29,6 +29,7 @@ mod no_proxy;
 mod object;
 mod options;
 mod parameters;
+mod patience;
 mod proxy;
 mod rate_limit;
 mod redirect;

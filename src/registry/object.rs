@@ -31,6 +31,14 @@ impl Object {
             Self::Manifest { repository, .. } | Self::Blob { repository, .. } => repository,
         }
     }
+
+    /// Its digest, if it is a blob.
+    pub(super) fn blob(&self) -> Option<&Digest> {
+        match self {
+            Self::Manifest { .. } => None,
+            Self::Blob { digest, .. } => Some(digest),
+        }
+    }
 }
 
 impl fmt::Display for Object {

@@ -41,10 +41,16 @@ pub struct Timeouts {
     pub connect: Duration,
     /// For an answer, and between two chunks of its body.
     pub read: Duration,
+    /// For a body that comes, but more slowly than 100 bytes a second.
+    pub trickle: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(30), read: Duration::from_mins(1) }
+        Self {
+            connect: Duration::from_secs(30),
+            read: Duration::from_mins(1),
+            trickle: Duration::from_mins(2),
+        }
     }
 }

@@ -88,6 +88,7 @@ fn of_failure(failure: Failure) -> Retry {
         Failure::Dns
         | Failure::Connect
         | Failure::TimedOut
+        | Failure::TooSlow
         | Failure::ClosedEarly
         | Failure::Proxy
         | Failure::Tls => Retry::Soon,

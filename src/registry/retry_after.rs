@@ -23,6 +23,11 @@ impl RetryAfter {
         self.0
     }
 
+    /// As if a server had asked for `wait`.
+    pub(super) fn new(wait: Duration) -> Self {
+        Self(wait.min(MAX_WAIT))
+    }
+
     /// Reads the header, in seconds or as a date, if it is there and means something.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
@@ -34,7 +39,7 @@ impl RetryAfter {
             let now = date(headers, DATE).unwrap_or_else(SystemTime::now);
             until.duration_since(now).unwrap_or_default()
         };
-        Some(Self(wait.min(MAX_WAIT)))
+        Some(Self::new(wait))
     }
 }
 
@@ -44,7 +49,9 @@ fn date(headers: &HeaderMap, name: HeaderName) -> Option<SystemTime> {
 
 impl fmt::Display for RetryAfter {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&in_words(self.0))
+        // What is left of a second is one.
+        let seconds = self.0.as_secs() + u64::from(self.0.subsec_nanos() > 0);
+        formatter.write_str(&in_words(Duration::from_secs(seconds)))
     }
 }
 

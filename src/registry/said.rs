@@ -12,6 +12,8 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap};
 
 use crate::foreign::shown;
 
+use super::patience::{Broken, Patience};
+
 /// The most of an error body that is read.
 const MAX_ERROR_BYTES: u64 = 64 << 10;
 /// How long the whole of a body may take that nothing depends on.
@@ -109,13 +111,16 @@ impl Said {
 /// comes with the number of bytes before it.
 pub(super) async fn read_at_most(
     mut response: Response,
+    mut patience: Patience,
     limit_bytes: u64,
-) -> Result<Option<Vec<u8>>, (reqwest::Error, u64)> {
+) -> Result<Option<Vec<u8>>, (Broken, u64)> {
     if response.content_length().is_some_and(|length| length > limit_bytes) {
         return Ok(None);
     }
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| (error, body.len() as u64))? {
+    while let Some(chunk) =
+        patience.next_chunk(&mut response).await.map_err(|broken| (broken, body.len() as u64))?
+    {
         if (body.len() + chunk.len()) as u64 > limit_bytes {
             return Ok(None);
         }
@@ -126,7 +131,8 @@ pub(super) async fn read_at_most(
 
 /// The body of an answer that nothing depends on: none if it is longer than `limit_bytes`, takes too long or breaks.
 pub(super) async fn read_soon(response: Response, limit_bytes: u64) -> Option<Vec<u8>> {
-    let body = tokio::time::timeout(PATIENCE, read_at_most(response, limit_bytes)).await;
+    let reading = read_at_most(response, Patience::new(PATIENCE), limit_bytes);
+    let body = tokio::time::timeout(PATIENCE, reading).await;
     body.ok()?.ok()?
 }
 

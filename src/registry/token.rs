@@ -2,7 +2,7 @@
 //!
 //! Threats: the realm is named by the registry, so it may point anywhere: it is asked by the rule of [`super::hop`], and
 //! an HTTPS registry can't have credentials sent over plain HTTP at all. Credentials go in headers or the body, never
-//! the URL. The answer is read up to a limit; its token is never shown.
+//! the URL. The answer is read up to a limit of bytes, and not however slowly it comes; its token is never shown.
 
 use std::time::{Duration, Instant};
 
@@ -87,7 +87,8 @@ pub(super) async fn fetch(
         return Err(refusal(registry, answer, found.stranger()).await);
     }
     let realm = answer.url;
-    let body = read_at_most(answer.response, MAX_ANSWER_BYTES).await.ok().flatten();
+    let body = read_at_most(answer.response, answer.patience, MAX_ANSWER_BYTES).await;
+    let body = body.map_err(|(broken, _)| transport.no_body(realm.reveal(), broken))?;
     body.and_then(|body| read_token(&body, asked_at))
         .ok_or_else(|| RegistryError::NoToken { registry: registry.clone(), realm: Box::new(realm) })
 }

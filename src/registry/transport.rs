@@ -6,7 +6,9 @@
 //! they are. Statuses are the caller's business.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
 use url::Url;
@@ -18,6 +20,7 @@ use super::error::RegistryError;
 use super::failure::{Cause, Failure, classify};
 use super::hop::{self, is_loopback};
 use super::options::ClientOptions;
+use super::patience::{Broken, Patience};
 use super::proxy::ProxyRules;
 use super::redirect::{self, RedirectProblem};
 use super::said::read_soon;
@@ -29,6 +32,7 @@ const MAX_UNREAD_BYTES: u64 = 64 << 10;
 pub(super) struct Transport {
     clients: Clients,
     proxies: Arc<ProxyRules>,
+    trickle: Duration,
 }
 
 /// An answer, after redirects.
@@ -41,13 +45,22 @@ pub(super) struct Answer {
     pub(super) from_elsewhere: bool,
     /// True if a proxy was on the way.
     pub(super) proxied: bool,
+    /// With its body.
+    pub(super) patience: Patience,
+}
+
+impl Answer {
+    /// The next bytes of its body.
+    pub(super) async fn next_chunk(&mut self) -> Result<Option<Bytes>, Broken> {
+        self.patience.next_chunk(&mut self.response).await
+    }
 }
 
 impl Transport {
     /// Makes the clients; no connection is opened.
     pub(super) fn new(options: &ClientOptions) -> Result<Self, RegistryError> {
         let proxies = Arc::new(options.proxies.clone());
-        Ok(Self { clients: Clients::new(options, &proxies)?, proxies })
+        Ok(Self { clients: Clients::new(options, &proxies)?, proxies, trickle: options.timeouts.trickle })
     }
 
     /// True if plain HTTP will do for `url`'s host: it is loopback, or was declared insecure.
@@ -99,8 +112,7 @@ impl Transport {
             }
             let response = self.send(&next, request).await?;
             if !is_redirect(response.status()) {
-                let proxied = self.proxies.proxy_for(&next).is_some();
-                return Ok(Answer { response, url: next.into(), from_elsewhere, proxied });
+                return Ok(self.answer(response, &next, from_elsewhere));
             }
             let to = redirect::target(&next, response.headers())
                 .and_then(|to| self.check_hop(&next, &to).map(|()| to))
@@ -119,8 +131,13 @@ impl Transport {
     pub(super) async fn post_form(&self, url: &Url, form: &[(&str, &str)]) -> Result<Answer, RegistryError> {
         let request = self.clients.of(url)?.post(url.clone()).form(form);
         let response = self.send(url, request).await?;
+        Ok(self.answer(response, url, false))
+    }
+
+    fn answer(&self, response: Response, url: &Url, from_elsewhere: bool) -> Answer {
         let proxied = self.proxies.proxy_for(url).is_some();
-        Ok(Answer { response, url: url.clone().into(), from_elsewhere: false, proxied })
+        let patience = Patience::new(self.trickle);
+        Answer { response, url: url.clone().into(), from_elsewhere, proxied, patience }
     }
 
     async fn send(&self, url: &Url, request: reqwest::RequestBuilder) -> Result<Response, RegistryError> {
@@ -133,6 +150,12 @@ impl Transport {
             return Err(self.unreachable(url, Failure::Proxy, cause));
         }
         Ok(response)
+    }
+
+    /// The error of an answer from `url` whose body did not come.
+    pub(super) fn no_body(&self, url: &Url, broken: Broken) -> RegistryError {
+        let (failure, cause) = broken.told(self.proxies.proxy_for(url).is_some());
+        self.unreachable(url, failure, cause)
     }
 
     fn unreachable(&self, url: &Url, failure: Failure, cause: Cause) -> RegistryError {

@@ -155,6 +155,61 @@ async fn whatever_is_wrong_with_a_mirror_the_next_place_is_asked() {
 }
 
 #[tokio::test]
+async fn a_place_that_said_when_to_come_again_is_left_alone_until_then() {
+    for status in [429, 503] {
+        let mirror = Scripted::plain(move |_| Reply::new(status, "").with("Retry-After", "3600")).await;
+        let origin = Scripted::plain(|request| {
+            if request.target.contains("/blobs/") { Reply::new(500, "") } else { sound(request) }
+        })
+        .await;
+        let bench = Bench::new(origin.address, &[mirror.address.to_string()], |_| ());
+        bench.tag().await.unwrap();
+        for _ in 0..2 {
+            let error = bench.blob().await.unwrap_err();
+            assert!(everything(&error).contains(&mirror.address.to_string()), "{error:?}");
+            assert_eq!(error.retry(), Retry::Soon, "the registry may be asked again");
+        }
+        assert_eq!((mirror.requests().len(), origin.requests().len()), (1, 3), "{status}");
+
+        // With nobody else its time is what is waited for, by all who would ask.
+        let bench =
+            Bench::new(origin.address, &[mirror.address.to_string()], |set| set.origin = OriginUse::Never);
+        bench.tag().await.unwrap_err();
+        let error = bench.blob().await.unwrap_err();
+        let Retry::After(wait) = error.retry() else { panic!("{error:?}") };
+        assert!(wait > Duration::from_mins(59) && wait <= Duration::from_hours(1), "{wait:?}");
+        assert_eq!((mirror.requests().len(), error.kind()), (2, Kind::Network));
+    }
+}
+
+#[tokio::test]
+async fn a_place_that_refused_our_credentials_is_asked_nothing_more() {
+    let mirror = Scripted::plain(|_| Reply::challenge("Basic realm=x")).await;
+    let origin = Scripted::plain(|request| {
+        if request.target.contains("/blobs/") { Reply::new(500, "") } else { sound(request) }
+    })
+    .await;
+    let wrong = || {
+        let wrong = Credential::Password { username: "me".to_owned(), password: Secret::new("wrong") };
+        Credentials::default().with(registry(mirror.address), wrong)
+    };
+    let mirrors = [mirror.address.to_string()];
+    let bench = Bench::with(wrong(), origin.address, &mirrors, |_| ());
+    bench.tag().await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(bench.blob().await.unwrap_err().retry(), Retry::Soon, "the registry may come back");
+    }
+    let with_password = || mirror.requests().iter().filter(|asked| asked.authorization().is_some()).count();
+    assert_eq!(with_password(), 1, "a second try may lock the account");
+
+    let bench = Bench::with(wrong(), origin.address, &mirrors, |set| set.origin = OriginUse::Never);
+    bench.tag().await.unwrap_err();
+    let error = bench.blob().await.unwrap_err();
+    assert_eq!((error.kind(), error.retry(), with_password()), (Kind::Access, Retry::Never, 2), "{error:?}");
+    assert!(everything(&error).contains("the credentials were refused"), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_blob_that_breaks_off_goes_on_from_another_place() {
     // Each mirror gives a few bytes and hangs up.
     let short = |bytes: usize| {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealift::registry::{Credential, Credentials, Failure, Kind, ProxyRules, Timeouts};
+use sealift::registry::{Credential, Credentials, Failure, Kind, ProxyRules, Retry, Timeouts};
 use sealift::secret::Secret;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -205,6 +205,39 @@ async fn a_body_that_nobody_needs_may_not_trickle_for_ever() {
     let error = fetched.expect("it ends").unwrap_err();
     assert!(matches!(error, RegistryError::NotFound { .. }), "{error:?}");
     assert!(started.elapsed() < Duration::from_secs(12), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_document_may_not_trickle_for_ever() {
+    // A byte each 50 ms: no read ever times out.
+    let challenge = r#"Bearer realm="/token",service="s""#;
+    for slow in ["/manifests/", "/blobs/", "/token"] {
+        let server = Scripted::plain(move |request| match request.target.as_str() {
+            target if target.contains(slow) && slow != "/token" => Reply::ok(MANIFEST).trickling(),
+            target if target.starts_with("/token") => Reply::ok(r#"{"token":"t"}"#).trickling(),
+            _ if slow == "/token" => Reply::challenge(challenge),
+            _ => Reply::ok(MANIFEST),
+        })
+        .await;
+        let timeouts = Timeouts { trickle: Duration::from_millis(300), ..Timeouts::default() };
+        let client = client_with(ClientOptions { timeouts, ..ClientOptions::default() });
+        let repository = repository(server.address);
+        let fetched = async {
+            fetch_tag(&client, &repository).await?;
+            fetch_blob(&client, &repository, 0).await
+        };
+        let error =
+            tokio::time::timeout(Duration::from_secs(20), fetched).await.expect("it ends").unwrap_err();
+        let failure = match &error {
+            RegistryError::Unreachable { failure, .. } | RegistryError::Interrupted { failure, .. } => {
+                *failure
+            }
+            other => panic!("{slow}: {other:?}"),
+        };
+        assert_eq!((failure, error.retry()), (Failure::TooSlow, Retry::Soon), "{slow}");
+        let text = everything(&error);
+        assert!(text.contains("too slowly") && text.contains("100 bytes a second"), "{slow}: {text}");
+    }
 }
 
 pub(crate) fn through(proxy: &str, insecure: Option<&str>, ca_files: Vec<PathBuf>) -> Client {

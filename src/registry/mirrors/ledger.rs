@@ -23,7 +23,12 @@ struct Place {
     is_origin: bool,
     /// It lied: never again.
     dropped: bool,
+    /// It failed: the others go first.
     rests_until: Option<Instant>,
+    /// It said when to come again: nobody asks it before.
+    left_alone_until: Option<Instant>,
+    /// It refused our credentials, and would again: they may be locked for it.
+    refused_us: bool,
     /// Repositories that it does not have, or does not show.
     lacking: HashSet<Repository>,
 }
@@ -39,8 +44,12 @@ struct History {
 /// How a place failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// The place as a whole, for so long at least.
-    Place(Duration),
+    /// The place as a whole.
+    Place,
+    /// As well, and it is not to be asked for so long.
+    LeaveAlone(Duration),
+    /// It refused our credentials.
+    Credentials,
     /// It does not have the repository, or does not show it.
     Repository,
     /// Only this blob, this time.
@@ -56,6 +65,21 @@ pub(super) struct Judgement {
     pub(super) dropped: Vec<usize>,
     /// True if the blob may be had from a place that did not lie about it.
     pub(super) others_left: bool,
+}
+
+impl Place {
+    /// True if it did not rest before.
+    fn rest(&mut self, time: Duration, now: Instant) -> bool {
+        let was_resting = self.rests_until.is_some_and(|until| until > now);
+        self.rests_until = self.rests_until.max(now.checked_add(time));
+        !was_resting
+    }
+
+    /// How long it is to be left alone, if it is; a refusal has no end.
+    fn left_alone(&self, now: Instant) -> Option<Duration> {
+        let left = self.left_alone_until.map(|until| until.saturating_duration_since(now));
+        if self.refused_us { Some(Duration::MAX) } else { left.filter(|left| !left.is_zero()) }
+    }
 }
 
 impl Ledger {
@@ -83,10 +107,19 @@ impl Ledger {
                 + u32::from(rests_until.is_some_and(|until| until > now))
                 + u32::from(lacking.contains(repository))
         };
-        let mut order: Vec<usize> =
-            ranking.iter().copied().filter(|place| !self.places[*place].dropped && !lied(place)).collect();
+        let is_asked = |place: &usize| {
+            let account = &self.places[*place];
+            !account.dropped && account.left_alone(now).is_none() && !lied(place)
+        };
+        let mut order: Vec<usize> = ranking.iter().copied().filter(is_asked).collect();
         order.sort_by_key(against);
         order
+    }
+
+    /// Whom not to ask now, whatever it is about, and how long.
+    pub(super) fn left_alone(&self, now: Instant) -> Vec<(usize, Duration)> {
+        let accounts = self.places.iter().enumerate().filter(|(_, account)| !account.dropped);
+        accounts.filter_map(|(place, account)| Some((place, account.left_alone(now)?))).collect()
     }
 
     /// A place failed. True if that is news about the place as a whole.
@@ -100,11 +133,12 @@ impl Ledger {
     ) -> bool {
         let account = &mut self.places[place];
         match trouble {
-            Trouble::Place(wait) => {
-                let was_resting = account.rests_until.is_some_and(|until| until > now);
-                account.rests_until = now.checked_add(wait.max(REST));
-                !was_resting
+            Trouble::Place => account.rest(REST, now),
+            Trouble::LeaveAlone(wait) => {
+                account.left_alone_until = account.left_alone_until.max(now.checked_add(wait));
+                account.rest(wait.max(REST), now)
             }
+            Trouble::Credentials => !std::mem::replace(&mut account.refused_us, true),
             Trouble::Repository => account.lacking.insert(repository.clone()),
             Trouble::Lie => {
                 account.dropped = !account.is_origin;
@@ -172,12 +206,32 @@ mod tests {
         let app = repository("app");
         let order = |ledger: &Ledger, now| ledger.order(&[0, 1, 2], &app, None, now);
         assert_eq!(order(&ledger, now), [0, 1, 2]);
-        assert!(ledger.failed(0, &app, None, Trouble::Place(Duration::ZERO), now));
-        assert!(!ledger.failed(0, &app, None, Trouble::Place(Duration::ZERO), now), "that is known");
+        assert!(ledger.failed(0, &app, None, Trouble::Place, now));
+        assert!(!ledger.failed(0, &app, None, Trouble::Place, now), "that is known");
         assert_eq!(order(&ledger, now), [1, 2, 0]);
         assert_eq!(order(&ledger, now + REST), [0, 1, 2]);
-        ledger.failed(1, &app, None, Trouble::Place(Duration::from_hours(1)), now);
-        assert_eq!(order(&ledger, now + REST), [0, 2, 1]);
+    }
+
+    #[test]
+    fn a_place_that_said_when_to_come_again_is_not_asked_before() {
+        let (mut ledger, now, _) = ledger();
+        let (app, hour) = (repository("app"), Duration::from_hours(1));
+        assert!(ledger.failed(1, &app, None, Trouble::LeaveAlone(hour), now));
+        assert!(!ledger.failed(1, &app, None, Trouble::LeaveAlone(Duration::ZERO), now), "nor any sooner");
+        for (later, expected) in [(REST, vec![0, 2]), (hour, vec![0, 1, 2])] {
+            assert_eq!(ledger.order(&[0, 1, 2], &app, None, now + later), expected);
+        }
+        assert_eq!(ledger.left_alone(now + REST), [(1, hour.saturating_sub(REST))]);
+        assert_eq!(ledger.left_alone(now + hour), []);
+    }
+
+    #[test]
+    fn a_place_that_refused_our_credentials_is_asked_nothing_more() {
+        let (mut ledger, now, _) = ledger();
+        assert!(ledger.failed(0, &repository("app"), None, Trouble::Credentials, now));
+        let day = now + Duration::from_hours(24);
+        assert_eq!(ledger.order(&[0, 1, 2], &repository("other"), None, day), [1, 2]);
+        assert_eq!(ledger.left_alone(day), [(0, Duration::MAX)]);
     }
 
     #[test]

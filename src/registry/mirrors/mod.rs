@@ -10,6 +10,7 @@
 //! Images keep the names they were asked for by.
 
 mod address;
+mod last_word;
 mod ledger;
 mod problems;
 mod route;
@@ -89,16 +90,16 @@ impl Mirrored {
             },
             _ => selector.clone(),
         };
+        let object = Object::Manifest { repository: repository.clone(), selector: selector.clone() };
         let mut problems = Problems::default();
-        for at in route.order(repository, None).await {
+        for at in route.order(&object, &mut problems).await {
             let place = &route.places[at];
             let Some(there) = place.repository(repository) else { continue };
             match manifest::fetch(&place.client, &there, &verified).await {
                 Ok(document) => return Ok(document),
-                Err(error) => route.failed(at, repository, None, error, &mut problems)?,
+                Err(error) => route.failed(at, &object, error, &mut problems)?,
             }
         }
-        let object = Object::Manifest { repository: repository.clone(), selector: selector.clone() };
         Err(problems.into_error(object))
     }
 
@@ -117,10 +118,11 @@ impl Mirrored {
             None => None,
         };
         let left_bytes = range.end.saturating_sub(range.start);
-        let order = route.order(repository, Some(&blob.digest)).await;
+        let object = Object::Blob { repository: repository.clone(), digest: blob.digest.clone() };
+        let mut problems = Problems::default();
+        let order = route.order(&object, &mut problems).await;
         // A layer's own URLs come after all registries that may have it.
         let bare = Descriptor { urls: Vec::new(), ..blob.clone() };
-        let mut problems = Problems::default();
         for (number, at) in order.iter().copied().enumerate() {
             let place = &route.places[at];
             let Some(there) = place.repository(repository) else { continue };
@@ -132,10 +134,9 @@ impl Mirrored {
                         Watched { stream, route, at, digest, left_bytes, is_first: true, _permit: permit };
                     return Ok(watched.into_stream());
                 }
-                Err(error) => route.failed(at, repository, Some(&blob.digest), error, &mut problems)?,
+                Err(error) => route.failed(at, &object, error, &mut problems)?,
             }
         }
-        let object = Object::Blob { repository: repository.clone(), digest: blob.digest.clone() };
         Err(problems.into_error(object))
     }
 }

@@ -17,6 +17,8 @@ use crate::image::{Digest, Registry, Repository};
 use crate::registry::client::Client;
 use crate::registry::error::RegistryError;
 use crate::registry::kind::Kind;
+use crate::registry::object::Object;
+use crate::registry::said::Denial;
 
 /// How long a mirror has to answer to be ranked.
 const PING_TIME: Duration = Duration::from_secs(3);
@@ -44,11 +46,36 @@ pub(super) struct Place {
     mirror: Option<MirrorAddress>,
     /// What blobs it sent.
     pub(super) sent_bytes: AtomicU64,
+    /// Why it is left alone, for whoever would ask it meanwhile.
+    last_word: Mutex<Option<RegistryError>>,
 }
 
 impl Place {
+    fn new(name: String, client: Client, mirror: Option<MirrorAddress>) -> Self {
+        Self { name, client, mirror, sent_bytes: AtomicU64::default(), last_word: Mutex::default() }
+    }
+
     pub(super) fn is_origin(&self) -> bool {
         self.mirror.is_none()
+    }
+
+    /// Keeps the error, if the place is to be left alone for it. A refusal has no end, so nothing later replaces it.
+    fn said(&self, error: &RegistryError, object: &Object, trouble: Trouble) {
+        let mut last_word = self.last_word();
+        let wait = match trouble {
+            Trouble::LeaveAlone(wait)
+                if last_word.as_ref().is_none_or(|word| word.kind() != Kind::Access) =>
+            {
+                wait
+            }
+            Trouble::Credentials => Duration::MAX,
+            _ => return,
+        };
+        *last_word = error.said_again(object, wait);
+    }
+
+    fn last_word(&self) -> MutexGuard<'_, Option<RegistryError>> {
+        self.last_word.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What `repository` is called there; none if that is no name.
@@ -71,22 +98,13 @@ impl Route {
         let mut places = Vec::new();
         for mirror in &settings.mirrors {
             let client = client.at(mirror.base().cloned());
-            places.push(Place {
-                name: mirror.to_string(),
-                client: client.ok_or_else(|| RegistryError::PlainMirror { mirror: mirror.clone().into() })?,
-                mirror: Some(mirror.clone()),
-                sent_bytes: AtomicU64::default(),
-            });
+            let client =
+                client.ok_or_else(|| RegistryError::PlainMirror { mirror: mirror.clone().into() })?;
+            places.push(Place::new(mirror.to_string(), client, Some(mirror.clone())));
         }
         let with_origin = settings.origin == OriginUse::Last || places.is_empty();
         let ledger = Mutex::new(Ledger::new(places.len(), with_origin));
-        let origin = with_origin.then(|| Place {
-            name: registry.to_string(),
-            client: client.clone(),
-            mirror: None,
-            sent_bytes: AtomicU64::default(),
-        });
-        places.extend(origin);
+        places.extend(with_origin.then(|| Place::new(registry.to_string(), client.clone(), None)));
         Ok(Self {
             registry: registry.clone(),
             places,
@@ -99,10 +117,18 @@ impl Route {
         })
     }
 
-    /// Whom to ask for something of `repository`, in order.
-    pub(super) async fn order(&self, repository: &Repository, blob: Option<&Digest>) -> Vec<usize> {
+    /// Whom to ask for `object`, in order. What those said that are to be left alone is among `problems`.
+    pub(super) async fn order(&self, object: &Object, problems: &mut PlaceProblems) -> Vec<usize> {
         let ranking = self.ranking.get_or_init(|| self.rank()).await;
-        self.ledger().order(ranking, repository, blob, Instant::now())
+        let now = Instant::now();
+        let ledger = self.ledger();
+        for (place, left) in ledger.left_alone(now) {
+            let place = &self.places[place];
+            if let Some(error) = place.last_word().as_ref().and_then(|error| error.said_again(object, left)) {
+                problems.push(&place.name, place.is_origin(), error);
+            }
+        }
+        ledger.order(ranking, object.repository(), object.blob(), now)
     }
 
     async fn rank(&self) -> Vec<usize> {
@@ -123,19 +149,21 @@ impl Route {
         ranking
     }
 
-    /// Writes down that a place failed, in the accounts and among `problems`; an error that all places would give comes
-    /// back.
+    /// Writes down that a place did not give `object`, in the accounts and among `problems`; an error that all places
+    /// would give comes back.
     pub(super) fn failed(
         &self,
         place: usize,
-        repository: &Repository,
-        blob: Option<&Digest>,
+        object: &Object,
         error: RegistryError,
         problems: &mut PlaceProblems,
     ) -> Result<(), RegistryError> {
+        let blob = object.blob();
         let Some(trouble) = trouble(&error, blob.is_some()) else { return Err(error) };
-        let is_news = self.ledger().failed(place, repository, blob, trouble, Instant::now());
+        let now = Instant::now();
+        self.places[place].said(&error, object, trouble);
         let Place { name, mirror, .. } = &self.places[place];
+        let is_news = self.ledger().failed(place, object.repository(), blob, trouble, now);
         if is_news && mirror.is_some() && error.kind() != Kind::NotFound {
             self.reporter.warn(&match &error {
                 RegistryError::DigestMismatch { expected, .. } => self.dropped(name, expected),
@@ -184,12 +212,14 @@ impl Route {
 
 /// What an error says of the place it came from; none if it is about sealift itself.
 fn trouble(error: &RegistryError, of_blob: bool) -> Option<Trouble> {
-    let only_this = if of_blob { Trouble::Blob } else { Trouble::Place(Duration::ZERO) };
+    let only_this = if of_blob { Trouble::Blob } else { Trouble::Place };
     Some(match error {
         RegistryError::DigestMismatch { .. } => Trouble::Lie,
         RegistryError::RateLimited { retry_after, .. } | RegistryError::ServerError { retry_after, .. } => {
-            Trouble::Place(retry_after.map(super::super::RetryAfter::wait).unwrap_or_default())
+            retry_after.map_or(Trouble::Place, |asked| Trouble::LeaveAlone(asked.wait()))
         }
+        RegistryError::AccessDenied { denial: Denial::CredentialsRefused, .. }
+        | RegistryError::TokenRefused { denial: Denial::CredentialsRefused, .. } => Trouble::Credentials,
         RegistryError::Interrupted { .. }
         | RegistryError::StoreRefused { .. }
         | RegistryError::BadHeader { .. }
@@ -200,7 +230,7 @@ fn trouble(error: &RegistryError, of_blob: bool) -> Option<Trouble> {
             // Old mirrors convert manifests to schema 1.
             Kind::NotFound | Kind::Access | Kind::Unsupported => Trouble::Repository,
             Kind::Integrity => only_this,
-            Kind::Network => Trouble::Place(Duration::ZERO),
+            Kind::Network => Trouble::Place,
         },
     })
 }
