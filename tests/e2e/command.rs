@@ -1,7 +1,14 @@
-//! Running commands that must succeed.
+//! Running commands that must succeed, or must fail in one way.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
+
+/// What the command, which has to fail with this exit code, said on standard error.
+pub(crate) fn failure_of(command: &mut Command, code: i32) -> String {
+    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert_eq!(output.status.code(), Some(code), "{command:?}: {output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
 
 /// What the command printed on standard output; a failing command is a failing test, with all it said.
 pub(crate) fn output_of(command: &mut Command) -> String {

@@ -6,7 +6,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
+use rustix::process::Signal;
+
 use crate::command::output_of;
+use crate::daemon::signal;
 use crate::images::BIG_LAYER;
 use crate::sealift::{pull, sealift};
 use crate::session::session;
@@ -30,15 +33,11 @@ fn begun(folder: &Path) -> (Child, PathBuf) {
     (child, archive)
 }
 
-fn signal(child: &Child, name: &str) {
-    output_of(Command::new("/usr/bin/kill").args(["-s", name, &child.id().to_string()]));
-}
-
 #[test]
 fn a_killed_pull_leaves_no_archive_and_the_next_one_makes_it() {
     let folder = session().work_folder("killed");
     let (mut child, archive) = begun(&folder);
-    signal(&child, "KILL");
+    signal(&child, Signal::KILL);
     assert!(!child.wait().unwrap().success(), "it was done before it could be killed");
     assert!(!archive.exists());
     pull(&BIG_LAYER.name(), &archive);
@@ -53,7 +52,7 @@ fn a_killed_pull_leaves_no_archive_and_the_next_one_makes_it() {
 fn an_interrupted_pull_leaves_no_archive_and_says_130() {
     let folder = session().work_folder("interrupted");
     let (child, archive) = begun(&folder);
-    signal(&child, "INT");
+    signal(&child, Signal::INT);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{output:?}");
     assert!(!archive.exists());

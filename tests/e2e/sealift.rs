@@ -13,6 +13,12 @@ pub(crate) fn sealift(arguments: &[&str]) -> Command {
     command
 }
 
+/// The command as one whose home this is would run it: nothing of anybody's settings, and no failure is tried again.
+pub(crate) fn at_home<'a>(command: &'a mut Command, home: &Path) -> &'a mut Command {
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", home);
+    command.env("SEALIFT_RETRY_TIMES", "0").current_dir(home)
+}
+
 /// How the layers are to be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layers {

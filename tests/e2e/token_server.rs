@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,26 +21,29 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
+use crate::certificates::Certificate;
 use crate::command::output_of_with_input;
 
-pub(crate) const SERVICE: &str = "registry.docker.io";
-pub(crate) const ISSUER: &str = "auth.docker.io";
+const SERVICE: &str = "registry.docker.io";
+const ISSUER: &str = "auth.docker.io";
 pub(crate) const USER: &str = "sailor";
 pub(crate) const PASSWORD: &str = "anchors: aweigh";
 
 /// The running server.
 pub(crate) struct TokenServer {
     pub(crate) address: SocketAddr,
+    certificate: PathBuf,
     scopes: Arc<Mutex<Vec<String>>>,
 }
 
 impl TokenServer {
-    /// Starts it in a thread of its own. `certificate` is what docker-registry trusts, `key` signs.
-    pub(crate) fn start(certificate: &Path, key: PathBuf) -> Self {
-        let pem = fs::read_to_string(certificate).unwrap();
-        let certificate = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    /// Starts it in a thread of its own, with what it signs by.
+    pub(crate) fn start(signed_by: Certificate) -> Self {
+        let Certificate { certificate, key } = signed_by;
+        let pem = fs::read_to_string(&certificate).unwrap();
+        let text = pem.lines().filter(|line| !line.starts_with("-----")).collect();
         let scopes = Arc::default();
-        let signer = Signer { certificate, key, scopes: Arc::clone(&scopes) };
+        let signer = Signer { certificate: text, key, scopes: Arc::clone(&scopes) };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -52,7 +55,15 @@ impl TokenServer {
                 axum::serve(listener, router).await.unwrap();
             });
         });
-        Self { address, scopes }
+        Self { address, certificate, scopes }
+    }
+
+    /// What makes docker-registry demand this server's tokens, and send whoever has none to `realm` for them.
+    pub(crate) fn access_settings(&self, realm: &str) -> String {
+        let certificate = self.certificate.display();
+        format!(
+            "auth: {{token: {{realm: '{realm}', service: {SERVICE}, issuer: {ISSUER}, rootcertbundle: {certificate}}}}}\n"
+        )
     }
 
     /// How many tokens for this scope were asked for.

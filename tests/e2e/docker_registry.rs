@@ -1,0 +1,37 @@
+//! docker-registry, started by a test: over the session's images or a storage of its own, behind whatever is to be before it.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::daemon::{Daemon, await_port, free_address};
+use crate::session::session;
+
+pub(crate) struct DockerRegistry {
+    pub(crate) address: String,
+    _daemon: Daemon,
+}
+
+impl DockerRegistry {
+    /// One with all images of the session. `settings` go on where the section `http` of its configuration ends.
+    pub(crate) fn of_the_session(folder: &Path, settings: &str) -> Self {
+        Self::start(folder, &session().state.join("registry"), free_address(), settings)
+    }
+
+    fn start(folder: &Path, storage: &Path, address: String, settings: &str) -> Self {
+        let config = format!(
+            "version: 0.1
+log: {{level: warn}}
+storage: {{filesystem: {{rootdirectory: {storage}}}}}
+http:
+  addr: '{address}'
+{settings}",
+            storage = storage.display(),
+        );
+        fs::write(folder.join("registry.yml"), config).unwrap();
+        let mut serve = Command::new("docker-registry");
+        let daemon = Daemon::start(folder, "registry", serve.args(["serve", "registry.yml"]));
+        await_port(&address);
+        Self { address, _daemon: daemon }
+    }
+}
