@@ -205,7 +205,7 @@ fn the_only_mirror_is_waited_for_as_long_as_it_asks() {
     let busy = vec![("retry-after", "1".to_owned())];
     mirror.fault_times(1, "/manifests/", Fault::Answer(429, busy.clone(), String::new()));
     mirror.fault_times(1, "/blobs/", Fault::Answer(503, busy, String::new()));
-    let sandbox = Sandbox::new().redact(port(&mirror), "MIRROR").variable("SEALIFT_RETRY_TIMES", "2");
+    let sandbox = Sandbox::new().redact(mirror.port(), "MIRROR").variable("SEALIFT_RETRY_TIMES", "2");
     let settings = json!({"mirrors": [mirror.address()], "origin": "never"});
     let config = write(&sandbox, &json!({"registries": {"docker.io": settings}}));
     let begun = std::time::Instant::now();

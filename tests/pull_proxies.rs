@@ -14,10 +14,7 @@ use insta::assert_snapshot;
 use support::bench::{Bench, stderr, ways};
 use support::proxy::Proxy;
 use support::registry::Fault;
-<<<<<<< HEAD
-=======
 use support::sandbox::Sandbox;
->>>>>>> faults
 
 const SIZES: [usize; 2] = [1_100_000, 200_000];
 /// `user:hunter2`
@@ -27,11 +24,7 @@ const BASIC: &str = "Basic dXNlcjpodW50ZXIy";
 fn bench_behind(credentials: &str) -> (Bench, Proxy) {
     let mut proxy = None;
     let bench = Bench::with(&SIZES, |mut bench| {
-<<<<<<< HEAD
         "plain.test/n:latest".clone_into(&mut bench.image.reference);
-=======
-        "plain.test/n:latest".clone_into(&mut bench.image.reference);
->>>>>>> faults
         bench.options = ["--insecure", "plain.test", "--connections", "1"].map(str::to_owned).to_vec();
         let Proxy { address, .. } = proxy.insert(Proxy::start(bench.registry.address()));
         let (_, port) = address.split_once(':').unwrap();
@@ -62,8 +55,6 @@ fn a_proxy_that_asks_for_credentials() {
 }
 
 #[test]
-<<<<<<< HEAD
-=======
 fn a_proxy_that_is_down() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let sandbox = Sandbox::new().redact(free.port().to_string(), "PROXY");
@@ -72,7 +63,6 @@ fn a_proxy_that_is_down() {
 }
 
 #[test]
->>>>>>> faults
 fn a_proxy_that_dies_and_comes_back() {
     let (bench, proxy) = bench_behind("");
     for way in ways() {
