@@ -100,7 +100,7 @@ fn direct_dependencies(manifest: &str) -> Vec<&str> {
     manifest
         .lines()
         .skip_while(|line| *line != "[dependencies]")
-        .take_while(|line| !matches!(*line, "[profile.release]" | "[[bin]]"))
+        .take_while(|line| !line.starts_with("[profile.") && *line != "[[bin]]")
         .filter(|line| line.contains(" = ") && !line.starts_with(['[', '#']))
         .collect()
 }

@@ -177,28 +177,35 @@ impl Pull<'_> {
             .collect();
         // The largest go first, so that none is waited for alone at the end.
         kept.sort_by_key(|job| std::cmp::Reverse(job.region.descriptor().size_bytes));
-        let complete = if planned.plan.is_estimate() {
+        let (complete, spool) = if planned.plan.is_estimate() {
             let (path, identity) = (planned.path.clone(), planned.plan.identity());
             let spool =
                 self.spool(&planned.plan, move |bytes| ScratchFile::beside(&path, bytes, &identity)).await?;
             self.report_resumed(planned, archive.claimed_bytes() + spool.claimed_bytes());
-            let inflated = self.fill_and_inflate(kept, &spool, archive).await;
-            // In place, or never to be: there is nothing to carry on from.
-            if inflated.as_ref().map_or_else(inflate::is_hopeless, |_| true) {
-                spool.remove();
+            match self.fill_and_inflate(kept, &spool, archive).await {
+                Ok(complete) => (complete, Some(spool)),
+                Err(error) => {
+                    if inflate::is_hopeless(&error) {
+                        spool.remove();
+                    }
+                    return Err(error);
+                }
             }
-            inflated?
         } else {
             self.report_resumed(planned, archive.claimed_bytes());
             ScratchFile::remove_left_over(&planned.path);
             let mut blobs = Vec::new();
             self.fill(&kept, |_, blob| blobs.push(blob)).await?;
-            archive.complete(&blobs, &[])?
+            (archive.complete(&blobs, &[])?, None)
         };
         self.reporter.report(Event::CommitStarted { path: &planned.path });
         let durable = blocking(move || complete.sync()).await?;
         // Nothing awaits from here on, so whoever is interrupted has no file under the final name.
         let committed = durable.commit()?;
+        // Until now a run that was killed could carry on from it.
+        if let Some(spool) = spool {
+            spool.remove();
+        }
         self.reporter.report(Event::Committed { path: &committed.path, size_bytes: committed.size_bytes });
         self.offer(&committed.path);
         Ok(Written::Fetched(committed))
