@@ -53,6 +53,11 @@ pub(crate) fn free_address() -> String {
     format!("127.0.0.1:{}", free_port())
 }
 
+/// The same, on the session's address that is none of loopback.
+pub(crate) fn free_site_address() -> String {
+    format!("{}:{}", session().site, free_port())
+}
+
 /// A port below those that the system gives away.
 fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(6000);

@@ -18,7 +18,8 @@ impl DockerRegistry {
         Self::start(folder, &session().state.join("registry"), free_address(), settings)
     }
 
-    fn start(folder: &Path, storage: &Path, address: String, settings: &str) -> Self {
+    /// One at an address of the test's choice.
+    pub(crate) fn start(folder: &Path, storage: &Path, address: String, settings: &str) -> Self {
         let config = format!(
             "version: 0.1
 log: {{level: warn}}

@@ -32,6 +32,7 @@ mod nginx;
 mod pipes;
 mod plain_layers;
 mod podman;
+mod proxies;
 mod pull;
 mod registry;
 mod running;
@@ -42,4 +43,5 @@ mod skopeo;
 mod slow_lines;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;
 mod token_server;
