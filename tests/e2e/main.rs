@@ -15,6 +15,7 @@ mod containerd;
 mod credential_helpers;
 mod daemon;
 mod demo;
+mod disk_full;
 mod docker;
 mod docker_registry;
 mod front;

@@ -99,6 +99,7 @@ pub(crate) static NO_LAYERS: LazyLock<Image> = LazyLock::new(layers::push_none);
 pub(crate) static CONFIG_BYTES: LazyLock<Image> = LazyLock::new(layers::push_config_bytes);
 pub(crate) static BIG_LAYER: LazyLock<Image> = LazyLock::new(noise::push_big);
 pub(crate) static LARGE: LazyLock<Image> = LazyLock::new(noise::push_large);
+pub(crate) static UNDERSTATED: LazyLock<Image> = LazyLock::new(noise::push_understated);
 pub(crate) static FLEET: LazyLock<Vec<Image>> = LazyLock::new(fleet::push_fleet);
 pub(crate) static ZSTD_BY_PODMAN: LazyLock<Image> = LazyLock::new(zstd::push_by_podman);
 pub(crate) static ZSTD_BY_BUILDAH: LazyLock<Image> = LazyLock::new(zstd::push_by_buildah);

@@ -20,6 +20,11 @@ const MAKE: &str = "head -c \"$0\" /dev/zero |
     sh -euc \"$2\" && sha256sum layer.tar*";
 const PLAIN: &str = "";
 const GZIP: &str = "gzip --fast --no-name layer.tar";
+/// The size that stands at the end of a gzip file is that of its last member: here of the blocks that end the tar.
+const MEMBERS: &str =
+    "{ head --bytes=-1024 layer.tar | gzip --fast; tail --bytes=1024 layer.tar | gzip --fast; } >layer.tar.gz
+    rm layer.tar";
+
 /// A little more than 2 GiB, stored plain: sizes beyond 31 bits.
 pub(super) fn push_big() -> Image {
     push("e2e/big-layer", 2_200_000_000, 2_200_000_000, OCI_LAYER, PLAIN)
@@ -28,6 +33,11 @@ pub(super) fn push_big() -> Image {
 /// Large enough for several connections, gzip'd.
 pub(super) fn push_large() -> Image {
     push("e2e/large-layer", 24 << 20, 24 << 20, OCI_LAYER_GZIP, GZIP)
+}
+
+/// A layer that inflates to ten times as much, and says of itself that it is next to nothing.
+pub(super) fn push_understated() -> Image {
+    push("e2e/understated-layer", 4 << 20, 40 << 20, OCI_LAYER_GZIP, MEMBERS)
 }
 
 /// An image with a file of this size, the first bytes of which are noise.
