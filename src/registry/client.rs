@@ -260,7 +260,9 @@ pub(super) async fn find_base(transport: &Transport, registry: &Registry) -> Res
         Err(_) | Ok(Err(RegistryError::Unreachable { failure: Failure::TimedOut, .. })) => {
             Ok(if answers_plain(transport, &http).await { http } else { https })
         }
-        Ok(Err(RegistryError::Unreachable { failure, .. })) if might_be_plain(failure, &https, &http) => {
+        Ok(Err(RegistryError::Unreachable { failure, .. }))
+            if might_be_plain(transport, failure, &https, &http) =>
+        {
             Ok(http)
         }
         Ok(Err(error @ RegistryError::Unreachable { .. })) => Err(error),
@@ -276,16 +278,18 @@ async fn answers_plain(transport: &Transport, http: &Url) -> bool {
     answer.is_ok_and(|answer| answer.response.status() != StatusCode::BAD_REQUEST)
 }
 
-/// True for failures that a server of plain HTTP causes. Without a port, HTTP has another one, so a refused
-/// connection says nothing about it; proxies, too, often allow CONNECT to port 443 only.
-fn might_be_plain(failure: Failure, https: &Url, http: &Url) -> bool {
+/// True for failures that a server of plain HTTP causes, or that say nothing about it. Without a port, HTTP has another
+/// one to refuse a connection; a proxy for HTTP alone (`http_proxy`) is another way there, and looks names up itself;
+/// proxies, too, often allow CONNECT to port 443 only.
+fn might_be_plain(transport: &Transport, failure: Failure, https: &Url, http: &Url) -> bool {
     let other_port = https.port_or_known_default() != http.port_or_known_default();
+    let other_way = transport.proxy_for(https) != transport.proxy_for(http);
     match failure {
         Failure::PlainHttp | Failure::ClosedEarly | Failure::Proxy => true,
-        Failure::Connect => other_port,
+        Failure::Connect => other_port || other_way,
+        Failure::Dns => other_way,
         Failure::TimedOut
         | Failure::TooSlow
-        | Failure::Dns
         | Failure::Certificate
         | Failure::ClientCertificate
         | Failure::Tls

@@ -29,6 +29,11 @@ pub(crate) fn output_of_with_input(command: &mut Command, input: &[u8]) -> Vec<u
     checked(command, output)
 }
 
+/// What the command, which has to succeed, said on standard error.
+pub(crate) fn said_by(command: &mut Command) -> String {
+    failure_of(command, 0)
+}
+
 fn checked(command: &Command, output: Output) -> Vec<u8> {
     assert!(
         output.status.success(),

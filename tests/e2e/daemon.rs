@@ -24,6 +24,10 @@ impl Daemon {
         Self(command.current_dir(folder).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Asks it to end in one way or another, unless it has, and waits for that.
     pub(crate) fn end(&mut self, how: Signal) {
         if self.0.try_wait().unwrap().is_none() {
@@ -44,10 +48,20 @@ pub(crate) fn signal(process: &Child, signal: Signal) {
     kill_process(Pid::from_child(process), signal).unwrap();
 }
 
-/// An address on loopback that nobody else in the session listens on, below the ports that the system gives away.
+/// An address on loopback that nobody else in the session listens on.
 pub(crate) fn free_address() -> String {
+    format!("127.0.0.1:{}", free_port())
+}
+
+/// The same, on the session's address that is none of loopback.
+pub(crate) fn free_site_address() -> String {
+    format!("{}:{}", session().site, free_port())
+}
+
+/// A port below those that the system gives away.
+fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(6000);
-    format!("127.0.0.1:{}", NEXT.fetch_add(1, Ordering::Relaxed))
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Waits until something listens there.

@@ -1,21 +1,72 @@
 //! nginx before something else: with TLS, slow, or breaking off; and what it was asked.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use rustix::process::Signal;
 
 use crate::daemon::{Daemon, await_port};
 
 pub(crate) struct Nginx {
-    _daemon: Daemon,
+    folder: PathBuf,
+    address: String,
+    daemon: Daemon,
+}
+
+/// A request that was answered, as the access log has it.
+pub(crate) struct Request {
+    pub(crate) path: String,
+    pub(crate) sent_bytes: u64,
 }
 
 impl Nginx {
     /// Starts it with what is to stand in the section `http`; it listens at `address` then.
     pub(crate) fn start(folder: &Path, address: &str, http: &str) -> Self {
         write_config(folder, http);
-        Self { _daemon: run(folder, address) }
+        Self { folder: folder.to_owned(), address: address.to_owned(), daemon: run(folder, address) }
     }
+
+    /// Ends it at once, with all its connections.
+    pub(crate) fn stop(&mut self) {
+        self.daemon.end(Signal::TERM);
+    }
+
+    /// Starts it again where it was.
+    pub(crate) fn start_again(&mut self) {
+        self.daemon = run(&self.folder, &self.address);
+    }
+
+    /// Ends it and starts it with another section `http`.
+    pub(crate) fn start_with(&mut self, http: &str) {
+        self.stop();
+        write_config(&self.folder, http);
+        self.start_again();
+    }
+
+    /// Kills the processes that do the work, as a crash would; nginx starts others.
+    pub(crate) fn kill_workers(&self) {
+        let master = self.daemon.id();
+        let workers = fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap();
+        assert!(!workers.is_empty(), "nginx has no workers");
+        let mut kill = Command::new("/usr/bin/kill");
+        crate::command::output_of(kill.args(["-s", "KILL"]).args(workers.split_whitespace()));
+    }
+
+    /// What was asked since it was last asked for. It is ended for that, once all is said and written down.
+    pub(crate) fn requests(&mut self) -> Vec<Request> {
+        self.daemon.end(Signal::QUIT);
+        let log = self.folder.join("access.log");
+        let requests = fs::read_to_string(&log).unwrap().lines().map(request).collect();
+        fs::remove_file(log).unwrap();
+        self.start_again();
+        requests
+    }
+}
+
+fn request(line: &str) -> Request {
+    let (path, bytes) = line.split_once(' ').unwrap();
+    Request { path: path.to_owned(), sent_bytes: bytes.parse().unwrap() }
 }
 
 fn run(folder: &Path, address: &str) -> Daemon {
@@ -38,7 +89,7 @@ pid {folder}/nginx.pid;
 error_log stderr;
 events {{}}
 http {{
-log_format requests '$request_method $uri $status $body_bytes_sent';
+log_format requests '$uri $body_bytes_sent';
 access_log {folder}/access.log requests;
 {temporary}{http}}}
 ",

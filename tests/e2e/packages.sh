@@ -7,8 +7,9 @@ PACKAGES=(
     debootstrap debian-archive-keyring                              # makes the modern set
     nginx-light openssl apache2-utils                               # TLS front, certificates, passwords
     golang-docker-credential-helpers pass gnupg                     # where docker keeps passwords
+    squid microsocks                                                # proxies: HTTP, SOCKS5
     busybox-static libcap2-bin                                      # what test images are made of
-    iproute2 util-linux ca-certificates
+    iproute2 util-linux e2fsprogs ca-certificates
     file                                                            # says what the binary is
 )
 

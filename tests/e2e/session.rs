@@ -13,6 +13,8 @@ pub(crate) struct Session {
     pub(crate) run: PathBuf,
     /// `host:port` of the docker-registry without any access control.
     pub(crate) registry: String,
+    /// An address of this machine that is none of loopback.
+    pub(crate) site: String,
     /// The control group of everything that is run, also the name of containerd's namespace.
     pub(crate) control_group: String,
     /// The cached root of the modern set, for reading.
@@ -45,6 +47,7 @@ impl Session {
             state: part("STATE").into(),
             run: part("RUN").into(),
             registry: part("REGISTRY").into(),
+            site: part("SITE").into(),
             control_group: part("CGROUP").into(),
             modern_root: part("MODERN_ROOT").into(),
             sealift: part("SEALIFT").into(),

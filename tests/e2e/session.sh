@@ -8,8 +8,14 @@ set -euo pipefail
 
 # Sockets are short paths in a /run that only this session sees; $STATE is on disk, at the same path on both sides.
 ip link set lo up
+# An address of this machine that nobody takes for loopback: proxies are asked for it, certificates are checked.
+SITE=10.20.0.1
+ip address add "$SITE/32" dev lo
 mount --make-rprivate /
 mount -t tmpfs tmpfs /run
+# Tests put certificates there, for the old set's Docker and sealift alike.
+mkdir -p /etc/docker
+mount -t tmpfs tmpfs /etc/docker
 mkdir -p "$RUN" "$STATE/work" "$STATE/logs"
 
 # No user's credentials, no proxy: the tests see what they made.

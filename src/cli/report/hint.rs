@@ -332,6 +332,14 @@ fn file(error: &FileError) -> Option<String> {
         {
             Some("choose another folder with `-o`".into())
         }
+        FileError::Io { source, .. }
+            if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
+        {
+            Some(
+                "make room on that disk and run the same command again: a file carries on from what came"
+                    .into(),
+            )
+        }
         FileError::Exists(_) => Some("edit it, remove it, or choose another name".into()),
         FileError::Taken(_) => Some("run the same command again".into()),
         FileError::LeftOver(path) => {

@@ -41,6 +41,8 @@ pub(super) struct Job {
 struct Progress {
     is_started: bool,
     attempts: Attempts,
+    /// What was missing when it last failed, or at first.
+    missing_bytes: u64,
 }
 
 /// What can come about while filling.
@@ -71,8 +73,12 @@ impl Pull<'_> {
             jobs.iter().map(|job| (job.region.descriptor().size_bytes, job.region.missing())),
             self.connections.max(1),
         );
-        let progress = || Progress { is_started: false, attempts: Attempts::new(self.retries) };
-        let mut progress: Vec<Progress> = jobs.iter().map(|_| progress()).collect();
+        let progress = |job: &Job| Progress {
+            is_started: false,
+            attempts: Attempts::new(self.retries),
+            missing_bytes: job.region.missing().bytes(),
+        };
+        let mut progress: Vec<Progress> = jobs.iter().map(progress).collect();
         let mut parts = FuturesUnordered::new();
         let mut hashes = FuturesUnordered::new();
         let hash = |number: usize| {
@@ -126,6 +132,7 @@ impl Pull<'_> {
                     if !is_worth_it {
                         return Err(Error::in_region(job.repository.registry())(error));
                     }
+                    progress[number].missing_bytes = job.region.missing().bytes();
                     schedule.again(number);
                 }
             }
@@ -144,10 +151,14 @@ impl Pull<'_> {
         let bytes = position_bytes - part.range.start;
         if bytes > 0 {
             schedule.pace.learn(bytes, latency, transfer);
-            progress[part.blob].attempts.progressed();
         }
         let is_complete = schedule.end(&part, position_bytes..part.range.end);
         let Err(error) = result else { return Ok(is_complete) };
+        // What came by other connections counts, too: a server may refuse those that are one too many.
+        let missing_bytes = jobs[part.blob].region.missing().bytes();
+        if std::mem::replace(&mut progress[part.blob].missing_bytes, missing_bytes) > missing_bytes {
+            progress[part.blob].attempts.progressed();
+        }
         let registry = jobs[part.blob].repository.registry();
         let of_registry = || (0..jobs.len()).filter(|number| jobs[*number].repository.registry() == registry);
         if error.is_of_ranges() && !part.is_whole_only {

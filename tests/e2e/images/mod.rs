@@ -1,6 +1,5 @@
 //! The images of the tests: each is made and pushed when the first test asks for it, and pulled by sealift once.
 
-mod big;
 mod by_hand;
 mod debian;
 mod filesystem;
@@ -8,6 +7,7 @@ mod fleet;
 mod layers;
 mod manifest_list;
 mod members;
+mod noise;
 mod platforms;
 mod zstd;
 
@@ -97,7 +97,9 @@ pub(crate) static SIXTY_LAYERS: LazyLock<Image> = LazyLock::new(layers::push_six
 pub(crate) static REPEATED_LAYERS: LazyLock<Image> = LazyLock::new(|| push_repeated("e2e/repeated-layers"));
 pub(crate) static NO_LAYERS: LazyLock<Image> = LazyLock::new(layers::push_none);
 pub(crate) static CONFIG_BYTES: LazyLock<Image> = LazyLock::new(layers::push_config_bytes);
-pub(crate) static BIG_LAYER: LazyLock<Image> = LazyLock::new(big::push);
+pub(crate) static BIG_LAYER: LazyLock<Image> = LazyLock::new(noise::push_big);
+pub(crate) static LARGE: LazyLock<Image> = LazyLock::new(noise::push_large);
+pub(crate) static UNDERSTATED: LazyLock<Image> = LazyLock::new(noise::push_understated);
 pub(crate) static FLEET: LazyLock<Vec<Image>> = LazyLock::new(fleet::push_fleet);
 pub(crate) static ZSTD_BY_PODMAN: LazyLock<Image> = LazyLock::new(zstd::push_by_podman);
 pub(crate) static ZSTD_BY_BUILDAH: LazyLock<Image> = LazyLock::new(zstd::push_by_buildah);
