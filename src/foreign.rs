@@ -23,6 +23,15 @@ pub fn shown(text: &str) -> String {
     shown
 }
 
+/// The name of a host as it may stand in a message: as [`shown`], without what stands before an `@`. That may be user
+/// and password, and messages end in logs.
+pub fn shown_host(text: &str) -> String {
+    match text.rfind('@') {
+        Some(at) => format!("…{}", shown(&text[at..])),
+        None => shown(text),
+    }
+}
+
 /// True for what a terminal obeys instead of showing.
 fn steers(character: char) -> bool {
     character.is_control()
@@ -43,6 +52,12 @@ mod tests {
     fn foreign_words_can_not_steer_a_terminal() {
         assert_eq!(shown("\u{1b}[2J\r\n\u{9b}1m"), r"\u{1b}[2J\r\n\u{9b}1m");
         assert_eq!(shown("a\u{202e}b\u{2066}c\u{200f}d"), r"a\u{202e}b\u{2066}c\u{200f}d");
+    }
+
+    #[test]
+    fn user_and_password_before_a_host_are_left_out() {
+        assert_eq!(shown_host("https://me:hun@ter2@reg.example\n"), r"…@reg.example\n");
+        assert_eq!(shown_host("reg.example:x"), "reg.example:x");
     }
 
     #[test]

@@ -173,6 +173,8 @@ fn login_goes_through_the_helper_that_docker_is_set_to() {
 
     bench.helper("echo hunter2; echo the keyring is locked >&2; exit 1");
     assert_snapshot!("login_with_a_failing_helper", bench.login());
+    bench.helper("echo \"cannot store $(cat)\" >&2; exit 1");
+    assert_snapshot!("login_with_a_helper_that_repeats_the_password", bench.login());
     bench.write_config(r#"{"credsStore":"not-there"}"#);
     assert_snapshot!("login_without_its_helper", bench.login());
 }
@@ -206,11 +208,22 @@ fn what_is_typed_wrong() {
         ("no_cert_file", vec!["doctor", "reg.example", "--cert", "none.pem"]),
         ("cert_of_two_registries", vec!["pull", "a.example/x", "b.example/x", "--cert", "none.pem"]),
         ("bad_proxy", vec!["pull", "x", "--proxy", "ftp://user:hunter2@proxy"]),
+        ("image_with_a_password", vec!["pull", "https://me:hunter2@reg.example/x:1"]),
+        ("login_with_a_password_in_the_host", vec!["login", "me:hunter2@reg.example", "-u", "me"]),
+        ("insecure_host_with_a_password", vec!["pull", "x", "--insecure", "me:hunter2@reg.example"]),
     ] {
         let shown = sandbox.run(&arguments);
         assert!(!shown.contains("hunter2"), "{shown}");
         assert_snapshot!(name, shown);
     }
+    let list = "nginx:1\nme:hunter2@reg.example/x:1\n";
+    fs::write(sandbox.out().join("list.txt"), list).unwrap();
+    let shown = sandbox.run(&["pull", "--file", "list.txt"]);
+    assert!(shown.contains("…@reg.example/x:1") && !shown.contains("hunter2"), "{shown}");
+    let config = sandbox.home().join("own.json");
+    fs::write(&config, r#"{"registries":{"me:hunter2@reg.example":[]}}"#).unwrap();
+    let shown = sandbox.run(&["--config", config.to_str().unwrap(), "pull", "x"]);
+    assert!(shown.contains("…@reg.example") && !shown.contains("hunter2"), "{shown}");
     let nowhere = sandbox.command(&["logout"]).env_remove("HOME").output().unwrap();
     assert_eq!(nowhere.status.code(), Some(7));
     assert_snapshot!("logout_without_home", String::from_utf8(nowhere.stderr).unwrap());

@@ -17,7 +17,7 @@ pub(super) fn parse(text: &str) -> Result<Registry, Failure> {
     let is_host = host == "localhost" || host.contains(['.', ':']);
     let reference = format!("{host}/x").parse::<Reference>().ok().filter(|_| is_host);
     let registry = reference.map(|reference| reference.registry().clone());
-    registry.ok_or_else(|| RegistryError::BadInsecureHost { text: sealift::foreign::shown(text) }.into())
+    registry.ok_or_else(|| RegistryError::BadInsecureHost { text: sealift::foreign::shown_host(text) }.into())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::foreign::shown_host;
 use crate::image::Registry;
 use crate::registry::MirrorAddress;
 
@@ -78,7 +79,7 @@ impl<'de> Deserialize<'de> for RegistryName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
         name.parse().map(Self).map_err(|_| {
-            serde::de::Error::custom(format!("`{}` is no registry (`host[:port]`)", name.escape_debug()))
+            serde::de::Error::custom(format!("`{}` is no registry (`host[:port]`)", shown_host(&name)))
         })
     }
 }

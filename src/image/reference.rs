@@ -40,11 +40,11 @@ impl FromStr for Registry {
 
     /// Reads `host[:port]`.
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        host(text, 0).map(|host| Self(host.into())).map_err(|(position, problem)| ReferenceError {
-            text: text.to_owned(),
-            position,
-            problem,
-        })
+        if let Some(at) = text.rfind('@') {
+            return Err(ReferenceError::of_credentials(text, at));
+        }
+        let host = host(text, 0).map_err(|refusal| ReferenceError::new(text, refusal))?;
+        Ok(Self(host.into()))
     }
 }
 
@@ -157,7 +157,7 @@ impl fmt::Display for Reference {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not an image reference: {problem}", .text.escape_debug())]
 pub struct ReferenceError {
-    /// The text as it was given.
+    /// The text as it was given, but for a user and a password in it: these are left out.
     pub text: String,
     /// The byte of `text` the problem is at; its length if something is missing at the end.
     pub position: usize,
@@ -195,6 +195,9 @@ pub enum ReferenceProblem {
     /// What follows the `@`.
     #[error(transparent)]
     BadDigest(#[from] super::digest::DigestError),
+    /// User and password, as in a URL.
+    #[error("user and password don't belong here")]
+    Credentials,
     /// A URL scheme.
     #[error("a reference has no URL scheme (only `docker://` is understood)")]
     Scheme,
@@ -211,12 +214,37 @@ impl FromStr for Reference {
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
         let start = if text.starts_with("docker://") { "docker://".len() } else { 0 };
-        parse(text, start).map_err(|(position, problem)| ReferenceError {
-            text: text.to_owned(),
-            position,
-            problem,
-        })
+        match end_of_credentials(&text[start..]) {
+            Some(at) => Err(ReferenceError::of_credentials(text, start + at)),
+            None => parse(text, start).map_err(|refusal| ReferenceError::new(text, refusal)),
+        }
     }
+}
+
+impl ReferenceError {
+    fn new(text: &str, (position, problem): (usize, ReferenceProblem)) -> Self {
+        Self { text: text.to_owned(), position, problem }
+    }
+
+    /// Of a text with user and password before the `@` at `at`.
+    fn of_credentials(text: &str, at: usize) -> Self {
+        Self::new(&format!("…{}", &text[at..]), (0, ReferenceProblem::Credentials))
+    }
+}
+
+/// The last `@` of `text`, if user and password may stand before it: `me:password@host/x`. Before a digest only a name
+/// and a tag do.
+fn end_of_credentials(text: &str) -> Option<usize> {
+    let at = text.rfind('@')?;
+    let (before, after) = (&text[..at], &text[at + 1..]);
+    let is_digest = |text: &str| {
+        let is_hex = |hex: &str| hex.len() >= 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+        text.starts_with("sha256:") || text.split_once(':').is_some_and(|(_, hex)| is_hex(hex))
+    };
+    if is_digest(after) {
+        return end_of_credentials(before);
+    }
+    (!after.is_empty() && (after.contains('/') || before.contains(':'))).then_some(at)
 }
 
 type Located<T> = Result<T, (usize, ReferenceProblem)>;

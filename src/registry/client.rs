@@ -152,7 +152,7 @@ impl Client {
         if answer.response.status().is_success() {
             return Ok(answer);
         }
-        let asked = Asked { stranger: access.stranger(repository).await, with_token: permit.is_token() };
+        let asked = Asked { stranger: access.stranger(repository).await, permit };
         Err(refusal::of(answer, object, asked).await)
     }
 

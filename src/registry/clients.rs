@@ -4,6 +4,7 @@
 //! host's setup is found by the URL of each request, after a redirect too, and never travels with a request.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +25,12 @@ use super::proxy::ProxyRules;
 use super::tls::{self, Roots, RootsOrigin};
 
 const USER_AGENT: &str = concat!("sealift/", env!("CARGO_PKG_VERSION"));
+
+/// What `localhost` is, on any port.
+const LOCALHOST: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 0),
+];
 
 /// The clients, made when they are first needed.
 pub(super) struct Clients {
@@ -136,6 +143,8 @@ fn client(
         .referer(false)
         .tcp_nodelay(true)
         .tcp_keepalive(Duration::from_secs(30))
+        // It may be asked in plain HTTP, so no DNS server says where it is (RFC 6761 section 6.3).
+        .resolve_to_addrs("localhost", &LOCALHOST)
         .connect_timeout(timeouts.connect)
         .read_timeout(timeouts.read)
         .no_proxy()

@@ -1,7 +1,8 @@
 //! Credential helpers: `docker-credential-<name> get|store|erase`, the registry (or for `store` JSON with everything) on
 //! stdin, JSON on stdout (docker-credential-helpers).
 //!
-//! Threats: a helper's stdout holds a secret and is never shown, not even when it fails; what it says on stderr is.
+//! Threats: a helper's stdout holds a secret and is never shown, not even when it fails; what it says on stderr is, unless
+//! it repeats the secret that it was to store.
 //! The registry's name goes through stdin, never into arguments. What our own environment holds of user and password is
 //! not handed on. Names were checked when the file was read ([`super::docker_config`]). One that hangs is killed.
 
@@ -93,8 +94,17 @@ pub(super) async fn store(
     match run(helper, "store", &input, environment, TIME_LIMIT).await {
         Ok(_) => Ok(()),
         Err(Refusal::NotFound) => Err(failure(helper, registry)(HelperProblem::BadAnswer)),
+        // Some show what they could not store.
+        Err(Refusal::Problem(HelperProblem::Failed { said })) if repeats(&said, secret) => {
+            Err(failure(helper, registry)(HelperProblem::Failed { said: String::new() }))
+        }
         Err(Refusal::Problem(problem)) => Err(failure(helper, registry)(problem)),
     }
+}
+
+/// True if `said`, which may be cut, has the secret in it or the beginning of the input that holds it.
+fn repeats(said: &str, secret: &Secret) -> bool {
+    said.contains(secret.reveal()) || said.contains("\"Secret\"")
 }
 
 /// Has a helper forget the credentials of `registry`; false if it had none.

@@ -147,12 +147,12 @@ impl Client {
                 Ok(format!("{base} answers, and asks for {asks}"))
             }
             // Some hide their front door; a web page is another matter.
-            status @ (StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) => match accepted(answer).await {
+            status @ (StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) => match accepted(answer, None).await {
                 Err(error @ RegistryError::WebPage { .. }) => Err(error),
                 _ => Ok(format!("{base} answers with status {}", status.as_u16())),
             },
             _ => {
-                accepted(answer).await?;
+                accepted(answer, None).await?;
                 Ok(format!("{base} answers, and asks for no credentials"))
             }
         }

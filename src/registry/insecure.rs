@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use url::{Host, Url};
 
-use crate::foreign::shown;
+use crate::foreign::shown_host;
 
 use super::error::RegistryError;
 
@@ -27,7 +27,7 @@ impl FromStr for InsecureHost {
     type Err = RegistryError;
 
     fn from_str(text: &str) -> Result<Self, RegistryError> {
-        let bad = || RegistryError::BadInsecureHost { text: shown(text) };
+        let bad = || RegistryError::BadInsecureHost { text: shown_host(text) };
         let after_host = if text.starts_with('[') { text.find(']').map_or(0, |end| end + 1) } else { 0 };
         let (host, port) = match text[after_host..].find(':') {
             Some(colon) => {

@@ -18,6 +18,7 @@ use crate::image::{Descriptor, MediaType};
 use crate::secret::SafeUrl;
 use crate::source::{BlobStream, SourceError};
 
+use super::auth::Permit;
 use super::blob::{self, Wanted};
 use super::client::Client;
 use super::error::RegistryError;
@@ -75,7 +76,7 @@ async fn open_at(
         _ => {
             // What it refuses is not the registry's refusal.
             answer.from_elsewhere = true;
-            let asked = Asked { stranger: None, with_token: false };
+            let asked = Asked { stranger: None, permit: Permit::default() };
             Err(refusal::of(answer, object, asked).await.into())
         }
     }

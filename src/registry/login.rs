@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::StatusCode;
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderValue};
 
 use crate::config::Environment;
 use crate::fsio::{FileError, replace_private};
@@ -61,7 +61,7 @@ impl Client {
         let base = find_base(transport, registry).await?;
         let answer = transport.get(&base, &HeaderMap::new(), None).await?;
         if answer.response.status() != StatusCode::UNAUTHORIZED || answer.from_elsewhere {
-            return accepted(answer).await.map(|()| Checked::NotAsked);
+            return accepted(answer, None).await.map(|()| Checked::NotAsked);
         }
         let challenge = read_challenge(registry, &answer)?.map(Challenge::without_scope);
         let header = match (challenge, credential) {
@@ -82,22 +82,25 @@ impl Client {
         };
         let answer = transport.get(&base, &HeaderMap::new(), Some(&header)).await?;
         if matches!(answer.response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-            let said = Said::read(answer.response).await;
+            let said = Said::read(answer.response, Some(&header)).await;
             return Err(RegistryError::LoginRefused { registry: registry.clone(), said });
         }
-        accepted(answer).await.map(|()| Checked::Accepted)
+        accepted(answer, Some(&header)).await.map(|()| Checked::Accepted)
     }
 }
 
-/// Is this a registry's `/v2/`, and a success?
-pub(super) async fn accepted(answer: Answer) -> Result<(), RegistryError> {
+/// Is this a registry's `/v2/`, and a success? It was asked with `authorization`.
+pub(super) async fn accepted(
+    answer: Answer,
+    authorization: Option<&HeaderValue>,
+) -> Result<(), RegistryError> {
     let (status, url) = (answer.response.status(), Box::new(answer.url));
     let is_page = is_html(answer.response.headers());
     if status.is_success() && !is_page {
         return Ok(());
     }
     let retry_after = RetryAfter::of(answer.response.headers());
-    let said = Said::read(answer.response).await;
+    let said = Said::read(answer.response, authorization).await;
     Err(match status {
         StatusCode::TOO_MANY_REQUESTS => RegistryError::RateLimited { url, retry_after, said },
         status if status.is_server_error() => {

@@ -2,6 +2,7 @@
 
 use reqwest::StatusCode;
 
+use super::auth::Permit;
 use super::error::RegistryError;
 use super::object::{Missing, Object};
 use super::retry_after::RetryAfter;
@@ -13,8 +14,8 @@ use super::transport::Answer;
 pub(super) struct Asked {
     /// Why no credentials were used; none if they were.
     pub(super) stranger: Option<Denial>,
-    /// A token was sent.
-    pub(super) with_token: bool,
+    /// What it was sent with.
+    pub(super) permit: Permit,
 }
 
 /// The error an answer with a status other than 2xx is.
@@ -22,7 +23,7 @@ pub(super) async fn of(answer: Answer, object: &Object, asked: Asked) -> Registr
     let status = answer.response.status();
     let url = Box::new(answer.url);
     let retry_after = RetryAfter::of(answer.response.headers());
-    let said = Said::read(answer.response).await;
+    let said = Said::read(answer.response, asked.permit.header.as_ref()).await;
     let object = Box::new(object.clone());
     match status {
         StatusCode::TOO_MANY_REQUESTS => RegistryError::RateLimited { url, retry_after, said },
@@ -30,7 +31,7 @@ pub(super) async fn of(answer: Answer, object: &Object, asked: Asked) -> Registr
             RegistryError::ServerError { url, status: status.as_u16(), retry_after, said }
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if !answer.from_elsewhere => {
-            let may_not_exist = asked.with_token || status == StatusCode::FORBIDDEN;
+            let may_not_exist = asked.permit.is_token() || status == StatusCode::FORBIDDEN;
             let denial = denial(status, asked, said.as_ref());
             let may_not_exist = may_not_exist && denial != Denial::Expired;
             RegistryError::AccessDenied { object, denial, may_not_exist, said }
@@ -56,7 +57,7 @@ fn denial(status: StatusCode, asked: Asked, said: Option<&Said>) -> Denial {
         Asked { stranger: Some(denial), .. } => denial,
         _ if said.is_some_and(Said::is_of_expiry) => Denial::Expired,
         // A token server took the credentials, so they are right.
-        Asked { with_token: true, .. } => Denial::Forbidden,
+        Asked { permit, .. } if permit.is_token() => Denial::Forbidden,
         Asked { .. } if status == StatusCode::FORBIDDEN => Denial::Forbidden,
         Asked { .. } => Denial::CredentialsRefused,
     }

@@ -1,14 +1,16 @@
 //! What a registry said of its own accord: error bodies (distribution-spec "Error Codes").
 //!
 //! Threats: these texts come from whoever runs the server and end on a terminal. They are read up to a limit of bytes and time, and
-//! made fit to show ([`crate::foreign`]); a web page is recognised and never shown.
+//! made fit to show ([`crate::foreign`]); a secret that a server repeats is taken out; a web page is recognised and never shown.
 
 use std::fmt;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use oci_distribution::errors::OciEnvelope;
 use reqwest::Response;
-use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use crate::foreign::shown;
 
@@ -18,6 +20,9 @@ use super::patience::{Broken, Patience};
 const MAX_ERROR_BYTES: u64 = 64 << 10;
 /// How long the whole of a body may take that nothing depends on.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Shorter ones are parts of words.
+const MIN_SECRET_BYTES: usize = 4;
 
 /// Of nginx's pages for its statuses 495 and 496, which go out as 400 (nginx 1.22, `ngx_http_special_response.c`).
 const NGINX_ON_CERTIFICATES: [&str; 2] =
@@ -86,18 +91,24 @@ impl Said {
     }
 
     /// Reads an error answer's body; none where it says nothing.
-    pub(super) async fn read(response: Response) -> Option<Self> {
+    ///
+    /// Some servers repeat what they were sent: of `authorization`, the request's, nothing is left in it.
+    pub(super) async fn read(response: Response, authorization: Option<&HeaderValue>) -> Option<Self> {
         let declared_html = is_html(response.headers());
         let body = read_soon(response, MAX_ERROR_BYTES).await?;
         if !declared_html && !looks_like_html(&body) {
-            return Self::of_body(&body);
+            return Self::of_body(&body, &secrets_in(authorization));
         }
         let page = String::from_utf8_lossy(&body);
         let is_about_certificate = NGINX_ON_CERTIFICATES.iter().any(|words| page.contains(words));
         Some(if is_about_certificate { Self::NoClientCertificate } else { Self::WebPage })
     }
 
-    fn of_body(body: &[u8]) -> Option<Self> {
+    fn of_body(body: &[u8], secrets: &[String]) -> Option<Self> {
+        // Before it is cut: a part of a secret would not be found.
+        let shown = |text: &str| {
+            shown(&secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***")))
+        };
         if let Ok(OciEnvelope { errors }) = serde_json::from_slice(body)
             && let Some(first) = errors.into_iter().next()
         {
@@ -108,11 +119,22 @@ impl Said {
         let message = match serde_json::from_slice::<serde_json::Value>(body) {
             Ok(json) => ["error_description", "details", "message", "error"]
                 .iter()
-                .find_map(|key| json.get(key)?.as_str().map(shown))?,
+                .find_map(|key| json.get(key)?.as_str().map(&shown))?,
             Err(_) => shown(std::str::from_utf8(body).ok()?.trim()),
         };
         if message.is_empty() { None } else { Some(Self::Error { code: String::new(), message }) }
     }
+}
+
+/// What no server is to make us show: a token, or a password, in base64 and as it is. Hardly anything is hidden of those
+/// shorter than a word of the message.
+fn secrets_in(authorization: Option<&HeaderValue>) -> Vec<String> {
+    let text = authorization.and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+    let Some((scheme, given)) = text.and_then(|text| text.split_once(' ')) else { return vec![] };
+    let basic = if scheme == "Basic" { BASE64.decode(given).ok() } else { None };
+    let password = basic.and_then(|basic| Some(String::from_utf8(basic).ok()?.split_once(':')?.1.to_owned()));
+    let secrets = password.into_iter().chain([given.to_owned()]);
+    secrets.filter(|secret| secret.len() >= MIN_SECRET_BYTES).collect()
 }
 
 /// The body of an answer, or `None` if it is longer than `limit_bytes`: no more than that is ever held. An error
@@ -165,7 +187,7 @@ mod tests {
 
     #[test]
     fn error_bodies_are_read_in_every_form_registries_have() {
-        let said = |body: &str| Said::of_body(body.as_bytes()).map(|said| said.to_string());
+        let said = |body: &str| Said::of_body(body.as_bytes(), &[]).map(|said| said.to_string());
         for (body, expected) in [
             (
                 r#"{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}"#,

@@ -84,7 +84,7 @@ pub(super) async fn fetch(
     };
     let status = answer.response.status();
     if !status.is_success() {
-        return Err(refusal(registry, answer, found.stranger()).await);
+        return Err(refusal(registry, answer, found).await);
     }
     let realm = answer.url;
     let body = read_at_most(answer.response, answer.patience, MAX_ANSWER_BYTES).await;
@@ -123,11 +123,16 @@ async fn ask(
     transport.get(&url, &HeaderMap::new(), authorization).await
 }
 
-async fn refusal(registry: &Registry, answer: Answer, stranger: Option<Denial>) -> RegistryError {
+async fn refusal(registry: &Registry, answer: Answer, found: &Found) -> RegistryError {
+    let stranger = found.stranger();
+    let sent = found.credential.as_ref().map(|credential| match credential {
+        Credential::Password { username, password } => basic_header(username, password),
+        Credential::IdentityToken(token) => basic_header(TOKEN_USER, token),
+    });
     let status = answer.response.status();
     let url: Box<SafeUrl> = Box::new(answer.url);
     let retry_after = RetryAfter::of(answer.response.headers());
-    let said = Said::read(answer.response).await;
+    let said = Said::read(answer.response, sent.as_ref()).await;
     match status {
         // OAuth 2.0 servers answer 400 `invalid_grant` to a wrong refresh token (RFC 6749 section 5.2).
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST

@@ -466,3 +466,44 @@ async fn options_show_no_secret() {
     let options = ClientOptions { credentials, ..ClientOptions::default() };
     assert!(!format!("{options:?} {environment:?}").contains(PASSWORD));
 }
+
+/// Debug pages and proxies do that; the first with a text so long that it is cut within the secret.
+#[tokio::test]
+async fn a_server_that_repeats_what_it_was_sent_does_not_make_us_show_it() {
+    let padding = "x".repeat(150);
+    let repeating = move |request: &Request| {
+        let sent = request.authorization().unwrap_or_default();
+        let password = if sent == BASIC { PASSWORD } else { "" };
+        let error = |message: String| format!(r#"{{"errors":[{{"code":"DENIED","message":"{message}"}}]}}"#);
+        let text = format!("you sent {sent} and {password}, {}", request.body);
+        Reply::new(403, error(if sent.starts_with("Bearer") { format!("{padding} {sent}") } else { text }))
+    };
+    let asking = |challenge: &'static str| {
+        let repeating = repeating.clone();
+        move |request: &Request| match request.authorization() {
+            _ if request.target.starts_with("/token") && request.target.contains("service=give") => {
+                Reply::ok(r#"{"token":"s3cret-token-of-the-server"}"#)
+            }
+            None if !request.target.starts_with("/token") => Reply::challenge(challenge),
+            _ => repeating(request),
+        }
+    };
+    for (challenge, hidden) in [
+        ("Basic realm=x", "***"),
+        (r#"Bearer realm="/token",service="refuse""#, "***"),
+        (r#"Bearer realm="/token",service="give""#, "xxx"),
+    ] {
+        let server = Scripted::plain(asking(challenge)).await;
+        let error = fetch_tag(&with_password(server.address), &repository(server.address)).await.unwrap_err();
+        let text = everything(&error);
+        assert!(text.contains(hidden), "{challenge}: {text}");
+        for secret in [PASSWORD, BASIC.split_once(' ').unwrap().1, "s3cret"] {
+            assert!(!text.contains(secret), "{challenge}: {text}");
+        }
+    }
+    let server = Scripted::plain(asking(r#"Bearer realm="/token",service="refuse""#)).await;
+    let token = Credential::IdentityToken(Secret::new("refresh-me"));
+    let error = fetch_tag(&with(server.address, token), &repository(server.address)).await.unwrap_err();
+    let text = everything(&error);
+    assert!(text.contains("refresh_token=***") && !text.contains("refresh-me"), "{text}");
+}

@@ -56,6 +56,11 @@ fn reference(error: &ReferenceError) -> Option<String> {
     let text = &error.text;
     match error.problem {
         ReferenceProblem::UpperCase => Some(format!("write `{}`", text.to_lowercase())),
+        ReferenceProblem::Credentials => Some(
+            "`sealift login HOST` keeps them, `-u USER --password-stdin` gives them once; what was typed may stand in \
+             the shell's history"
+                .into(),
+        ),
         ReferenceProblem::Scheme => {
             let bare = text.split_once("://").map(|(_, bare)| bare)?;
             Some(format!("write `{bare}`; `--insecure HOST` is for registries on plain HTTP"))

@@ -86,6 +86,29 @@ fn a_refusal_points_at_the_character() {
 }
 
 #[test]
+fn user_and_password_are_refused_and_left_out() {
+    let by_digest = format!("me:hunter2@reg.example/x@sha256:{HEX}");
+    for text in [
+        "me:hunter2@reg.example/x:1",
+        "me:hunter2@reg.example:5000/x",
+        "https://me:hunter2@reg.example/x",
+        "docker://me:hun@ter2@reg.example/x",
+        "me:hunter2@x",
+        &by_digest,
+    ] {
+        let error = text.parse::<Reference>().unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(error.problem == ReferenceProblem::Credentials && !shown.contains("hun"), "{text}: {shown}");
+    }
+    let error = "me:hunter2@reg.example".parse::<Registry>().unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("hunter2"));
+    for text in [format!("a:1@md5:{HEX}"), "a:1@".to_owned(), "a:1@sha256:x".to_owned(), "a@b".to_owned()] {
+        let error = text.parse::<Reference>().unwrap_err();
+        assert!(matches!(error.problem, ReferenceProblem::BadDigest(_)), "{error}");
+    }
+}
+
+#[test]
 fn registries_know_their_api() {
     let registry = |text: &str| text.parse::<Reference>().unwrap().registry().clone();
     assert_eq!(registry("busybox").api_authority(), "registry-1.docker.io");
