@@ -106,6 +106,14 @@ impl Error {
         }
     }
 
+    /// For `map_err`: what stopped was on its way to a pipe, so nothing of it stays.
+    pub(crate) fn of_pipe(self) -> Self {
+        match self {
+            Self::Stopped { source, .. } => *source,
+            other => other,
+        }
+    }
+
     /// For `map_err`: a region of bytes that `registry` sent could not be filled.
     pub(crate) fn in_region(registry: &Registry) -> impl FnOnce(RegionError) -> Self {
         let registry = registry.clone();

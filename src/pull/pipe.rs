@@ -36,7 +36,7 @@ impl Pull<'_> {
         self.report_fill(planned);
         let (plan, spooled) = if planned.plan.is_estimate() {
             let spool = self.spool(&planned.plan, ScratchFile::temporary).await?;
-            self.measure_all(&spool).await?
+            self.measure_all(&spool).await.map_err(Error::of_pipe)?
         } else {
             (planned.plan.clone(), HashMap::new())
         };

@@ -40,11 +40,11 @@ pub(crate) struct Bench {
 impl Bench {
     /// An image of gzip'd tars of about these sizes.
     pub(crate) fn new(sizes: &[usize]) -> Self {
-        Self::with(sizes, |_| ())
+        Self::with(sizes, |bench| bench)
     }
 
     /// The same, its image pulled in another way.
-    pub(crate) fn with(sizes: &[usize], change: impl FnOnce(&mut Self)) -> Self {
+    pub(crate) fn with(sizes: &[usize], change: impl FnOnce(Self) -> Self) -> Self {
         let registry = TestRegistry::start();
         let layers: Vec<Layer> = sizes.iter().map(|size| Layer::tar(*size as u64, *size)).collect();
         let image = push_layers(&registry, "n", &layers);
@@ -56,8 +56,8 @@ impl Bench {
             sandbox.redact((blob.len() + 1).to_string(), &format!("[SIZE OF {name} + 1]"))
         });
         let sizes = layers.iter().map(|layer| layer.blob.len() as u64).collect();
-        let mut bench = Self { registry, sandbox, image, sizes, options: vec![], right: [vec![], vec![]] };
-        change(&mut bench);
+        let mut bench =
+            change(Self { registry, sandbox, image, sizes, options: vec![], right: [vec![], vec![]] });
         bench.right = MODES.map(|mode| {
             let output = bench.pull(Way { mode, output: "-" }, &[]);
             assert!(output.status.success(), "{}", stderr(&output));
@@ -116,10 +116,8 @@ impl Bench {
         let shown = self.sandbox.shown(output);
         let (head, talk) = shown.split_once("\n--- stdout").unwrap();
         let error = talk.find("error: ").unwrap_or_else(|| panic!("{shown}"));
-        let mut parts = talk[error..].split("sha256:");
-        let first = parts.next().unwrap_or_default().to_owned();
-        let without_digests = parts.fold(first, |text, part| text + "sha256:[OTHER]" + &part[64..]);
-        format!("{head}\n{without_digests}")
+        let lines: Vec<String> = talk[error..].lines().map(without_measures).collect();
+        format!("{head}\n{}", lines.join("\n"))
     }
 
     /// Holds that the file is the right archive.
@@ -135,4 +133,18 @@ impl Bench {
 
 pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A line without what is another in each run, or with another packer: digests, times, how far it came.
+fn without_measures(line: &str) -> String {
+    let mut parts = line.split("sha256:");
+    let first = parts.next().unwrap_or_default().to_owned();
+    let line = parts.fold(first, |text, part| text + "sha256:[OTHER]" + &part[64..]);
+    let cut = |line: &str, from: &str, to: &str| {
+        let (start, rest) = line.split_once(from)?;
+        let (_, end) = rest.split_once(to)?;
+        Some(format!("{start}{from}[N]{to}{end}"))
+    };
+    let line = cut(&line, " stopped at ", " of ").unwrap_or(line);
+    cut(&line, " times in ", " s").unwrap_or(line)
 }

@@ -6,5 +6,6 @@ pub(crate) mod archive;
 pub(crate) mod bench;
 pub(crate) mod image;
 pub(crate) mod layer;
+pub(crate) mod proxy;
 pub(crate) mod registry;
 pub(crate) mod sandbox;
