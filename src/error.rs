@@ -30,9 +30,9 @@ pub enum Error {
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// A blob's bytes aren't what its digest says.
-    #[error("a blob from {registry} failed verification")]
+    #[error("a blob of `{registry}` failed verification")]
     Blob {
-        /// Who sent it.
+        /// Whose it is; a mirror may have sent it.
         registry: Registry,
         /// What is wrong with it.
         source: BlobError,

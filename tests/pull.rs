@@ -325,6 +325,29 @@ fn entries_that_say_nothing_are_looked_into_until_one_fits() {
     assert!(said.contains("the index offers linux/arm64, linux/amd64"), "{said}");
 }
 
+/// Docker Hub counts each GET of a manifest as a pull.
+#[test]
+fn no_manifest_is_asked_for_twice() {
+    let registry = TestRegistry::start();
+    let entries = [(Some("linux/amd64"), "linux/amd64"), (Some("linux/arm64"), "linux/arm64")];
+    let reference = push_index_of(&registry, &entries);
+    let sandbox = Sandbox::new();
+    let asked_for = |platforms: &[&str]| {
+        let before = registry.requests().len();
+        let arguments = ["pull", &reference, "-o", "x.tar", "--layers", "keep"];
+        let output = sandbox.output(&[&arguments[..], platforms].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let requests = registry.requests().split_off(before);
+        requests.into_iter().filter(|request| request.contains("/manifests/")).count()
+    };
+    assert_eq!(asked_for(&["--platform", "linux/amd64"]), 2, "the index and the manifest");
+    assert_eq!(
+        asked_for(&["--platform", "linux/amd64", "--platform", "linux/arm64"]),
+        3,
+        "one index for both"
+    );
+}
+
 #[test]
 fn an_index_goes_before_a_config_that_says_less_or_other() {
     let registry = TestRegistry::start();

@@ -18,10 +18,6 @@ use support::image::push;
 use support::registry::{Fault, TestRegistry};
 use support::sandbox::Sandbox;
 
-fn port(registry: &TestRegistry) -> String {
-    registry.address().split_once(':').unwrap().1.to_owned()
-}
-
 /// Pulls `image` with these settings of `registry`, and shows how it went.
 fn pull(sandbox: &Sandbox, registry: &str, settings: &Value, image: &str) -> String {
     let config = write(sandbox, &json!({"registries": {registry: settings}}));
@@ -55,7 +51,7 @@ fn the_file_keeps_the_name_that_was_asked_for() {
     let (origin, mirror) = (TestRegistry::start(), TestRegistry::start());
     push(&mirror, "hub/library/app:1", "linux/amd64", &[&vec![b'x'; 100_000]]);
     // docker.io itself is never asked: the name resolves to no registry in this test.
-    let sandbox = Sandbox::new().redact(port(&mirror), "MIRROR");
+    let sandbox = Sandbox::new().redact(mirror.port(), "MIRROR");
     let settings = json!({"mirrors": [format!("{}/hub", mirror.address())], "origin": "never"});
     let shown = pull(&sandbox, "docker.io", &settings, "app:1");
     assert_snapshot!("pulled_from_a_mirror", without_times(&shown));
@@ -74,7 +70,7 @@ fn a_mirror_that_is_down_is_passed_over() {
     let registry = TestRegistry::start();
     push(&registry, "app:1", "linux/amd64", &[b"layer"]);
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let sandbox = Sandbox::new().redact(port(&registry), "PORT").redact(free.port().to_string(), "DOWN");
+    let sandbox = Sandbox::new().redact(registry.port(), "PORT").redact(free.port().to_string(), "DOWN");
     let image = format!("{}/app:1", registry.address());
     let shown = pull(&sandbox, &registry.address(), &json!([free.to_string()]), &image);
     assert!(shown.starts_with("exit code: 0"), "{shown}");
@@ -88,7 +84,7 @@ fn a_mirror_that_lies_about_a_manifest_is_dropped() {
     let image = push(&registry, "app:1", "linux/amd64", &[b"layer"]);
     push(&mirror, "app:1", "linux/amd64", &[b"layer"]);
     mirror.fault(&format!("GET /v2/app/manifests/{}", image.manifest), Fault::Flip);
-    let sandbox = Sandbox::new().redact(port(&registry), "PORT").redact(port(&mirror), "MIRROR");
+    let sandbox = Sandbox::new().redact(registry.port(), "PORT").redact(mirror.port(), "MIRROR");
     let name = format!("{}/app:1", registry.address());
     let settings = json!({"mirrors": [mirror.address()], "verify_tag": "origin"});
     let shown = pull(&sandbox, &registry.address(), &settings, &name);
@@ -103,7 +99,7 @@ fn a_registrys_limit_is_told_before_it_bites() {
     let registry = TestRegistry::start();
     push(&registry, "app:1", "linux/amd64", &[b"layer"]);
     registry.fault("/manifests/", Fault::Header("ratelimit-remaining", "3;w=21600".to_owned()));
-    let sandbox = Sandbox::new().redact(port(&registry), "PORT");
+    let sandbox = Sandbox::new().redact(registry.port(), "PORT");
     let shown = pull(&sandbox, "docker.io", &json!({}), &format!("{}/app:1", registry.address()));
     let warnings: Vec<&str> = shown.lines().filter(|line| line.starts_with("warning")).collect();
     assert_snapshot!("few_requests_left", warnings.join("\n"));
@@ -113,7 +109,7 @@ fn a_registrys_limit_is_told_before_it_bites() {
 fn what_can_not_be_had_from_anywhere() {
     let (registry, mirror) = (TestRegistry::start(), TestRegistry::start());
     push(&mirror, "other:1", "linux/amd64", &[b"layer"]);
-    let sandbox = Sandbox::new().redact(port(&registry), "PORT").redact(port(&mirror), "MIRROR");
+    let sandbox = Sandbox::new().redact(registry.port(), "PORT").redact(mirror.port(), "MIRROR");
     let name = format!("{}/app:1", registry.address());
     assert_snapshot!(
         "neither_mirror_nor_registry_has_it",
@@ -163,6 +159,24 @@ fn a_mirror_that_lies_about_a_blob_is_dropped_and_the_registry_asked() {
         assert!(said.contains("warning: ") && said.contains(&mirror.address()), "{said}");
         let read = |file| std::fs::read(sandbox.out().join(file)).unwrap();
         assert!(read("x.tar") == read("right.tar"));
+    }
+}
+
+#[test]
+fn the_only_place_that_lies_is_told() {
+    let (registry, mirror) = (TestRegistry::start(), TestRegistry::start());
+    let image = push(&mirror, "app:1", "linux/amd64", &[&vec![b'x'; 300_000]]);
+    mirror.fault(&image.layers[0].to_string(), Fault::Flip);
+    let name = format!("{}/app:1", registry.address());
+    let only = json!({"mirrors": [mirror.address()], "origin": "never"});
+    for mode in ["keep", "plain"] {
+        let sandbox = Sandbox::new().variable("SEALIFT_LAYERS", mode);
+        let sandbox = sandbox.redact(registry.port(), "PORT").redact(mirror.port(), "MIRROR");
+        let shown = pull(&sandbox, &registry.address(), &only, &name);
+        let error = shown.find("error: ").unwrap_or_else(|| panic!("{shown}"));
+        assert!(shown.starts_with("exit code: 3\n"), "{mode}: {shown}");
+        assert_snapshot!("the_only_mirror_lies", &shown[error..]);
+        assert_eq!(sandbox.files(), Vec::<String>::new(), "{mode}");
     }
 }
 

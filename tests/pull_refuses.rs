@@ -26,14 +26,8 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let registry = TestRegistry::start();
-        let address = registry.address();
-        let port = address.split_once(':').unwrap().1.to_owned();
-        let sandbox = Sandbox::new().redact(port, "PORT");
+        let sandbox = Sandbox::new().redact(registry.port(), "PORT");
         Self { registry, sandbox }
-    }
-
-    fn port(&self) -> String {
-        self.registry.address().split_once(':').unwrap().1.to_owned()
     }
 
     /// Pulls `name` from the registry and holds that nothing came of it.
@@ -174,7 +168,7 @@ fn registries_that_are_down_or_something_else() {
     bench.registry.fault("/v2/", Fault::Answer(429, vec![("retry-after", "30".into())], String::new()));
     assert_snapshot!("too_many_requests", bench.pull("n", &[]));
     bench.registry.heal();
-    let store = format!("http://localhost:{}/store?signature=hunter2", bench.port());
+    let store = format!("http://localhost:{}/store?signature=hunter2", bench.registry.port());
     bench.registry.fault("GET /v2/", Fault::Answer(307, vec![("location", store)], String::new()));
     let expired = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>";
     bench.registry.fault("GET /store", Fault::Answer(403, vec![], expired.into()));
@@ -189,8 +183,7 @@ fn access_denied() {
     bench.registry.fault("/v2/", Fault::Answer(401, basic(), denied.into()));
     assert_snapshot!("unauthorized_without_credentials", bench.pull("n", &[]));
     let sandbox = Sandbox::new().variable("SEALIFT_PASSWORD", "hunter2");
-    let port = bench.registry.address().split_once(':').unwrap().1.to_owned();
-    let sandbox = sandbox.redact(port, "PORT");
+    let sandbox = sandbox.redact(bench.registry.port(), "PORT");
     let shown = sandbox.run(&["pull", "-u", "me", &format!("{}/n", bench.registry.address())]);
     assert!(!shown.contains("hunter2"));
     assert_snapshot!("unauthorized_with_credentials", shown);
@@ -200,6 +193,49 @@ fn access_denied() {
         Fault::Answer(403, vec![], r#"{"errors":[{"code":"DENIED","message":"not yours"}]}"#.into()),
     );
     assert_snapshot!("forbidden", bench.pull("n", &[]));
+}
+
+#[test]
+fn ways_of_access_that_lead_nowhere() {
+    let bench = Bench::new();
+    let challenged = |challenge: &str| {
+        bench.registry.heal();
+        let challenge = vec![("www-authenticate", challenge.to_owned())];
+        bench.registry.fault("/v2/", Fault::Answer(401, challenge, String::new()));
+    };
+    challenged("Negotiate");
+    assert_snapshot!("unknown_challenge", bench.pull("n", &[]));
+    challenged(r#"Bearer realm="nowhere""#);
+    assert_snapshot!("bad_challenge", bench.pull("n", &[]));
+    challenged(r#"Bearer realm="http://auth.example/token""#);
+    assert_snapshot!("realm_on_plain_http", bench.pull("n", &[]));
+    challenged(r#"Bearer realm="/token""#);
+    bench.registry.fault("/token", Fault::Answer(200, vec![], "<html>".to_owned()));
+    assert_snapshot!("no_token", bench.pull("n", &[]));
+    challenged(r#"Bearer realm="/token""#);
+    let denied = |message| format!(r#"{{"errors":[{{"code":"DENIED","message":"{message}"}}]}}"#);
+    // GHCR, of what does not exist.
+    let refused = denied("requested access to the resource is denied");
+    bench.registry.fault("/token", Fault::Answer(403, vec![], refused));
+    assert_snapshot!("token_refused", bench.pull("n", &[]));
+    bench.registry.heal();
+    bench.registry.fault("/v2/", Fault::Answer(418, vec![], "no coffee".to_owned()));
+    assert_snapshot!("unexpected_status", bench.pull("n", &[]));
+}
+
+/// ECR's passwords are good for twelve hours, and then refused with 403.
+#[test]
+fn credentials_that_expired() {
+    let bench = Bench::new();
+    let sandbox =
+        Sandbox::new().variable("SEALIFT_PASSWORD", "hunter2").redact(bench.registry.port(), "PORT");
+    let basic = vec![("www-authenticate", r#"Basic realm="ecr""#.to_owned())];
+    bench.registry.fault_times(1, "/manifests/", Fault::Answer(401, basic, String::new()));
+    let expired = "Your authorization token has expired. Reauthenticate and try again.";
+    let expired = format!(r#"{{"errors":[{{"code":"DENIED","message":"{expired}"}}]}}"#);
+    bench.registry.fault("/manifests/", Fault::Answer(403, vec![], expired));
+    let shown = sandbox.run(&["pull", "-u", "AWS", &format!("{}/n", bench.registry.address())]);
+    assert_snapshot!("credentials_expired", shown);
 }
 
 #[test]
@@ -387,8 +423,7 @@ fn outputs_that_cannot_be_written() {
     assert_snapshot!("no_folder_of_output_file", bench.pull("n", &["-o", "no/such.tar"]));
     #[cfg(target_os = "linux")]
     assert_snapshot!("read_only_folder", bench.pull("n", &["-o", "/sys/x.tar"]));
-    let name =
-        format!("127.0.0.1_{}_n_latest_amd64.tar", bench.registry.address().split_once(':').unwrap().1);
+    let name = format!("127.0.0.1_{}_n_latest_amd64.tar", bench.registry.port());
     std::fs::create_dir(bench.sandbox.out().join(&name)).unwrap();
     let shown = bench.sandbox.run(&["pull", &format!("{}/n", bench.registry.address())]);
     assert_snapshot!("output_is_a_folder", shown);

@@ -15,6 +15,7 @@ mod small;
 use std::path::PathBuf;
 
 use futures::{StreamExt, stream};
+use tokio::sync::OnceCell;
 
 use self::fill::Job;
 use crate::archive::{CommittedArchive, LayerMode, PartialArchive, Plan, size_of_archive};
@@ -114,10 +115,12 @@ impl Pull<'_> {
             [] => vec![None],
             platforms => platforms.iter().map(Some).collect(),
         };
-        let wanted =
-            references.iter().flat_map(|reference| platforms.iter().map(move |one| (reference, *one)));
-        let resolutions = wanted.map(|(reference, platform)| async move {
-            let image = self.persistently(&reference.to_string(), || self.resolve(reference, platform)).await;
+        // What a name means is asked once for all platforms: registries count that, and it may change.
+        let names: Vec<_> = references.iter().map(|reference| (reference, OnceCell::new())).collect();
+        let wanted = names.iter().flat_map(|name| platforms.iter().map(move |one| (name, *one)));
+        let resolutions = wanted.map(|((reference, named), platform)| async move {
+            let resolve = || self.resolve(reference, platform, named);
+            let image = self.persistently(&reference.to_string(), resolve).await;
             image.map_err(|error| Failed { image: reference.to_string(), error })
         });
         let resolved: Vec<_> = stream::iter(resolutions).buffered(self.connections.max(1)).collect().await;

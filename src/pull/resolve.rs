@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::sync::OnceCell;
 
 use super::Pull;
 use super::small::fetch_small;
@@ -29,11 +30,13 @@ const MAX_UNMARKED: usize = 16;
 const MAX_DOCUMENTS: usize = 64;
 
 impl Pull<'_> {
-    /// Follows `reference` to one image. Without a `platform` it is linux/amd64, or whatever the only image is for.
+    /// Follows `reference` to one image. Without a `platform` it is linux/amd64, or whatever the only image is for. What
+    /// the name leads to is kept in `named`.
     pub(super) async fn resolve(
         &self,
         reference: &Reference,
         platform: Option<&Platform>,
+        named: &OnceCell<Document>,
     ) -> Result<ResolvedImage> {
         let selector = match (reference.digest(), reference.tag()) {
             (Some(digest), _) => Selector::Digest(digest.clone()),
@@ -49,7 +52,8 @@ impl Pull<'_> {
             known: HashSet::new(),
             fetched: 1,
         };
-        let document = self.source.fetch_manifest(reference.repository(), &selector).await?;
+        let fetch = || self.source.fetch_manifest(reference.repository(), &selector);
+        let document = named.get_or_try_init(fetch).await?.clone();
         let media_type = search.parse(&document)?.media_type().clone();
         let target = document.descriptor(media_type);
         match search.descend(document, Position::Named, vec![]).await? {

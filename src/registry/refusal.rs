@@ -31,7 +31,8 @@ pub(super) async fn of(answer: Answer, object: &Object, asked: Asked) -> Registr
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if !answer.from_elsewhere => {
             let may_not_exist = asked.with_token || status == StatusCode::FORBIDDEN;
-            let denial = denial(status, asked);
+            let denial = denial(status, asked, said.as_ref());
+            let may_not_exist = may_not_exist && denial != Denial::Expired;
             RegistryError::AccessDenied { object, denial, may_not_exist, said }
         }
         // A blob store's refusal says nothing about access to the registry. Stores answer 400 as well: S3 to an expired
@@ -50,9 +51,10 @@ pub(super) async fn of(answer: Answer, object: &Object, asked: Asked) -> Registr
     }
 }
 
-fn denial(status: StatusCode, asked: Asked) -> Denial {
+fn denial(status: StatusCode, asked: Asked, said: Option<&Said>) -> Denial {
     match asked {
         Asked { stranger: Some(denial), .. } => denial,
+        _ if said.is_some_and(Said::is_of_expiry) => Denial::Expired,
         // A token server took the credentials, so they are right.
         Asked { with_token: true, .. } => Denial::Forbidden,
         Asked { .. } if status == StatusCode::FORBIDDEN => Denial::Forbidden,

@@ -30,6 +30,8 @@ pub enum Denial {
     NoHelper(String),
     /// There were credentials, and they are wrong.
     CredentialsRefused,
+    /// There were credentials, and their time is over: ECR's live for 12 hours.
+    Expired,
     /// The credentials are right, but do not reach this far.
     Forbidden,
 }
@@ -45,6 +47,7 @@ impl fmt::Display for Denial {
                 );
             }
             Self::CredentialsRefused => "the credentials were refused",
+            Self::Expired => "the credentials have expired",
             Self::Forbidden => "the credentials do not allow it",
         })
     }
@@ -73,6 +76,11 @@ impl Said {
     /// True if this is a registry's error with that code.
     pub(super) fn has_code(&self, wanted: &str) -> bool {
         matches!(self, Self::Error { code, .. } if code == wanted)
+    }
+
+    /// True if it is about something that has expired: there is no code for that.
+    pub(super) fn is_of_expiry(&self) -> bool {
+        matches!(self, Self::Error { message, .. } if message.contains("expired"))
     }
 
     /// Reads an error answer's body; none where it says nothing.

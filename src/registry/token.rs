@@ -134,10 +134,11 @@ async fn refusal(registry: &Registry, answer: Answer, stranger: Option<Denial>) 
         {
             let denial = match (stranger, status) {
                 (Some(denial), _) => denial,
+                _ if said.as_ref().is_some_and(Said::is_of_expiry) => Denial::Expired,
                 (None, StatusCode::FORBIDDEN) => Denial::Forbidden,
                 (None, _) => Denial::CredentialsRefused,
             };
-            let may_not_exist = denial != Denial::CredentialsRefused;
+            let may_not_exist = !matches!(denial, Denial::CredentialsRefused | Denial::Expired);
             RegistryError::TokenRefused {
                 registry: registry.clone(),
                 realm: url,

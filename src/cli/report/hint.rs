@@ -155,6 +155,11 @@ fn registry(error: &RegistryError) -> Option<String> {
              config.json"
                 .into()
         }
+        RegistryError::Unreachable {
+            proxy: Some(_),
+            failure: Unreachable::Connect | Unreachable::TimedOut | Unreachable::ClosedEarly,
+            ..
+        } => "check that the proxy runs and reaches the registry; hosts in NO_PROXY are reached without".into(),
         RegistryError::Unreachable { url, failure, .. } => {
             unreachable(*failure, url.reveal().host_str().unwrap_or("HOST"))
         }
@@ -179,8 +184,21 @@ fn registry(error: &RegistryError) -> Option<String> {
              `--insecure {}` allows plain HTTP to that host",
             to.reveal().host_str().unwrap_or("HOST")
         ),
-        RegistryError::RedirectLoop { .. } | RegistryError::BadRedirect { .. } => {
+        RegistryError::RedirectLoop { .. }
+        | RegistryError::BadRedirect { .. }
+        | RegistryError::BadRealm { .. }
+        | RegistryError::BadChallenge { .. }
+        | RegistryError::BadHeader { .. }
+        | RegistryError::UnexpectedStatus { .. } => {
             "check host and port; the registry, or a proxy before it, is set up wrongly".into()
+        }
+        RegistryError::UnknownChallenge { .. } => {
+            "sealift logs in by password, token and client certificate (`--cert FILE`); ask who runs the registry for \
+             one of those"
+                .into()
+        }
+        RegistryError::NoToken { .. } => {
+            "the token server is in trouble, or a proxy answered in its place: try again later".into()
         }
         RegistryError::Schema1 { .. } => PUSHED_AGAIN.into(),
         RegistryError::NoPlace { problems, .. } => match problems.decisive() {
@@ -232,10 +250,13 @@ fn client_certificate(problem: &ClientCertificateProblem) -> &'static str {
 }
 
 fn access(registry: &str, denial: &Denial, may_not_exist: bool) -> String {
+    let login = || if registry == "docker.io" { String::new() } else { format!(" {registry}") };
     let advice = match denial {
         Denial::NoCredentials => {
-            let login = if registry == "docker.io" { String::new() } else { format!(" {registry}") };
-            format!("log in with `sealift login{login}`, or give `-u USER --password-stdin`")
+            format!("log in with `sealift login{}`, or give `-u USER --password-stdin`", login())
+        }
+        Denial::Expired => {
+            format!("log in again with `sealift login{}`, by a new password or token", login())
         }
         Denial::NoHelper(helper) => {
             format!("install `docker-credential-{helper}`, or give `-u USER --password-stdin`")
