@@ -171,6 +171,7 @@ fn lines_that_break_at_any_byte() {
 fn bodies_of_other_bytes_or_lengths() {
     let bench = Bench::new(&SIZES);
     let second = bench.sizes[1];
+    assert_passes(&bench, "no length, as Harbor's proxy cache", &[(usize::MAX, Fault::Long(0))], 0);
     assert_passes(&bench, "too short", &[(3, Fault::Short(60_000))], 0);
     assert_passes(&bench, "empty", &[(3, Fault::Short(0))], 0);
     assert_passes(&bench, "empty, and said so", &[(3, answer(200, &[]))], 0);

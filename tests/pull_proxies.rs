@@ -14,6 +14,7 @@ use insta::assert_snapshot;
 use support::bench::{Bench, stderr, ways};
 use support::proxy::Proxy;
 use support::registry::Fault;
+use support::sandbox::Sandbox;
 
 const SIZES: [usize; 2] = [1_100_000, 200_000];
 /// `user:hunter2`
@@ -51,6 +52,14 @@ fn a_proxy_that_asks_for_credentials() {
         assert!(!stderr(&output).contains("hunter2"), "{way:?}: {}", stderr(&output));
         bench.assert_right(way, &output, "with credentials");
     }
+}
+
+#[test]
+fn a_proxy_that_is_down() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let sandbox = Sandbox::new().redact(free.port().to_string(), "PROXY");
+    let proxy = format!("http://user:hunter2@{free}");
+    assert_snapshot!("proxy_down", sandbox.run(&["pull", "registry.test/n", "--proxy", &proxy]));
 }
 
 #[test]

@@ -45,11 +45,7 @@ async fn with_realm(
 
 #[tokio::test]
 async fn ecr_takes_basic_of_user_aws_and_its_store_refuses_a_second_authorization() {
-    let store = Scripted::plain(|request| match request.authorization() {
-        Some(_) => Reply::new(400, "<Error><Code>InvalidArgument</Code></Error>"),
-        None => Reply::ok(BLOB),
-    })
-    .await;
+    let store = store_that_refuses(400, "InvalidArgument").await;
     let signed = format!("http://{}/blob?X-Amz-Signature=s", store.address);
     let expected = basic("AWS", "eyJwYXlsb2FkIjoi");
     let server = Scripted::plain(move |request| match request.authorization() {
@@ -97,6 +93,30 @@ async fn acr_trades_its_refresh_token_at_oauth2_token() {
     .await;
     let client = with(server.address, user(nobody, "eyJ-refresh"));
     fetch_tag(&client, &repository(server.address)).await.unwrap();
+}
+
+/// A store that says as S3 or Azure does that one `Authorization` beside the link's signature is too many.
+async fn store_that_refuses(status: u16, code: &'static str) -> Scripted {
+    Scripted::plain(move |request| match request.authorization() {
+        Some(_) => Reply::new(status, format!("<Error><Code>{code}</Code></Error>")),
+        None => Reply::ok(BLOB),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn acrs_store_refuses_a_second_authorization_too() {
+    let store = store_that_refuses(403, "AuthenticationFailed").await;
+    let signed = format!("http://{}/blob?sig=s", store.address);
+    let server = Scripted::plain(move |request| match request.authorization() {
+        _ if request.target.starts_with("/oauth2/token") => Reply::ok(r#"{"access_token":"good"}"#),
+        Some("Bearer good") => Reply::redirect(signed.clone()),
+        _ => Reply::challenge(r#"Bearer realm="/oauth2/token",service="org.azurecr.io""#),
+    })
+    .await;
+    let client = with(server.address, Credential::IdentityToken(Secret::new("eyJ-refresh")));
+    assert_eq!(fetch_blob(&client, &repository(server.address), 0).await.unwrap(), BLOB);
+    assert_eq!(store.requests().len(), 1);
 }
 
 #[tokio::test]
@@ -188,4 +208,30 @@ async fn nexus_challenges_strangers_with_basic() {
     assert!(matches!(error, RegistryError::AccessDenied { denial: Denial::NoCredentials, .. }), "{error:?}");
     let client = with(server.address, user("reader", "p"));
     fetch_tag(&client, &repository(server.address)).await.unwrap();
+}
+
+#[tokio::test]
+async fn artifactory_has_its_repositories_below_a_key_and_its_tokens_below_a_path() {
+    const TOKEN: &str = "/artifactory/api/docker/docker-remote/v2/token";
+    let server = Scripted::plain(|request| match (request.target.as_str(), request.authorization()) {
+        (target, _) if target.starts_with(TOKEN) => {
+            assert!(target.contains("scope=repository%3Alibrary%2Fapp%3Apull"), "{target}");
+            Reply::ok(r#"{"token":"good","expires_in":3600}"#)
+        }
+        ("/v2/docker-remote/library/app/manifests/1", Some("Bearer good")) => Reply::ok(MANIFEST),
+        (target, Some("Bearer good")) if target.starts_with("/v2/docker-remote/library/app/blobs/") => {
+            Reply::redirect(target.replacen("/v2/docker-remote", "/artifactory/docker-remote/.layers", 1))
+        }
+        (target, Some("Bearer good")) if target.starts_with("/artifactory/docker-remote/") => Reply::ok(BLOB),
+        _ => Reply::challenge(format!(
+            r#"Bearer realm="http://{}{TOKEN}",service="artifactory",scope="repository:library/app:pull""#,
+            request.header("host").unwrap()
+        )),
+    })
+    .await;
+    let repository = named(&format!("{}/docker-remote/library/app", server.address));
+    let client = client();
+    fetch_tag(&client, &repository).await.unwrap();
+    assert_eq!(fetch_blob(&client, &repository, 0).await.unwrap(), BLOB);
+    assert_eq!(server.count(TOKEN), 1);
 }
