@@ -165,6 +165,8 @@ impl Pull<'_> {
     pub async fn write(&self, planned: &PlannedArchive) -> Result<Written> {
         let (plan, path) = (planned.plan.clone(), planned.path.clone());
         if let Some(size_bytes) = blocking(move || size_of_archive(&path, &plan)).await {
+            // A run that was killed at its very end may have left it.
+            ScratchFile::remove_left_over(&planned.path);
             self.offer(&planned.path);
             return Ok(Written::UpToDate(CommittedArchive { path: planned.path.clone(), size_bytes }));
         }
@@ -177,28 +179,34 @@ impl Pull<'_> {
             .collect();
         // The largest go first, so that none is waited for alone at the end.
         kept.sort_by_key(|job| std::cmp::Reverse(job.region.descriptor().size_bytes));
-        let complete = if planned.plan.is_estimate() {
+        let (complete, spool) = if planned.plan.is_estimate() {
             let (path, identity) = (planned.path.clone(), planned.plan.identity());
             let spool =
                 self.spool(&planned.plan, move |bytes| ScratchFile::beside(&path, bytes, &identity)).await?;
             self.report_resumed(planned, archive.claimed_bytes() + spool.claimed_bytes());
-            let inflated = self.fill_and_inflate(kept, &spool, archive).await;
-            if inflated.is_ok() || matches!(inflated, Err(Error::Inflate(_))) {
-                // In place, or never to be: there is nothing to carry on from.
-                spool.remove();
+            match self.fill_and_inflate(kept, &spool, archive).await {
+                Err(error @ Error::Inflate(_)) => {
+                    // Never to be: there is nothing to carry on from.
+                    spool.remove();
+                    return Err(error);
+                }
+                inflated => (inflated?, Some(spool)),
             }
-            inflated?
         } else {
             self.report_resumed(planned, archive.claimed_bytes());
             ScratchFile::remove_left_over(&planned.path);
             let mut blobs = Vec::new();
             self.fill(&kept, |_, blob| blobs.push(blob)).await?;
-            archive.complete(&blobs, &[])?
+            (archive.complete(&blobs, &[])?, None)
         };
         self.reporter.report(Event::CommitStarted { path: &planned.path });
         let durable = blocking(move || complete.sync()).await?;
         // Nothing awaits from here on, so whoever is interrupted has no file under the final name.
         let committed = durable.commit()?;
+        if let Some(spool) = spool {
+            // Until now a run that is killed would have had to begin with it.
+            spool.remove();
+        }
         self.reporter.report(Event::Committed { path: &committed.path, size_bytes: committed.size_bytes });
         self.offer(&committed.path);
         Ok(Written::Fetched(committed))
