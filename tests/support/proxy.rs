@@ -26,8 +26,11 @@ impl Proxy {
         let life = Arc::new(Mutex::new(Life { left_bytes: usize::MAX, refuses: 0 }));
         let shared = Arc::clone(&life);
         thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                if !turns_away(&shared) {
+            for mut client in listener.incoming().map_while(Result::ok) {
+                if turns_away(&shared) {
+                    // What is not read would turn the end into a reset.
+                    let _ = client.read(&mut [0; 16 << 10]);
+                } else {
                     let server = TcpStream::connect(&registry).unwrap();
                     relay(client, server, &shared);
                 }
