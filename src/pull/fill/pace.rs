@@ -5,6 +5,8 @@ use std::time::Duration;
 /// A part is at least so large, and so is the first, before anything is known.
 const MIN_PART_BYTES: u64 = 1 << 20;
 const FIRST_PART_BYTES: u64 = 4 << 20;
+/// A part of less says nothing about the line.
+const TELLING_BYTES: u64 = 256 << 10;
 /// A rest that is through sooner than this is not cut: several connections would gain next to nothing.
 const WORTH_CUTTING: Duration = Duration::from_millis(400);
 /// A part takes no longer than this: what comes out of order is hashed later, from memory while it is young.
@@ -22,6 +24,9 @@ pub(super) struct Pace {
 impl Pace {
     /// Takes in a part of `bytes` whose first byte came after `latency`, and the rest within `transfer`.
     pub(super) fn learn(&mut self, bytes: u64, latency: Duration, transfer: Duration) {
+        if bytes < TELLING_BYTES {
+            return;
+        }
         let rate = bytes.saturating_mul(1_000_000) / micros(transfer).max(1);
         // Newer parts count more; the line may change.
         if let Some(known) = self.bytes_a_second {
@@ -81,7 +86,7 @@ mod tests {
         assert_eq!(part(pace(20, 1), 8, 30), 8, "soon over");
         assert_eq!(part(pace(20, 100), 62, 100), 20, "worth its latency");
         assert_eq!(part(pace(1, 1), 62, 62), 2, "two seconds' worth");
-        assert_eq!(part(pace(0, 1), 62, 62), 1, "a line that gives next to nothing");
+        assert_eq!(part(pace(0, 1), 62, 62), 4, "what is too little says nothing");
     }
 
     #[test]
