@@ -139,10 +139,51 @@ fn credentials_that_are_refused_are_not_stored() {
     assert_snapshot!("login_refused_by_the_token_server", with_tokens.login());
     let token =
         with_tokens.server.requests().into_iter().find(|request| request.target.starts_with("/token"));
-    assert_eq!(token.unwrap().target, "/token?service=s&account=me&client_id=sealift");
+    assert_eq!(token.unwrap().target, "/token?service=s&account=me&client_id=sealift&offline_token=true");
     for bench in [refusing, with_tokens] {
         assert!(!bench.config().exists());
     }
+}
+
+/// As docker does it: the identity token is kept in the password's place, in the file or by a helper, and traded for tokens
+/// of one run from then on.
+#[test]
+fn login_keeps_the_identity_token_of_a_token_server() {
+    let with_tokens = || {
+        Bench::new(|request| match (request.method.as_str(), request.authorization()) {
+            ("GET", Some(given)) if request.target.starts_with("/token") && given.ends_with(BASIC) => {
+                Reply::ok(r#"{"token":"short","refresh_token":"long-lived"}"#)
+            }
+            ("POST", _) if request.body.contains("refresh_token=long-lived") => {
+                Reply::ok(r#"{"access_token":"short"}"#)
+            }
+            (_, Some("Bearer short")) => Reply::ok("{}"),
+            _ => Reply::challenge(r#"Bearer realm="/token",service="s",scope="repository:user/image:pull""#),
+        })
+    };
+    let bench = with_tokens();
+    assert_snapshot!("login_with_identity_token", bench.login());
+    assert_snapshot!("login_with_identity_token_file", bench.stored());
+    let doctor = bench.run(&["doctor", &bench.address()]);
+    assert!(doctor.contains("ok  login       the credentials are accepted"), "{doctor}");
+    let requests = bench.server.requests();
+    let tokens: Vec<_> = requests.iter().filter(|request| request.target.starts_with("/token")).collect();
+    assert_eq!(tokens[0].target, "/token?service=s&account=me&client_id=sealift&offline_token=true");
+    let form = "grant_type=refresh_token&client_id=sealift&scope=&refresh_token=long-lived&service=s";
+    assert_eq!(
+        (tokens.len(), &*tokens[1].method, &*tokens[1].target, &*tokens[1].body),
+        (2, "POST", "/token", form)
+    );
+    assert!(bench.run(&["logout", &bench.address()]).starts_with("exit code: 0"));
+    assert!(!bench.stored().contains("long-lived"));
+
+    let bench = with_tokens();
+    bench.write_config(r#"{"credsStore":"fake"}"#);
+    bench.helper(r#"cat >> "$HOME/told""#);
+    assert!(bench.login().starts_with("exit code: 0"));
+    let told = fs::read_to_string(bench.sandbox.home().join("told")).unwrap();
+    let expected = r#""Username":"<token>","Secret":"long-lived"}"#;
+    assert!(told.ends_with(expected) && !bench.stored().contains("long-lived"), "{told}");
 }
 
 #[test]

@@ -561,3 +561,33 @@ fn an_interrupted_copy_leaves_nothing() {
     assert!(!files.contains(&"new.tar.partial".to_owned()), "{files:?}");
     assert_eq!(files.contains(&"new.tar".to_owned()), output.status.success());
 }
+
+#[test]
+fn a_dry_run_tells_what_would_be_copied_and_what_fetched() {
+    let case = Case::new();
+    let from = case.registry.requests().len();
+    let output = case.pull(&["--reuse", "old.tar", "--dry-run", "--json", "--quiet"]);
+    succeed(&output);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let [base, middle, new] = &case.new.layers[..] else { panic!() };
+    let reused = json!([
+        {"digest": base, "size_bytes": 300_000, "from": "old.tar"},
+        {"digest": middle, "size_bytes": 70_000, "from": "old.tar"},
+    ]);
+    assert_eq!(
+        (&told["reused"], &told["reuse_bytes"], &told["fetch_bytes"]),
+        (&reused, &json!(370_000), &json!(3))
+    );
+    assert_eq!(case.fetched(from), [false; 3], "not even {new}");
+
+    let told = |output: Output| {
+        succeed(&output);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let wanted =
+            |line: &&str| ["layer ", "to copy", "to fetch"].iter().any(|start| line.starts_with(start));
+        text.lines().filter(wanted).collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!("dry_run_with_reuse", told(case.pull(&["--reuse", "old.tar", "--dry-run"])));
+    let without = told(case.pull(&["--dry-run"]));
+    assert!(!without.contains("old.tar") && !without.contains("to copy"), "{without}");
+}

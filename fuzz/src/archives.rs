@@ -56,6 +56,7 @@ fn images(text: &str) -> Vec<ResolvedImage> {
             reference,
             target,
             platform,
+            asked_os_version: None,
             indexes,
             manifest_document,
             manifest: *manifest,

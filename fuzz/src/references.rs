@@ -93,6 +93,7 @@ static EMPTY: LazyLock<ResolvedImage> = LazyLock::new(|| {
         reference: "registry.example/empty:1".parse().expect("a reference"),
         target: manifest_document.descriptor(MediaType::OciManifest),
         platform: "plan9/mips".parse().expect("a platform"),
+        asked_os_version: None,
         indexes: vec![],
         manifest_document,
         manifest: *manifest,

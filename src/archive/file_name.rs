@@ -1,4 +1,5 @@
-//! The default name of an archive: `<registry>_<repository>_<tag>_<arch>.tar`.
+//! The default name of an archive: `<registry>_<repository>_<tag>_<arch>.tar`. An os other than Linux stands before the
+//! architecture, a variant behind it, and then the os version that was asked for: an image for each has its own file.
 
 use std::collections::HashMap;
 
@@ -10,18 +11,29 @@ const MAX_NAME_BYTES: usize = 255 - ".partial".len();
 /// A file name for each image. Images that would get the same one (`a/b_c` and `a_b/c`) are told apart by a short
 /// hash of their reference, whatever their order.
 pub fn file_names(images: &[ResolvedImage]) -> Vec<String> {
-    let identities = images.iter().map(|image| (&image.reference, image.platform.clone()));
+    let identities = images.iter().map(|image| Identity {
+        reference: &image.reference,
+        platform: &image.platform,
+        asked_os_version: image.asked_os_version.as_deref(),
+    });
     names_of(&identities.collect::<Vec<_>>())
 }
 
-fn names_of(images: &[(&Reference, Platform)]) -> Vec<String> {
-    let stems: Vec<String> = images.iter().map(|(reference, platform)| stem(reference, platform)).collect();
+/// What an image's file is named after.
+struct Identity<'a> {
+    reference: &'a Reference,
+    platform: &'a Platform,
+    asked_os_version: Option<&'a str>,
+}
+
+fn names_of(images: &[Identity<'_>]) -> Vec<String> {
+    let stems: Vec<String> = images.iter().map(stem).collect();
     // Some disks take names that differ only in case for one.
     let mut uses: HashMap<String, usize> = HashMap::new();
     for stem in &stems {
         *uses.entry(stem.to_ascii_lowercase()).or_default() += 1;
     }
-    let name = |((reference, platform), stem): (&(&Reference, Platform), &String)| {
+    let name = |(Identity { reference, platform, .. }, stem): (&Identity<'_>, &String)| {
         let room = MAX_NAME_BYTES - ".tar".len();
         if stem.len() <= room && uses[&stem.to_ascii_lowercase()] == 1 {
             return format!("{stem}.tar");
@@ -35,12 +47,13 @@ fn names_of(images: &[(&Reference, Platform)]) -> Vec<String> {
     images.iter().zip(&stems).map(name).collect()
 }
 
-fn stem(reference: &Reference, platform: &Platform) -> String {
+fn stem(Identity { reference, platform, asked_os_version }: &Identity<'_>) -> String {
     let version = reference.tag().or_else(|| reference.digest().map(Digest::short)).unwrap_or_default();
     let os = if platform.os == "linux" { String::new() } else { format!("{}_", platform.os) };
     let variant = platform.variant.as_ref().map(|variant| format!("_{variant}")).unwrap_or_default();
+    let os_version = asked_os_version.map(|version| format!("_{version}")).unwrap_or_default();
     let name = format!(
-        "{}_{}_{version}_{os}{}{variant}",
+        "{}_{}_{version}_{os}{}{variant}{os_version}",
         reference.registry(),
         reference.repository().path(),
         platform.architecture
@@ -60,9 +73,12 @@ mod tests {
             .iter()
             .map(|(name, platform)| (name.parse().unwrap(), platform.parse().unwrap()))
             .collect();
-        names_of(
-            &parsed.iter().map(|(reference, platform)| (reference, platform.clone())).collect::<Vec<_>>(),
-        )
+        let identities = parsed.iter().map(|(reference, platform)| Identity {
+            reference,
+            platform,
+            asked_os_version: platform.os_version.as_deref(),
+        });
+        names_of(&identities.collect::<Vec<_>>())
     }
 
     #[test]
@@ -73,6 +89,7 @@ mod tests {
             ("bitnami/redis:7", "linux/arm/v7", "docker.io_bitnami_redis_7_arm_v7.tar"),
             ("host:5000/x:1", "linux/arm64/v8", "host_5000_x_1_arm64.tar"),
             ("x", "windows/amd64", "docker.io_library_x_latest_windows_amd64.tar"),
+            ("x", "windows/amd64:10.0.17763", "docker.io_library_x_latest_windows_amd64_10.0.17763.tar"),
             (&digest, "linux/amd64", "quay.io_o_n_e3b0c44298fc_amd64.tar"),
         ] {
             assert_eq!(names(&[(reference, platform)]), [name]);

@@ -250,6 +250,11 @@ impl Plan {
         })
     }
 
+    /// All that is to be fetched into it.
+    pub fn layers(&self) -> impl Iterator<Item = &Descriptor> {
+        self.blobs().map(|blob| &blob.descriptor).chain(self.inflated().map(|layer| &layer.descriptor))
+    }
+
     /// The layers to fetch and inflate, in the archive's order.
     pub fn inflated(&self) -> impl Iterator<Item = &InflatedLayer> {
         self.entries.iter().filter_map(|entry| match &entry.content {

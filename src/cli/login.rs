@@ -14,8 +14,9 @@ use super::{Context, prompt, registry_argument, ui};
 
 /// Check user name and password against a registry, and store them where docker keeps them
 ///
-/// They go to the credential helper that docker's config.json ($DOCKER_CONFIG) names, or else into that file. What has
-/// not been given is asked for on a terminal.
+/// They go to the credential helper that docker's config.json ($DOCKER_CONFIG) names, or else into that file. Where the
+/// registry's token server trades the password for an identity token, only that is stored. What has not been given is
+/// asked for on a terminal.
 #[derive(Args)]
 pub(super) struct Arguments {
     /// The registry
@@ -73,11 +74,15 @@ pub(super) async fn run(ready: Ready, context: Context) -> Result<(), Failure> {
     let Ready { registry, username, password, network } = ready;
     let client = Client::new(network.options(std::slice::from_ref(&registry), &context)?)?;
     let credential = Credential::Password { username, password };
-    let checked = client.check_credential(&registry, &credential).await?;
+    let (checked, credential) = client.log_in(&registry, credential).await?;
     let source = login::store(&registry, &credential, &context.environment).await?;
     if let CredentialSource::File(path) = &source {
+        let kept = match credential {
+            Credential::Password { .. } => "password",
+            Credential::IdentityToken(_) => "token that the registry gave for the password",
+        };
         ui::talk(&format!(
-            "warning: the password is stored unencrypted in {}; a credential helper (`credsStore` there) keeps it safe",
+            "warning: the {kept} is stored unencrypted in {}; a credential helper (`credsStore` there) keeps it safe",
             path.display()
         ));
     }

@@ -111,7 +111,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     let reporter = Arc::new(Tally::of(mode.reporter()));
     let shared = SharedReporter::new(Arc::clone(&reporter) as Arc<dyn Reporter>);
     let source = arguments.connection.source(&references, &context, &shared)?;
-    let pool = if arguments.dry_run { None } else { reuse::open(paths, &*reporter).await? };
+    let pool = reuse::open(paths, &*reporter).await?;
     let pull = Pull {
         source: &source,
         reporter: &*reporter,
@@ -128,7 +128,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     let Planned { archives, failures } = pull.plan(&references, &platforms, &output).await?;
     let mut outcome = Outcome::new(failures, archives.len());
     if arguments.dry_run {
-        archives.iter().try_for_each(|archive| dry_run::show(archive, arguments.json))?;
+        archives.iter().try_for_each(|archive| dry_run::show(archive, pool.as_ref(), arguments.json))?;
         return outcome.end(mode);
     }
     if output == Output::Stdout {

@@ -11,6 +11,8 @@ pub struct ResolvedImage {
     pub target: Descriptor,
     /// What the image is built for, by the index that led to it, or else by its config.
     pub platform: Platform,
+    /// The os version that was asked for, if one was; the platform's may be longer.
+    pub asked_os_version: Option<String>,
     /// The indexes between the reference and the manifest, outermost first; none where the name is the manifest's.
     pub indexes: Vec<Document>,
     /// The chosen manifest's bytes.

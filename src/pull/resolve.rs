@@ -63,6 +63,7 @@ impl Pull<'_> {
                     reference: reference.clone(),
                     target,
                     platform: found.platform,
+                    asked_os_version: platform.and_then(|asked| asked.os_version.clone()),
                     indexes: found.indexes,
                     manifest_document: found.document,
                     manifest: found.manifest,

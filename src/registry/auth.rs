@@ -19,7 +19,7 @@ use super::challenge::Challenge;
 use super::credentials::{Credential, Credentials, Found, Scope};
 use super::error::RegistryError;
 use super::said::Denial;
-use super::token;
+use super::token::{self, Purpose};
 use super::transport::Transport;
 
 /// What is known of one registry.
@@ -145,7 +145,9 @@ impl Access {
             (Some(Challenge::Bearer(bearer)), _) => {
                 let scope = format!("repository:{}:pull", repository.path());
                 let Some(base) = self.base.get() else { return Ok(false) };
-                let token = token::fetch(transport, &self.registry, base, bearer, &scope, &found).await?;
+                let token =
+                    token::fetch(transport, &self.registry, base, bearer, &scope, &found, Purpose::Run)
+                        .await?;
                 (token.header, Some(token.renew_at))
             }
             (Some(Challenge::Basic), Some(Credential::Password { username, password })) => {

@@ -39,12 +39,13 @@ pub(super) async fn open(
     let path = format!("{}/blobs/{}", repository.path(), blob.digest);
     let wanted = Wanted { size_bytes: blob.size_bytes, range };
     let headers = wanted.headers();
-    match client.fetch(&object, &path, &headers).await {
-        Ok(answer) => body(object, answer, &wanted),
-        Err(RegistryError::NotFound { .. }) if layer_url::may_be_elsewhere(blob) => {
-            layer_url::open(client, &object, blob, &wanted, &headers).await
-        }
-        Err(error) => Err(error),
+    let fetch = || client.fetch(&object, &path, &headers);
+    if !layer_url::may_be_elsewhere(blob) {
+        return body(object.clone(), fetch().await?, &wanted);
+    }
+    match client.lacking().ask(repository, &blob.digest, fetch).await? {
+        Some(answer) => body(object, answer, &wanted),
+        None => layer_url::open(client, &object, blob, &wanted, &headers).await,
     }
 }
 

@@ -24,6 +24,7 @@ use super::challenge::{self, Challenge, Unanswerable};
 use super::credentials::Credentials;
 use super::error::RegistryError;
 use super::failure::{Cause, Failure};
+use super::lacking::Lacking;
 use super::layer_url::UrlProblem;
 use super::object::Object;
 use super::options::ClientOptions;
@@ -48,6 +49,7 @@ struct Shared {
     reporter: SharedReporter,
     /// Registries whose limits were told.
     limits_told: Mutex<HashSet<Registry>>,
+    lacking: Lacking,
 }
 
 impl Client {
@@ -60,6 +62,7 @@ impl Client {
             base: None,
             reporter: options.reporter,
             limits_told: Mutex::default(),
+            lacking: Lacking::default(),
         })))
     }
 
@@ -77,6 +80,7 @@ impl Client {
             base,
             reporter: reporter.clone(),
             limits_told: Mutex::default(),
+            lacking: Lacking::default(),
         })))
     }
 
@@ -199,6 +203,11 @@ impl Client {
 
     pub(super) fn transport(&self) -> &Transport {
         &self.0.transport
+    }
+
+    /// Which layers the registry has not.
+    pub(super) fn lacking(&self) -> &Lacking {
+        &self.0.lacking
     }
 
     pub(super) fn credentials(&self) -> &Credentials {

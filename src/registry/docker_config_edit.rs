@@ -65,7 +65,7 @@ impl Ordered {
 pub(super) enum Change<'a> {
     /// This `auth` (base64 of `user:password`) is put in.
     Auth(&'a str),
-    /// An identity token is put in, beside the `auth` of its user.
+    /// An identity token is put in, in the place of user and password.
     IdentityToken(&'a str),
     /// The entry is there and empty: a credential helper has the rest.
     Elsewhere,

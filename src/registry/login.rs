@@ -1,5 +1,8 @@
 //! Logging in and out: are credentials right, and where docker keeps them.
 //!
+//! A password that the token server trades for an identity token (distribution's `refresh_token`, docker's
+//! `identitytoken`) is not kept; the token is, as docker does it.
+//!
 //! Threats: a password is asked for the registry's own answer before it is stored, so a wrong one is never written down.
 //! It goes to a credential helper's stdin, or into docker's config.json, which then is its owner's alone to read;
 //! never into an argument, the environment or a message.
@@ -14,6 +17,7 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use crate::config::Environment;
 use crate::fsio::{FileError, replace_private};
 use crate::image::Registry;
+use crate::secret::Secret;
 
 use super::challenge::Challenge;
 use super::client::{Client, find_base, read_challenge};
@@ -24,7 +28,7 @@ use super::docker_config_edit::{Change, edit};
 use super::error::RegistryError;
 use super::retry_after::RetryAfter;
 use super::said::{Said, is_html};
-use super::token;
+use super::token::{self, Purpose};
 use super::transport::Answer;
 
 /// What a registry said to credentials that it does not refuse.
@@ -57,17 +61,40 @@ impl Client {
         registry: &Registry,
         credential: &Credential,
     ) -> Result<Checked, RegistryError> {
+        Ok(self.show(registry, credential, Purpose::Run).await?.0)
+    }
+
+    /// As [`check_credential`](Self::check_credential), and what to keep: an identity token, where the token server
+    /// gives one for the password, or else `credential`.
+    pub async fn log_in(
+        &self,
+        registry: &Registry,
+        credential: Credential,
+    ) -> Result<(Checked, Credential), RegistryError> {
+        let (checked, identity) = self.show(registry, &credential, Purpose::Login).await?;
+        Ok((checked, identity.map_or(credential, Credential::IdentityToken)))
+    }
+
+    async fn show(
+        &self,
+        registry: &Registry,
+        credential: &Credential,
+        purpose: Purpose,
+    ) -> Result<(Checked, Option<Secret>), RegistryError> {
         let transport = self.transport();
         let base = find_base(transport, registry).await?;
         let answer = transport.get(&base, &HeaderMap::new(), None).await?;
         if answer.response.status() != StatusCode::UNAUTHORIZED || answer.from_elsewhere {
-            return accepted(answer, None).await.map(|()| Checked::NotAsked);
+            return accepted(answer, None).await.map(|()| (Checked::NotAsked, None));
         }
         let challenge = read_challenge(registry, &answer)?.map(Challenge::without_scope);
+        let mut identity = None;
         let header = match (challenge, credential) {
             (Some(Challenge::Bearer(bearer)), _) => {
                 let found = Found { credential: Some(credential.clone()), ..Found::default() };
-                token::fetch(transport, registry, &base, &bearer, "", &found).await?.header
+                let token = token::fetch(transport, registry, &base, &bearer, "", &found, purpose).await?;
+                identity = token.identity;
+                token.header
             }
             (Some(Challenge::Basic), Credential::Password { username, password }) => {
                 token::basic_header(username, password)
@@ -85,7 +112,7 @@ impl Client {
             let said = Said::read(answer.response, Some(&header)).await;
             return Err(RegistryError::LoginRefused { registry: registry.clone(), said });
         }
-        accepted(answer, Some(&header)).await.map(|()| Checked::Accepted)
+        accepted(answer, Some(&header)).await.map(|()| (Checked::Accepted, identity))
     }
 }
 

@@ -20,6 +20,7 @@ mod failure;
 mod hop;
 mod insecure;
 mod kind;
+mod lacking;
 mod layer_url;
 pub mod login;
 mod manifest;

@@ -35,6 +35,17 @@ const CLIENT_ID: &str = "sealift";
 pub(super) struct Token {
     pub(super) header: HeaderValue,
     pub(super) renew_at: Instant,
+    /// What later tokens may be had for instead of the password.
+    pub(super) identity: Option<Secret>,
+}
+
+/// What the token is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// One run.
+    Run,
+    /// To stay logged in: a password is to be traded for an identity token, where the server has such.
+    Login,
 }
 
 /// Gets a token that answers the `challenge` of the registry at `base`; `scope` is for challenges that name none.
@@ -45,6 +56,7 @@ pub(super) async fn fetch(
     challenge: &Bearer,
     scope: &str,
     found: &Found,
+    purpose: Purpose,
 ) -> Result<Token, RegistryError> {
     let realm = &challenge.realm;
     let credential = found.credential.as_ref();
@@ -71,16 +83,17 @@ pub(super) async fn fetch(
             // Some know no POST (containerd names GCR), but take the token as a password.
             if matches!(answer.response.status(), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
                 finish(answer.response).await;
-                ask(transport, challenge, scope, None, Some(&basic_header(TOKEN_USER, token))).await?
+                ask(transport, challenge, scope, None, Some(&basic_header(TOKEN_USER, token)), Purpose::Run)
+                    .await?
             } else {
                 answer
             }
         }
         Some(Credential::Password { username, password }) => {
             let basic = basic_header(username, password);
-            ask(transport, challenge, scope, Some(username), Some(&basic)).await?
+            ask(transport, challenge, scope, Some(username), Some(&basic), purpose).await?
         }
-        None => ask(transport, challenge, scope, None, None).await?,
+        None => ask(transport, challenge, scope, None, None, Purpose::Run).await?,
     };
     let status = answer.response.status();
     if !status.is_success() {
@@ -111,6 +124,7 @@ async fn ask(
     scope: &str,
     account: Option<&str>,
     authorization: Option<&HeaderValue>,
+    purpose: Purpose,
 ) -> Result<Answer, RegistryError> {
     let mut url = challenge.realm.clone();
     {
@@ -119,6 +133,7 @@ async fn ask(
         query.extend_pairs(scope.split_ascii_whitespace().map(|scope| ("scope", scope)));
         query.extend_pairs(account.map(|account| ("account", account)));
         query.extend_pairs(account.map(|_| ("client_id", CLIENT_ID)));
+        query.extend_pairs((purpose == Purpose::Login).then_some(("offline_token", "true")));
     }
     transport.get(&url, &HeaderMap::new(), authorization).await
 }
@@ -166,6 +181,7 @@ async fn refusal(registry: &Registry, answer: Answer, found: &Found) -> Registry
 struct TokenAnswer {
     token: Option<String>,
     access_token: Option<String>,
+    refresh_token: Option<String>,
     expires_in: Option<serde_json::Value>,
 }
 
@@ -180,6 +196,7 @@ fn read_token(body: &[u8], asked_at: Instant) -> Option<Token> {
     Some(Token {
         header: sensitive(&format!("Bearer {token}"))?,
         renew_at: asked_at + lifetime.saturating_sub(margin),
+        identity: answer.refresh_token.filter(|token| !token.is_empty()).map(Secret::new),
     })
 }
 

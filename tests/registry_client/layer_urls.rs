@@ -213,3 +213,28 @@ async fn a_public_registry_does_not_lead_to_this_machine_by_a_layers_url() {
     assert!(text.ends_with("http://plain.example/layer is not asked: it is plain HTTP"), "{text}");
     assert_eq!((local.requests().len(), proxy.count("http://plain.example")), (0, 0));
 }
+
+#[tokio::test]
+async fn the_registry_is_asked_once_for_all_parts_of_a_layer() {
+    let slow = || Scripted::plain(|_| Reply::new(404, GONE).after(std::time::Duration::from_millis(100)));
+    let (registry, host) = (slow().await, host().await);
+    let repository = repository(registry.address);
+    let (client, layer) = (client(), layer(FOREIGN, &[at(&host, "/layer")]));
+    let parts = (0..8).map(|from| fetch(&client, &repository, &layer, from));
+    for (from, part) in futures::future::join_all(parts).await.into_iter().enumerate() {
+        assert_eq!(part.unwrap(), &BLOB[from..]);
+    }
+    assert_eq!((registry.count("/v2/org/"), host.count("/layer")), (1, 8));
+
+    // What was not said is asked for again.
+    let calls = std::sync::atomic::AtomicUsize::new(0);
+    let registry = Scripted::plain(move |request| {
+        let is_first = request.target.contains("/blobs/")
+            && calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
+        if is_first { Reply::new(503, "") } else { Reply::new(404, GONE) }
+    })
+    .await;
+    let repository = crate::repository(registry.address);
+    assert_eq!(fetch(&client, &repository, &layer, 0).await.unwrap_err().kind(), Kind::Network);
+    assert_eq!(fetch(&client, &repository, &layer, 0).await.unwrap(), BLOB);
+}

@@ -35,6 +35,7 @@ fn image_of(reference: &str, layers: &[(&str, u64)], media_type: &str, diff_ids:
         reference: reference.parse().unwrap(),
         target: manifest_document.descriptor(MediaType::OciManifest),
         platform: config.platform(),
+        asked_os_version: None,
         indexes: vec![],
         manifest_document,
         manifest: *manifest,
