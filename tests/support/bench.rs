@@ -48,7 +48,7 @@ impl Bench {
         let registry = TestRegistry::start();
         let layers: Vec<Layer> = sizes.iter().map(|size| Layer::tar(*size as u64, *size)).collect();
         let image = push_layers(&registry, "n", &layers);
-        let sandbox = Sandbox::new().redact(registry.port(), "PORT");
+        let sandbox = Sandbox::new().redact(format!(":{}", registry.port()), ":PORT");
         let sandbox = layers.iter().zip(["FIRST", "SECOND"]).fold(sandbox, |sandbox, (layer, name)| {
             let Layer { blob, .. } = layer;
             let sandbox = sandbox.redact(Digest::of(blob).to_string(), &format!("[{name}]"));
