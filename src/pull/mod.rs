@@ -165,6 +165,8 @@ impl Pull<'_> {
     pub async fn write(&self, planned: &PlannedArchive) -> Result<Written> {
         let (plan, path) = (planned.plan.clone(), planned.path.clone());
         if let Some(size_bytes) = blocking(move || size_of_archive(&path, &plan)).await {
+            // A run that was killed at its very end may have left it.
+            ScratchFile::remove_left_over(&planned.path);
             self.offer(&planned.path);
             return Ok(Written::UpToDate(CommittedArchive { path: planned.path.clone(), size_bytes }));
         }

@@ -64,14 +64,13 @@ fn the_binary_pulls_in_the_modern_set_with_its_glibc() {
 #[test]
 fn addresses_work_in_an_empty_root_and_names_fail_cleanly() {
     let root = empty_root("no-names");
-    for name in ["127.0.0.1:1/a", "[::1]:1/a"] {
+    // `localhost` is this machine, whoever answers for names.
+    for name in ["127.0.0.1:1/a", "[::1]:1/a", "localhost:1/a"] {
         let (said, code) = pull_in(&root, name);
         assert!(code == Some(6) && said.contains("the connection failed"), "{name}: {code:?}: {said}");
     }
-    for name in ["localhost:1/a", "registry.test:1/a"] {
-        let (said, code) = pull_in(&root, name);
-        assert!(code == Some(6) && said.contains("the host name was not found"), "{name}: {code:?}: {said}");
-    }
+    let (said, code) = pull_in(&root, "registry.test:1/a");
+    assert!(code == Some(6) && said.contains("the host name was not found"), "{code:?}: {said}");
 }
 
 #[test]
