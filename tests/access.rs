@@ -303,6 +303,50 @@ fn doctor_names_the_step_that_fails() {
     assert_snapshot!("doctor_web_page", page.run(&["doctor", &page.address()]));
 }
 
+/// In the order in which they are asked, each with its own credentials.
+#[test]
+fn doctor_tells_of_mirrors() {
+    let (registry, good) = (Bench::basic(), Bench::basic());
+    let down = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let bench = registry;
+    let sandbox = Sandbox::new()
+        .redact(bench.server.address.port().to_string(), "PORT")
+        .redact(good.server.address.port().to_string(), "GOOD")
+        .redact(down.port().to_string(), "DOWN")
+        .redact("built in", "the system's");
+    let folder = sandbox.home().join(".docker");
+    fs::create_dir(&folder).unwrap();
+    let auths = format!(r#"{{"auths":{{"{}":{{"auth":"{BASIC}"}}}}}}"#, good.address());
+    fs::write(folder.join("config.json"), auths).unwrap();
+    let settings = sandbox.home().join("own.json");
+    let doctor = |change: &str, more: &[&str]| {
+        let mirrors = format!(r#""mirrors":["{down}","http://{}/hub"]{change}"#, good.address());
+        let text = format!(r#"{{"registries":{{"{}":{{{mirrors}}}}}}}"#, bench.address());
+        fs::write(&settings, text).unwrap();
+        let arguments = ["--config", settings.to_str().unwrap(), "doctor", &bench.address()];
+        let shown = sandbox.run(&[&arguments[..], more].concat());
+        assert!(!shown.contains("hunter2") && !shown.contains(BASIC), "{shown}");
+        shown
+    };
+    assert_snapshot!("doctor_mirrors", doctor("", &[]));
+    assert_snapshot!("doctor_mirrors_json", doctor("", &["--json"]));
+    let requests = good.server.requests();
+    assert!(requests.iter().all(|request| request.target == "/hub/v2/"), "its own API: {requests:?}");
+    let before = bench.server.requests().len();
+    assert_snapshot!("doctor_of_mirrors_only", doctor(r#","origin":"never""#, &[]));
+    assert_eq!(bench.server.requests().len(), before, "it is never asked");
+    let all_down = format!(r#"{{"registries":{{"reg.example":{{"mirrors":["{down}"],"origin":"never"}}}}}}"#);
+    fs::write(&settings, all_down).unwrap();
+    let shown = sandbox.run(&["--config", settings.to_str().unwrap(), "doctor", "reg.example"]);
+    assert_snapshot!("doctor_of_a_mirror_that_is_down", shown);
+    for (verify_tag, code) in [("mirror", 0), ("origin", 6)] {
+        let one = format!(r#"{{"mirrors":["{}"],"verify_tag":"{verify_tag}"}}"#, good.address());
+        fs::write(&settings, format!(r#"{{"registries":{{"{down}":{one}}}}}"#)).unwrap();
+        let shown = sandbox.run(&["--config", settings.to_str().unwrap(), "doctor", &down.to_string()]);
+        assert!(shown.starts_with(&format!("exit code: {code}\n")), "{verify_tag}: {shown}");
+    }
+}
+
 #[test]
 fn proxies_in_the_settings_are_used_and_not_shown() {
     let proxy = Bench::new(|_| Reply::new(407, ""));

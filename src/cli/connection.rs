@@ -73,17 +73,16 @@ impl ConnectionArguments {
     ) -> Result<Mirrored, Failure> {
         let registries: Vec<Registry> =
             references.iter().map(|reference| reference.registry().clone()).collect();
-        let client = self.client_of(&registries, context, reporter)?;
-        Ok(Mirrored::new(client, &context.config.registries, reporter)?)
+        self.source_of(&registries, context, reporter)
     }
 
-    /// A client for `registries`.
-    pub(super) fn client_of(
+    /// A source of the images of `registries`.
+    pub(super) fn source_of(
         self,
         registries: &[Registry],
         context: &Context,
         reporter: &SharedReporter,
-    ) -> Result<Client, Failure> {
+    ) -> Result<Mirrored, Failure> {
         let credential = self.credential(context)?;
         let mut options = self.network.options(registries, context)?;
         if let Some(credential) = credential {
@@ -91,7 +90,7 @@ impl ConnectionArguments {
             options.credentials = options.credentials.with(sole(registries, several)?, credential);
         }
         options.reporter = reporter.clone();
-        Ok(Client::new(options)?)
+        Ok(Mirrored::new(Client::new(options)?, &context.config.registries, reporter)?)
     }
 
     fn credential(&self, context: &Context) -> Result<Option<Credential>, Failure> {

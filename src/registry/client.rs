@@ -112,7 +112,12 @@ impl Client {
         }
     }
 
-    async fn find_base(&self, registry: &Registry) -> Result<Url, RegistryError> {
+    /// Where the API is, if that was said.
+    pub(super) fn given_base(&self) -> Option<&Url> {
+        self.0.base.as_ref()
+    }
+
+    pub(super) async fn find_base(&self, registry: &Registry) -> Result<Url, RegistryError> {
         match &self.0.base {
             Some(base) => Ok(base.clone()),
             None => find_base(&self.0.transport, registry).await,
@@ -257,7 +262,7 @@ pub(super) fn read_challenge(
 }
 
 /// Where the registry's API is: HTTPS, but for loopback and insecure hosts that turn out to speak plain HTTP.
-pub(super) async fn find_base(transport: &Transport, registry: &Registry) -> Result<Url, RegistryError> {
+async fn find_base(transport: &Transport, registry: &Registry) -> Result<Url, RegistryError> {
     let base = |scheme: &str| Url::parse(&format!("{scheme}://{}/v2/", registry.api_authority()));
     let https = base("https").map_err(|_| unreadable(registry))?;
     let http = base("http").map_err(|_| unreadable(registry))?;

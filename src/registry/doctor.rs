@@ -1,4 +1,5 @@
-//! How a registry is reached from here, step by step: what `sealift doctor` shows.
+//! How a registry, or a mirror of it, is reached from here, step by step: what `sealift doctor` shows. Which mirrors there
+//! are is [`Mirrored`](super::Mirrored)'s business.
 //!
 //! Threats: the answer is for a terminal, a ticket, a chat. It names files, helpers and hosts and never a secret, and what
 //! the registry says is made fit to show. Nothing is stored.
@@ -13,7 +14,7 @@ use crate::image::Registry;
 use crate::secret::SafeUrl;
 
 use super::challenge::Challenge;
-use super::client::{Client, find_base, read_challenge};
+use super::client::{Client, read_challenge};
 use super::clients::TlsSetup;
 use super::credentials::{CredentialSource, Scope};
 use super::error::RegistryError;
@@ -27,6 +28,8 @@ const CONNECT_TIME: Duration = Duration::from_secs(15);
 pub struct Diagnosis {
     /// The registry.
     pub registry: Registry,
+    /// The part of it that credentials are looked up for; empty for all of it.
+    namespace: Box<str>,
     /// Its API's URL, with the scheme that it speaks; before it answered, the one that is tried.
     pub base: SafeUrl,
     /// The proxy on the way.
@@ -68,29 +71,36 @@ pub enum StepName {
 }
 
 impl Client {
-    /// Tries everything a pull needs of `registry` but an image.
-    pub async fn diagnose(&self, registry: &Registry) -> Result<Diagnosis, RegistryError> {
+    /// Tries everything a pull needs of `registry`, or of its `namespace`, but an image.
+    pub(super) async fn diagnose(
+        &self,
+        registry: &Registry,
+        namespace: &str,
+    ) -> Result<Diagnosis, RegistryError> {
         let authority = registry.api_authority();
-        let https = Url::parse(&format!("https://{authority}/v2/"))
-            .map_err(|_| RegistryError::ClientSetup(Cause::new(format!("`{registry}` makes no URL"))))?;
+        let https = || Url::parse(&format!("https://{authority}/v2/"));
+        let base = self.given_base().cloned().map_or_else(https, Ok);
+        let base =
+            base.map_err(|_| RegistryError::ClientSetup(Cause::new(format!("`{registry}` makes no URL"))))?;
         let mut diagnosis = Diagnosis {
             registry: registry.clone(),
-            proxy: self.transport().proxy_for(&https).cloned(),
-            base: https.clone().into(),
+            namespace: namespace.into(),
+            proxy: self.transport().proxy_for(&base).cloned(),
+            base: base.clone().into(),
             tls: None,
             credentials: None,
             missing_helper: None,
             steps: Vec::new(),
         };
-        self.try_all(&mut diagnosis, &https).await;
+        self.try_all(&mut diagnosis, &base).await;
         Ok(diagnosis)
     }
 
     /// Stops at the first step that fails.
-    async fn try_all(&self, diagnosis: &mut Diagnosis, https: &Url) -> Option<()> {
-        let settings = self.settings(diagnosis, https).await;
+    async fn try_all(&self, diagnosis: &mut Diagnosis, base: &Url) -> Option<()> {
+        let settings = self.settings(diagnosis, base).await;
         diagnosis.note(StepName::Settings, settings)?;
-        let target = diagnosis.proxy.as_ref().map_or(https, SafeUrl::reveal).clone();
+        let target = diagnosis.proxy.as_ref().map_or(base, SafeUrl::reveal).clone();
         let addresses = match addresses(&target).await {
             Ok(addresses) => addresses,
             Err(cause) => {
@@ -121,10 +131,9 @@ impl Client {
     }
 
     /// What this machine has for the registry.
-    async fn settings(&self, diagnosis: &mut Diagnosis, https: &Url) -> Result<String, RegistryError> {
-        diagnosis.tls = Some(self.transport().tls_setup(https)?);
-        let scope = Scope { registry: &diagnosis.registry, path: "" };
-        let found = self.credentials().of(scope).await?;
+    async fn settings(&self, diagnosis: &mut Diagnosis, base: &Url) -> Result<String, RegistryError> {
+        diagnosis.tls = Some(self.transport().tls_setup(base)?);
+        let found = self.credentials().of(diagnosis.scope()).await?;
         diagnosis.credentials = found.source;
         diagnosis.missing_helper = found.missing_helper;
         Ok("certificates and credentials were looked up".to_owned())
@@ -132,7 +141,7 @@ impl Client {
 
     async fn api(&self, diagnosis: &mut Diagnosis) -> Result<String, RegistryError> {
         let transport = self.transport();
-        let base = find_base(transport, &diagnosis.registry).await?;
+        let base = self.find_base(&diagnosis.registry).await?;
         diagnosis.base = base.clone().into();
         let answer = transport.get(&base, &HeaderMap::new(), None).await?;
         match answer.response.status() {
@@ -160,8 +169,7 @@ impl Client {
 
     /// None where there is nothing to log in with.
     async fn login(&self, diagnosis: &Diagnosis) -> Option<Result<String, RegistryError>> {
-        let scope = Scope { registry: &diagnosis.registry, path: "" };
-        let credential = self.credentials().of(scope).await.ok()?.credential?;
+        let credential = self.credentials().of(diagnosis.scope()).await.ok()?.credential?;
         let checked = self.check_credential(&diagnosis.registry, &credential).await;
         Some(checked.map(|checked| match checked {
             Checked::Accepted => "the credentials are accepted".to_owned(),
@@ -171,6 +179,10 @@ impl Client {
 }
 
 impl Diagnosis {
+    fn scope(&self) -> Scope<'_> {
+        Scope { registry: &self.registry, path: &self.namespace }
+    }
+
     fn note(&mut self, name: StepName, outcome: Result<String, RegistryError>) -> Option<()> {
         let went_on = outcome.is_ok().then_some(());
         self.steps.push(Step { name, outcome });

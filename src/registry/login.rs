@@ -20,7 +20,7 @@ use crate::image::Registry;
 use crate::secret::Secret;
 
 use super::challenge::Challenge;
-use super::client::{Client, find_base, read_challenge};
+use super::client::{Client, read_challenge};
 use super::credential_helper;
 use super::credentials::{Credential, CredentialSource, Found, TOKEN_USER, docker_config_path};
 use super::docker_config::{CredentialFileProblem, DockerConfig, Layout, is_key_of, key_of};
@@ -82,7 +82,7 @@ impl Client {
         purpose: Purpose,
     ) -> Result<(Checked, Option<Secret>), RegistryError> {
         let transport = self.transport();
-        let base = find_base(transport, registry).await?;
+        let base = self.find_base(registry).await?;
         let answer = transport.get(&base, &HeaderMap::new(), None).await?;
         if answer.response.status() != StatusCode::UNAUTHORIZED || answer.from_elsewhere {
             return accepted(answer, None).await.map(|()| (Checked::NotAsked, None));

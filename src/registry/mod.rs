@@ -56,7 +56,9 @@ pub use failure::{Cause, Failure};
 pub use insecure::InsecureHost;
 pub use kind::Kind;
 pub use layer_url::{UrlProblem, UrlProblems};
-pub use mirrors::{MirrorAddress, MirrorAddressError, MirrorAddressProblem, Mirrored, PlaceProblems};
+pub use mirrors::{
+    MirrorAddress, MirrorAddressError, MirrorAddressProblem, Mirrored, PlaceDiagnoses, PlaceProblems,
+};
 pub use object::{Missing, Object};
 pub use options::{ClientOptions, Timeouts};
 pub use proxy::ProxyRules;

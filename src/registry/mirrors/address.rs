@@ -69,6 +69,11 @@ impl MirrorAddress {
         self.base.as_ref()
     }
 
+    /// What all its repositories are below; empty if nothing.
+    pub(super) fn namespace(&self) -> &str {
+        self.prefix.trim_end_matches('/')
+    }
+
     /// Where the mirror has what `repository` has; none if that name is too long.
     pub fn repository(&self, repository: &Repository) -> Option<Repository> {
         Repository::new(self.registry.clone(), &format!("{}{}", self.prefix, repository.path()))

@@ -10,6 +10,7 @@
 //! Images keep the names they were asked for by.
 
 mod address;
+mod diagnosis;
 mod last_word;
 mod ledger;
 mod problems;
@@ -38,6 +39,7 @@ use problems::PlaceProblems as Problems;
 use route::Route;
 
 pub use address::{MirrorAddress, MirrorAddressError, MirrorAddressProblem};
+pub use diagnosis::PlaceDiagnoses;
 pub use problems::PlaceProblems;
 
 /// Registries and their mirrors.

@@ -43,7 +43,7 @@ pub(super) struct Place {
     pub(super) name: String,
     pub(super) client: Client,
     /// None for the registry itself.
-    mirror: Option<MirrorAddress>,
+    pub(super) mirror: Option<MirrorAddress>,
     /// What blobs it sent.
     pub(super) sent_bytes: AtomicU64,
     /// Why it is left alone, for whoever would ask it meanwhile.
@@ -115,6 +115,11 @@ impl Route {
             ledger,
             reporter,
         })
+    }
+
+    /// The places as they are ranked.
+    pub(super) async fn ranked(&self) -> impl Iterator<Item = &Place> {
+        self.ranking.get_or_init(|| self.rank()).await.iter().map(|place| &self.places[*place])
     }
 
     /// Whom to ask for `object`, in order. What those said that are to be left alone is among `problems`.
