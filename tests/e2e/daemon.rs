@@ -32,7 +32,7 @@ impl Daemon {
     pub(crate) fn end(&mut self, how: Signal) {
         if self.0.try_wait().unwrap().is_none() {
             signal(&self.0, how);
-            self.0.wait().unwrap();
+            await_that("a daemon ends", || self.0.try_wait().unwrap().is_some());
         }
     }
 }

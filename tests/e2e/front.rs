@@ -20,7 +20,7 @@ pub(crate) struct Front {
 impl Front {
     pub(crate) fn start(test: &str) -> Self {
         let (folder, address) = (session().work_folder(test), free_address());
-        let nginx = Nginx::start(&folder, &address, &server(&address, "", &session().registry));
+        let nginx = Nginx::start(&folder, &server(&address, "", &session().registry));
         Self { address, folder, nginx }
     }
 

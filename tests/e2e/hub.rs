@@ -35,7 +35,7 @@ impl Hub {
         let access = tokens.access_settings("https://auth.docker.io/token");
         let registry = DockerRegistry::of_the_session(&folder, &access);
         let servers = servers(&certificate, &registry, &tokens);
-        let nginx = Nginx::start(&folder, TLS, &servers);
+        let nginx = Nginx::start(&folder, &servers);
 
         let hosts = folder.join("hosts");
         fs::write(&hosts, "127.0.0.1 localhost\n127.0.0.2 registry-1.docker.io auth.docker.io\n").unwrap();

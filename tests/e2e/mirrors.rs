@@ -97,7 +97,7 @@ fn a_cache_that_stops_within_a_layer_leaves_the_rest_to_the_registry() {
     let right = case.registry.right_archive(&LARGE, Layers::Auto);
     case.warm(&LARGE);
     let (folder, address) = (session().work_folder("mirror-stops-nginx"), free_address());
-    let mut slow = Nginx::start(&folder, &address, &server(&address, "limit_rate 1m;", &case.cache.address));
+    let mut slow = Nginx::start(&folder, &server(&address, "limit_rate 1m;", &case.cache.address));
     case.name_mirror(&address);
     case.registry.nginx.requests();
 

@@ -6,11 +6,10 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::daemon::{Daemon, await_port};
+use crate::daemon::{Daemon, await_that};
 
 pub(crate) struct Nginx {
     folder: PathBuf,
-    address: String,
     daemon: Daemon,
 }
 
@@ -21,10 +20,10 @@ pub(crate) struct Request {
 }
 
 impl Nginx {
-    /// Starts it with what is to stand in the section `http`; it listens at `address` then.
-    pub(crate) fn start(folder: &Path, address: &str, http: &str) -> Self {
+    /// Starts it with what is to stand in the section `http`; it listens then.
+    pub(crate) fn start(folder: &Path, http: &str) -> Self {
         write_config(folder, http);
-        Self { folder: folder.to_owned(), address: address.to_owned(), daemon: run(folder, address) }
+        Self { folder: folder.to_owned(), daemon: run(folder) }
     }
 
     /// Ends it at once, with all its connections.
@@ -34,7 +33,7 @@ impl Nginx {
 
     /// Starts it again where it was.
     pub(crate) fn start_again(&mut self) {
-        self.daemon = run(&self.folder, &self.address);
+        self.daemon = run(&self.folder);
     }
 
     /// Ends it and starts it with another section `http`.
@@ -46,8 +45,7 @@ impl Nginx {
 
     /// Kills the processes that do the work, as a crash would; nginx starts others.
     pub(crate) fn kill_workers(&self) {
-        let master = self.daemon.id();
-        let workers = fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap();
+        let workers = workers(&self.daemon);
         assert!(!workers.is_empty(), "nginx has no workers");
         let mut kill = Command::new("/usr/bin/kill");
         crate::command::output_of(kill.args(["-s", "KILL"]).args(workers.split_whitespace()));
@@ -69,12 +67,19 @@ fn request(line: &str) -> Request {
     Request { path: path.to_owned(), sent_bytes: bytes.parse().unwrap() }
 }
 
-fn run(folder: &Path, address: &str) -> Daemon {
+fn run(folder: &Path) -> Daemon {
     let mut nginx = Command::new("/usr/sbin/nginx");
     nginx.arg("-p").arg(folder).arg("-c").arg(folder.join("nginx.conf"));
     let daemon = Daemon::start(folder, "nginx", &mut nginx);
-    await_port(address);
+    // It listens before it has workers, but a signal that comes between is lost.
+    await_that("nginx has workers", || !workers(&daemon).is_empty());
     daemon
+}
+
+/// The ids of the processes that do the work.
+fn workers(nginx: &Daemon) -> String {
+    let master = nginx.id();
+    fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap()
 }
 
 fn write_config(folder: &Path, http: &str) {

@@ -41,7 +41,7 @@ impl Site {
             "" => address.clone(),
             _ => format!("{address} ssl"),
         };
-        let nginx = Nginx::start(&home, &address, &server(&listen, settings, &session().registry));
+        let nginx = Nginx::start(&home, &server(&listen, settings, &session().registry));
         fs::write(home.join("hidden"), format!("{} {HIDDEN}\n", session().site)).unwrap();
         fs::write(home.join("local"), format!("{} {LOCAL}\n", session().site)).unwrap();
         let proxy_address = free_address();

@@ -34,7 +34,7 @@ impl Site {
         let certificate = authority.issue("server", &format!("IP:{}", session().site));
         let settings = format!("{} {settings}", tls(&certificate));
         let front = server(&format!("{address} ssl"), &settings, &session().registry);
-        let nginx = Nginx::start(&home, &address, &front);
+        let nginx = Nginx::start(&home, &front);
         let name = push(test, &address);
         Self { home, address, name, authority, _nginx: nginx }
     }
