@@ -11,6 +11,7 @@ mod entry;
 mod existing;
 pub mod file_name;
 mod layer_mode;
+pub mod names;
 mod oci;
 pub mod plan;
 pub mod reader;

@@ -7,13 +7,15 @@
 //!
 //! Where tar's dialects differ this follows Go's reader, which Docker, containerd, podman and skopeo have: links,
 //! directories and devices have no content whatever their size says, global pax headers change nothing, and the first
-//! zero block is the end. Contents are passed over by seeking, so an archive of 5 GB costs a few reads.
+//! zero block is the end. Contents are passed over by seeking where that can be, so an archive of 5 GB costs a few reads;
+//! of a pipe they are read.
 //!
 //! Neighbours: [`super::contents`] finds the blobs among the entries.
 
 mod header;
 
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::ops::Range;
 
 use tar::{EntryType, Header};
 
@@ -28,6 +30,8 @@ const MAX_NAME_BYTES: u64 = 4096;
 const MAX_PAX_BYTES: u64 = 1 << 20;
 /// All headers together, with long names and pax records: enough for all entries.
 const MAX_HEADER_BYTES: u64 = 64 << 20;
+/// Offsets beyond this are not a file's.
+const MAX_TAR_BYTES: u64 = i64::MAX as u64;
 const BLOCK: usize = 512;
 
 /// An entry of a tar.
@@ -99,9 +103,7 @@ pub enum ReadError {
         size_bytes: u64,
     },
     /// The file ends before an entry does.
-    #[error(
-        "it is cut short: the entry at byte {at_bytes} goes to byte {end_bytes}, the file to {size_bytes}"
-    )]
+    #[error("it is cut short: the entry at byte {at_bytes} goes to byte {end_bytes}, there are {size_bytes}")]
     Truncated {
         /// Where the entry starts.
         at_bytes: u64,
@@ -118,10 +120,16 @@ pub enum ReadError {
 /// Reads the entries of a tar, in order. After an error there are no more.
 pub struct Members<R> {
     reader: R,
-    size_bytes: u64,
+    /// Passes over so many bytes, and says over how many there were.
+    skip: fn(&mut R, u64) -> io::Result<u64>,
+    /// Where the tar ends, if that is known before.
+    end_bytes: Option<u64>,
     position_bytes: u64,
+    /// Where the entry that was told of starts, and where it ends.
+    current: Range<u64>,
     entries: usize,
     header_bytes: u64,
+    has_end: bool,
     is_over: bool,
 }
 
@@ -133,10 +141,50 @@ impl<R: Read + Seek> Members<R> {
             Ok(end)
         });
         let size_bytes = size_bytes.map_err(|source| ReadError::Io { at_bytes: 0, source })?;
-        Ok(Self { reader, size_bytes, position_bytes: 0, entries: 0, header_bytes: 0, is_over: false })
+        Ok(Self::from(reader, seek_over, Some(size_bytes)))
+    }
+}
+
+impl<R: Read> Members<R> {
+    /// Of a tar that comes through a pipe.
+    pub fn streaming(reader: R) -> Self {
+        Self::from(reader, read_over, None)
+    }
+
+    fn from(reader: R, skip: fn(&mut R, u64) -> io::Result<u64>, end_bytes: Option<u64>) -> Self {
+        Self {
+            reader,
+            skip,
+            end_bytes,
+            position_bytes: 0,
+            current: 0..0,
+            entries: 0,
+            header_bytes: 0,
+            has_end: false,
+            is_over: false,
+        }
+    }
+
+    /// True once the mark was met that ends a tar: files that were cut between two entries have none.
+    pub fn has_end(&self) -> bool {
+        self.has_end
+    }
+
+    /// Reads on in the content of the entry that was told of last; 0 at its end, or where the tar is cut.
+    pub fn read_content(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.content_left_bytes()).unwrap_or(usize::MAX);
+        let room = buffer.len().min(left);
+        let read = self.reader.read(&mut buffer[..room])?;
+        self.position_bytes += read as u64;
+        Ok(read)
+    }
+
+    fn content_left_bytes(&self) -> u64 {
+        self.current.end.saturating_sub(self.position_bytes)
     }
 
     fn next_member(&mut self) -> Result<Option<Member>, ReadError> {
+        self.pass_content()?;
         let mut overrides = Overrides::default();
         loop {
             let at_bytes = self.position_bytes;
@@ -159,7 +207,8 @@ impl<R: Read + Seek> Members<R> {
                         _ if header::has_no_content(kind) => 0,
                         _ => overrides.size_bytes.unwrap_or(stated_bytes),
                     };
-                    self.pass(at_bytes, size_bytes)?;
+                    self.check_end(at_bytes, size_bytes)?;
+                    self.current = at_bytes..offset_bytes.saturating_add(size_bytes);
                     let (path, kind) = overrides.name(&header);
                     return Ok(Some(Member { path, kind, offset_bytes, size_bytes }));
                 }
@@ -170,17 +219,17 @@ impl<R: Read + Seek> Members<R> {
     /// The next header; none at the end of the tar.
     fn header(&mut self) -> Result<Option<Header>, ReadError> {
         let at_bytes = self.position_bytes;
-        if at_bytes >= self.size_bytes && at_bytes > 0 {
-            return Ok(None);
-        }
-        let Some(block) = self.block()? else {
-            let (end_bytes, size_bytes) = (at_bytes + BLOCK_BYTES, self.size_bytes);
-            return Err(match at_bytes {
-                0 => ReadError::NotATar,
-                _ => ReadError::Truncated { at_bytes, end_bytes, size_bytes },
-            });
+        let block = match self.block()? {
+            Block::Whole(block) => block,
+            Block::None if at_bytes > 0 => return Ok(None),
+            Block::Cut(size_bytes) if at_bytes > 0 => {
+                let end_bytes = at_bytes + BLOCK_BYTES;
+                return Err(ReadError::Truncated { at_bytes, end_bytes, size_bytes });
+            }
+            Block::None | Block::Cut(_) => return Err(ReadError::NotATar),
         };
         if block.iter().all(|byte| *byte == 0) {
+            self.has_end = true;
             return Ok(None);
         }
         if !header::has_its_checksum(&block) {
@@ -195,18 +244,22 @@ impl<R: Read + Seek> Members<R> {
         Ok(Some(header))
     }
 
-    /// The next block; none if the file has no whole one.
-    fn block(&mut self) -> Result<Option<[u8; BLOCK]>, ReadError> {
+    fn block(&mut self) -> Result<Block, ReadError> {
         self.count(BLOCK_BYTES)?;
         let at_bytes = self.position_bytes;
         let mut block = [0; BLOCK];
-        match self.reader.read_exact(&mut block) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
-            Err(source) => return Err(ReadError::Io { at_bytes, source }),
+        let mut filled = 0;
+        while filled < BLOCK {
+            match self.reader.read(&mut block[filled..]) {
+                Ok(0) if filled == 0 => return Ok(Block::None),
+                Ok(0) => return Ok(Block::Cut(at_bytes + filled as u64)),
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(source) => return Err(ReadError::Io { at_bytes, source }),
+            }
         }
         self.position_bytes += BLOCK_BYTES;
-        Ok(Some(block))
+        Ok(Block::Whole(block))
     }
 
     fn count(&mut self, bytes: u64) -> Result<(), ReadError> {
@@ -233,9 +286,10 @@ impl<R: Read + Seek> Members<R> {
         let mut content = Vec::new();
         let read = (&mut self.reader).take(size_bytes).read_to_end(&mut content);
         read.map_err(|source| ReadError::Io { at_bytes, source })?;
-        self.position_bytes += size_bytes;
+        let missing_bytes = size_bytes - content.len() as u64;
+        self.position_bytes += content.len() as u64;
         let padding_bytes = size_bytes.next_multiple_of(BLOCK_BYTES) - size_bytes;
-        self.skip(at_bytes, padding_bytes)?;
+        self.skip(at_bytes, missing_bytes, padding_bytes)?;
         Ok(content)
     }
 
@@ -244,7 +298,7 @@ impl<R: Read + Seek> Members<R> {
         let mut is_extended = header.as_gnu().is_some_and(tar::GnuHeader::is_extended);
         while is_extended {
             let at_bytes = self.position_bytes;
-            let Some(block) = self.block()? else { return Err(ReadError::BadHeader { at_bytes }) };
+            let Block::Whole(block) = self.block()? else { return Err(ReadError::BadHeader { at_bytes }) };
             is_extended = block[header::SPARSE_IS_EXTENDED] == 1;
         }
         Ok(())
@@ -253,27 +307,63 @@ impl<R: Read + Seek> Members<R> {
     /// Goes to behind a content of `size_bytes` that starts here.
     fn pass(&mut self, at_bytes: u64, size_bytes: u64) -> Result<(), ReadError> {
         self.check_end(at_bytes, size_bytes)?;
-        self.skip(at_bytes, size_bytes.next_multiple_of(BLOCK_BYTES))
+        self.skip(at_bytes, size_bytes, size_bytes.next_multiple_of(BLOCK_BYTES) - size_bytes)
+    }
+
+    /// Goes to behind the entry that was told of last.
+    fn pass_content(&mut self) -> Result<(), ReadError> {
+        let Range { start, end } = std::mem::take(&mut self.current);
+        if end == 0 {
+            return Ok(());
+        }
+        self.skip(start, end - self.position_bytes, end.next_multiple_of(BLOCK_BYTES) - end)
     }
 
     /// Does a content of `size_bytes` that starts here end within the file?
     fn check_end(&self, at_bytes: u64, size_bytes: u64) -> Result<(), ReadError> {
         let end_bytes = self.position_bytes.saturating_add(size_bytes);
-        if end_bytes > self.size_bytes {
-            return Err(ReadError::Truncated { at_bytes, end_bytes, size_bytes: self.size_bytes });
+        match self.end_bytes {
+            Some(size_bytes) if end_bytes > size_bytes => {
+                Err(ReadError::Truncated { at_bytes, end_bytes, size_bytes })
+            }
+            _ if end_bytes > MAX_TAR_BYTES => Err(ReadError::BadSize { at_bytes }),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
-    fn skip(&mut self, at_bytes: u64, bytes: u64) -> Result<(), ReadError> {
-        let distance = i64::try_from(bytes).map_err(|_| ReadError::BadSize { at_bytes })?;
-        self.reader.seek_relative(distance).map_err(|source| ReadError::Io { at_bytes, source })?;
-        self.position_bytes += bytes;
+    /// Passes over the rest of a content, and its padding; only that may be missing at the end of a file.
+    fn skip(&mut self, at_bytes: u64, content_bytes: u64, padding_bytes: u64) -> Result<(), ReadError> {
+        let end_bytes = self.position_bytes + content_bytes;
+        let skipped = (self.skip)(&mut self.reader, content_bytes + padding_bytes);
+        self.position_bytes += skipped.map_err(|source| ReadError::Io { at_bytes, source })?;
+        if self.position_bytes < end_bytes {
+            let size_bytes = self.position_bytes;
+            return Err(ReadError::Truncated { at_bytes, end_bytes, size_bytes });
+        }
         Ok(())
     }
 }
 
-impl<R: Read + Seek> Iterator for Members<R> {
+/// What stands where a header should.
+enum Block {
+    Whole([u8; BLOCK]),
+    /// The tar is over.
+    None,
+    /// It ends within, at this byte.
+    Cut(u64),
+}
+
+fn seek_over(reader: &mut (impl Read + Seek), bytes: u64) -> io::Result<u64> {
+    let distance = i64::try_from(bytes).map_err(|_| ErrorKind::InvalidInput)?;
+    reader.seek_relative(distance)?;
+    Ok(bytes)
+}
+
+fn read_over(reader: &mut impl Read, bytes: u64) -> io::Result<u64> {
+    io::copy(&mut reader.take(bytes), &mut io::sink())
+}
+
+impl<R: Read> Iterator for Members<R> {
     type Item = Result<Member, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -1,0 +1,132 @@
+//! The names of an archive's entries, and the contents they lead to.
+//!
+//! Threats: the names are foreign. Links are followed among the archive's own entries only, a few steps far; names that
+//! lead out of it (`..`, `/`) name nothing. Nothing here opens a file by a name.
+
+use std::collections::BTreeMap;
+
+use super::reader::{Member, MemberKind};
+
+/// Links to links to links: nobody makes more.
+const MAX_LINKS: usize = 8;
+
+/// Where a content is in its archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// Where it starts.
+    pub offset_bytes: u64,
+    /// How long it is.
+    pub size_bytes: u64,
+}
+
+/// All names that may lead to a content, without `.` and `..`; of two entries with one name the later counts, as when
+/// unpacking.
+#[derive(Debug, Default)]
+pub struct Names {
+    targets: BTreeMap<String, Target>,
+    oddities: Vec<Oddity>,
+}
+
+/// An entry that readers differ on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Oddity {
+    /// Two entries have this name.
+    Twice(String),
+    /// This name leads out of the archive.
+    LeadsOut(String),
+}
+
+#[derive(Debug)]
+enum Target {
+    Content(Place),
+    Symlink(Option<String>),
+    HardLink(Option<String>),
+}
+
+/// How a name leads to its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It is a file.
+    File,
+    /// It is a symlink.
+    Symlink,
+    /// It is a hard link.
+    HardLink,
+}
+
+impl Names {
+    /// Takes in the next entry.
+    pub fn add(&mut self, member: &Member) {
+        let Some(path) = joined("", &member.path) else {
+            self.oddities.push(Oddity::LeadsOut(member.path.clone()));
+            return;
+        };
+        let target = match &member.kind {
+            MemberKind::File => {
+                let Member { offset_bytes, size_bytes, .. } = *member;
+                Target::Content(Place { offset_bytes, size_bytes })
+            }
+            MemberKind::Symlink(link) => {
+                let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+                Target::Symlink(joined(folder, link))
+            }
+            MemberKind::HardLink(link) => Target::HardLink(joined("", link)),
+            MemberKind::Directory | MemberKind::Other => {
+                if self.targets.remove(&path).is_some() {
+                    self.oddities.push(Oddity::Twice(path));
+                }
+                return;
+            }
+        };
+        if self.targets.insert(path.clone(), target).is_some() {
+            self.oddities.push(Oddity::Twice(path));
+        }
+    }
+
+    /// What readers may differ on, in the order of entries.
+    pub fn oddities(&self) -> &[Oddity] {
+        &self.oddities
+    }
+
+    /// All names of files and links, sorted.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.targets.keys().map(String::as_str)
+    }
+
+    /// The content that `path` leads to; none if there is no such entry, or a link that leads nowhere.
+    pub fn place(&self, path: &str) -> Option<Place> {
+        let mut path = path;
+        for _ in 0..=MAX_LINKS {
+            match self.targets.get(path)? {
+                Target::Content(place) => return Some(*place),
+                Target::Symlink(next) | Target::HardLink(next) => path = next.as_deref()?,
+            }
+        }
+        None
+    }
+
+    /// What the entry of this name is; none if there is none.
+    pub fn kind(&self, path: &str) -> Option<Kind> {
+        Some(match self.targets.get(path)? {
+            Target::Content(_) => Kind::File,
+            Target::Symlink(_) => Kind::Symlink,
+            Target::HardLink(_) => Kind::HardLink,
+        })
+    }
+}
+
+/// `path`, seen from `folder`, without `.` and `..`; none if it leads out of the archive.
+fn joined(folder: &str, path: &str) -> Option<String> {
+    if path.starts_with('/') {
+        return None;
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in folder.split('/').chain(path.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." => _ = parts.pop()?,
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
