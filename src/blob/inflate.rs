@@ -7,8 +7,7 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use flate2::bufread::MultiGzDecoder;
-
+use super::packing::Packing;
 use super::WrittenBlob;
 use super::region::BlobReader;
 use crate::fsio::{FileError, FileHandle};
@@ -16,15 +15,9 @@ use crate::image::{DiffId, Digest, Hasher};
 
 /// Bytes read and inflated at a time.
 const CHUNK_BYTES: usize = 128 << 10;
-/// zstd windows up to 2²⁷ bytes: what `zstd -d` takes unasked. podman, buildah and `BuildKit` stay at 2²³ or below.
-const MAX_WINDOW_LOG: u32 = 27;
 /// gzip packs at most 1032 bytes into one. What goes beyond, in layers over [`RATIO_FROM_BYTES`], was made to fill disks.
 const MAX_RATIO: u64 = 1100;
 const RATIO_FROM_BYTES: u64 = 1 << 30;
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// The upper three bytes of the sixteen magic numbers of zstd's skippable frames.
-const ZSTD_SKIPPABLE: [u8; 3] = [0x2a, 0x4d, 0x18];
 /// The longest header of a zstd frame.
 const ZSTD_HEADER_BYTES: usize = 18;
 
@@ -45,16 +38,32 @@ impl Default for Limits {
 }
 
 impl Limits {
-    fn check(self, blob: &WrittenBlob, inflated_bytes: u64) -> Result<(), InflateError> {
-        let digest = || blob.digest().clone();
+    /// What is wrong with a blob of `size_bytes` that inflates so far.
+    pub(super) fn excess(self, size_bytes: u64, inflated_bytes: u64) -> Option<Excess> {
         if inflated_bytes > self.layer_bytes {
-            return Err(InflateError::TooLarge { digest: digest(), limit_bytes: self.layer_bytes });
+            return Some(Excess::TooLarge { limit_bytes: self.layer_bytes });
         }
-        let is_bomb = inflated_bytes > RATIO_FROM_BYTES && inflated_bytes / MAX_RATIO > blob.size_bytes();
-        if self.check_ratio && is_bomb {
-            return Err(InflateError::Bomb { digest: digest(), size_bytes: blob.size_bytes() });
+        let is_bomb = inflated_bytes > RATIO_FROM_BYTES && inflated_bytes / MAX_RATIO > size_bytes;
+        (self.check_ratio && is_bomb).then_some(Excess::Bomb { size_bytes })
+    }
+}
+
+/// Which limit a layer went over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Excess {
+    #[error("it inflates to more than {limit_bytes} bytes")]
+    TooLarge { limit_bytes: u64 },
+    #[error("its {size_bytes} bytes inflate to more than {MAX_RATIO} times as much")]
+    Bomb { size_bytes: u64 },
+}
+
+impl Excess {
+    fn of(self, digest: &Digest) -> InflateError {
+        let digest = digest.clone();
+        match self {
+            Self::TooLarge { limit_bytes } => InflateError::TooLarge { digest, limit_bytes },
+            Self::Bomb { size_bytes } => InflateError::Bomb { digest, size_bytes },
         }
-        Ok(())
     }
 }
 
@@ -114,7 +123,7 @@ pub struct Inflation<'a> {
     /// How far it may go.
     pub limits: Limits,
     /// Is told how many bytes more of the blob were taken in; says false when nobody waits for the rest.
-    pub progress: &'a (dyn Fn(u64) -> bool + 'a),
+    pub progress: &'a (dyn Fn(u64) -> bool + Sync + 'a),
 }
 
 /// What a layer inflated to.
@@ -161,9 +170,9 @@ impl Inflation<'_> {
         let mut reader = self.blob.reader();
         let read = reader.read(&mut head).ok()?;
         let hint = match Packing::of(&head[..read]) {
-            Packing::Plain => return Some(size_bytes),
             Packing::Gzip => u64::from(u32::from_le_bytes(self.blob.last_bytes().ok()?)),
             Packing::Zstd => zstd::zstd_safe::get_frame_content_size(&head[..read]).ok()??,
+            _ => return Some(size_bytes),
         };
         // What can't be packed grows a little; what stands beyond these bounds is another member's size.
         let is_plausible = hint <= self.limits.layer_bytes
@@ -229,7 +238,7 @@ impl Inflation<'_> {
     ) -> Result<u64, E> {
         let corrupt = |source| InflateError::Corrupt { digest: self.blob.digest().clone(), source };
         let blob = Counted { blob: self.blob.reader(), progress: self.progress };
-        let mut layer = decoder(blob).map_err(corrupt)?;
+        let (_, mut layer) = decoder(blob).map_err(corrupt)?;
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut position_bytes = 0;
         loop {
@@ -237,29 +246,12 @@ impl Inflation<'_> {
             if read == 0 {
                 return Ok(position_bytes);
             }
-            self.limits.check(self.blob, position_bytes + read as u64)?;
+            let inflated_bytes = position_bytes + read as u64;
+            if let Some(excess) = self.limits.excess(self.blob.size_bytes(), inflated_bytes) {
+                return Err(excess.of(self.blob.digest()).into());
+            }
             sink(&chunk[..read], position_bytes)?;
             position_bytes += read as u64;
-        }
-    }
-}
-
-/// What a layer is packed with, by its first bytes.
-enum Packing {
-    Plain,
-    Gzip,
-    Zstd,
-}
-
-impl Packing {
-    fn of(head: &[u8]) -> Self {
-        let is_skippable = head.get(1..4) == Some(&ZSTD_SKIPPABLE) && head[0] >> 4 == 5;
-        if head.starts_with(&GZIP_MAGIC) {
-            Self::Gzip
-        } else if head.starts_with(&ZSTD_MAGIC) || is_skippable {
-            Self::Zstd
-        } else {
-            Self::Plain
         }
     }
 }
@@ -267,7 +259,7 @@ impl Packing {
 /// Reads a blob and tells how far it is.
 struct Counted<'a> {
     blob: BlobReader,
-    progress: &'a (dyn Fn(u64) -> bool + 'a),
+    progress: &'a (dyn Fn(u64) -> bool + Sync + 'a),
 }
 
 impl Read for Counted<'_> {
@@ -277,18 +269,12 @@ impl Read for Counted<'_> {
     }
 }
 
-/// The layer in `blob`, inflated as it is read.
-fn decoder<'a>(blob: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+/// The layer in `blob`, inflated as it is read, and what it is packed with.
+pub(super) fn decoder<'a>(blob: impl Read + Send + 'a) -> io::Result<(Packing, Box<dyn Read + Send + 'a>)> {
     let mut blob = BufReader::with_capacity(CHUNK_BYTES, blob);
-    Ok(match Packing::of(blob.fill_buf()?) {
-        Packing::Plain => Box::new(blob),
-        Packing::Gzip => Box::new(MultiGzDecoder::new(blob)),
-        Packing::Zstd => {
-            let mut layer = zstd::stream::read::Decoder::with_buffer(blob)?;
-            layer.window_log_max(MAX_WINDOW_LOG)?;
-            Box::new(layer)
-        }
-    })
+    let packing = Packing::of(blob.fill_buf()?);
+    let packing = if packing.is_of_layers() { packing } else { Packing::Plain };
+    Ok((packing, packing.unpack(blob)?))
 }
 
 #[cfg(test)]

@@ -4,9 +4,13 @@
 //! inflated ([`inflate`]) from blobs that were verified before, never from the wire.
 
 pub mod inflate;
+mod measure;
+mod packing;
 mod region;
 mod verify;
 
 pub use inflate::{InflateError, Inflated, Inflation, Limits, VerifiedLayer};
+pub use measure::{Hashes, InflatedContent, Measured, measure};
+pub use packing::Packing;
 pub use region::{PartWriter, RegionError, RegionWriter, WrittenBlob};
 pub use verify::{BlobError, VerifiedBlob, Verifier};

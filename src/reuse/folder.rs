@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{Holding, HoldingKind, ReuseError, contents_of};
 use crate::archive::{ClaimedBlob, Contents};
+use crate::blob::Packing;
 use crate::fsio::{FileError, Links, open_regular};
 use crate::image::{Algorithm, Digest};
 
@@ -14,14 +15,6 @@ use crate::image::{Algorithm, Digest};
 pub(super) const MAX_ARCHIVES: usize = 1000;
 /// Entries of one folder that are looked at.
 const MAX_ENTRIES: usize = 100_000;
-/// What compressed files begin with.
-const PACKINGS: [(&[u8], &str); 4] = [
-    (&[0x1f, 0x8b], "gzip"),
-    (&[0x28, 0xb5, 0x2f, 0xfd], "zstd"),
-    (&[0xfd, b'7', b'z', b'X', b'Z', 0], "xz"),
-    (b"BZh", "bzip2"),
-];
-
 /// What was found under a path.
 #[derive(Debug, Default)]
 pub(super) struct Finding {
@@ -73,7 +66,8 @@ fn archive(path: &Path, links: Links) -> Finding {
 fn packing_of(file: &mut File) -> Option<&'static str> {
     let mut head = Vec::new();
     file.take(8).read_to_end(&mut head).ok()?;
-    PACKINGS.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, name)| *name)
+    let packing = Packing::of(&head);
+    (packing != Packing::Plain).then(|| packing.name())
 }
 
 /// The blobs of an OCI layout, by name and size.

@@ -106,11 +106,10 @@ fn a_bomb_is_stopped() {
     let limits = Limits { layer_bytes: 4_999_999, ..Limits::default() };
     let error = Inflation { blob: &blob, limits, progress: &|_| true }.measure().unwrap_err();
     assert!(matches!(error, InflateError::TooLarge { limit_bytes: 4_999_999, .. }));
-    let blob = written(&text(1000));
-    let allowed = |limits: Limits, inflated_bytes| limits.check(&blob, inflated_bytes);
-    assert!(allowed(Limits::default(), 1 << 30).is_ok());
-    assert!(matches!(allowed(Limits::default(), (1 << 30) + 1), Err(InflateError::Bomb { .. })));
-    assert!(allowed(Limits { check_ratio: false, ..Limits::default() }, 64 << 30).is_ok());
+    let excess = |limits: Limits, inflated_bytes| limits.excess(1000, inflated_bytes);
+    assert_eq!(excess(Limits::default(), 1 << 30), None);
+    assert_eq!(excess(Limits::default(), (1 << 30) + 1), Some(Excess::Bomb { size_bytes: 1000 }));
+    assert_eq!(excess(Limits { check_ratio: false, ..Limits::default() }, 64 << 30), None);
 }
 
 #[test]

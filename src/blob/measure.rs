@@ -1,0 +1,266 @@
+//! What a content hashes to, as it stands and inflated: measured once, to be compared with all that is claimed of it.
+//!
+//! Threats: the bytes are foreign. [`Limits`] bound what they inflate to; what breaks while inflating is told, and the
+//! content hashed to its end all the same.
+//!
+//! One thread reads and inflates, another hashes: a lone layer is measured a third faster so.
+
+use std::io::{self, ErrorKind, Read};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread;
+
+use super::Packing;
+use super::inflate::{Limits, decoder};
+use crate::image::{Algorithm, Digest, Hasher};
+
+/// Bytes read, inflated and handed on at a time.
+const CHUNK_BYTES: usize = 128 << 10;
+/// Chunks on their way to the hashing thread.
+const CHUNKS_WAITING: usize = 16;
+
+/// The digests of some bytes, by the algorithms that were asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hashes(Vec<Digest>);
+
+impl Hashes {
+    /// True if the bytes have this digest.
+    pub fn are(&self, digest: &Digest) -> bool {
+        self.0.contains(digest)
+    }
+
+    /// The digest by `algorithm`, or else by the first that was asked for.
+    pub fn by(&self, algorithm: Algorithm) -> &Digest {
+        self.0.iter().find(|digest| digest.algorithm() == algorithm).unwrap_or(&self.0[0])
+    }
+}
+
+/// What a content turned out to be.
+#[derive(Debug)]
+pub struct Measured {
+    /// Its digests as it stands.
+    pub hashes: Hashes,
+    /// How long it is.
+    pub size_bytes: u64,
+    /// What comes out of it; none where it is packed with nothing.
+    pub inflated: Option<InflatedContent>,
+}
+
+/// What comes out of a packed content.
+#[derive(Debug)]
+pub struct InflatedContent {
+    /// The digests of what came out.
+    pub hashes: Hashes,
+    /// How much came out.
+    pub size_bytes: u64,
+    /// Why it did not come to its end.
+    pub problem: Option<String>,
+}
+
+impl Measured {
+    /// The digests of the tar in a layer; none if it can't be inflated.
+    pub fn tar_hashes(&self) -> Option<&Hashes> {
+        match &self.inflated {
+            None => Some(&self.hashes),
+            Some(inflated) => inflated.problem.is_none().then_some(&inflated.hashes),
+        }
+    }
+}
+
+/// Reads `content` to its end. `size_bytes` is what it should have, `progress` is told of all bytes that were read.
+/// Blocks.
+pub fn measure(
+    content: impl Read + Send,
+    size_bytes: u64,
+    limits: Limits,
+    algorithms: &[Algorithm],
+    progress: &(dyn Fn(u64) + Sync),
+) -> io::Result<Measured> {
+    thread::scope(|scope| {
+        let (sender, receiver) = mpsc::sync_channel(CHUNKS_WAITING);
+        let hashing = scope.spawn(move || hash(&receiver, algorithms));
+        let inflation = read(content, size_bytes, limits, sender, progress);
+        let (content, inflated) = match hashing.join() {
+            Ok(hashed) => hashed,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        let inflated = inflation?.map(|problem| {
+            let size_bytes = inflated.size_bytes;
+            InflatedContent { hashes: inflated.hashes(), size_bytes, problem }
+        });
+        let size_bytes = content.size_bytes;
+        Ok(Measured { hashes: content.hashes(), size_bytes, inflated })
+    })
+}
+
+enum Chunk {
+    Content(Vec<u8>),
+    Inflated(Vec<u8>),
+}
+
+struct Hashing {
+    hashers: Vec<Hasher>,
+    size_bytes: u64,
+}
+
+impl Hashing {
+    fn new(algorithms: &[Algorithm]) -> Self {
+        Self { hashers: algorithms.iter().map(|algorithm| Hasher::new(*algorithm)).collect(), size_bytes: 0 }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        self.hashers.iter_mut().for_each(|hasher| hasher.update(bytes));
+        self.size_bytes += bytes.len() as u64;
+    }
+
+    fn hashes(self) -> Hashes {
+        Hashes(self.hashers.into_iter().map(Hasher::finish).collect())
+    }
+}
+
+fn hash(chunks: &Receiver<Chunk>, algorithms: &[Algorithm]) -> (Hashing, Hashing) {
+    let (mut content, mut inflated) = (Hashing::new(algorithms), Hashing::new(algorithms));
+    for chunk in chunks {
+        match chunk {
+            Chunk::Content(bytes) => content.update(&bytes),
+            Chunk::Inflated(bytes) => inflated.update(&bytes),
+        }
+    }
+    (content, inflated)
+}
+
+/// Reads all of `content` and inflates it; none if it is packed with nothing, else why inflating broke off.
+fn read(
+    content: impl Read + Send,
+    size_bytes: u64,
+    limits: Limits,
+    sender: SyncSender<Chunk>,
+    progress: &(dyn Fn(u64) + Sync),
+) -> io::Result<Option<Option<String>>> {
+    let mut content = Teed { content, sender: sender.clone(), progress, failure: None };
+    let inflated = inflate(&mut content, size_bytes, limits, &sender);
+    let rest = io::copy(&mut content, &mut io::sink());
+    match content.failure {
+        Some(failure) => Err(failure),
+        None => rest.and(inflated),
+    }
+}
+
+fn inflate(
+    content: &mut (impl Read + Send),
+    size_bytes: u64,
+    limits: Limits,
+    sender: &SyncSender<Chunk>,
+) -> io::Result<Option<Option<String>>> {
+    let (packing, mut layer) = decoder(content)?;
+    if packing == Packing::Plain {
+        return Ok(None);
+    }
+    let mut inflated_bytes = 0;
+    loop {
+        let mut chunk = vec![0; CHUNK_BYTES];
+        match layer.read(&mut chunk) {
+            Ok(0) => return Ok(Some(None)),
+            Ok(read) => {
+                inflated_bytes += read as u64;
+                if let Some(excess) = limits.excess(size_bytes, inflated_bytes) {
+                    return Ok(Some(Some(excess.to_string())));
+                }
+                chunk.truncate(read);
+                let _ = sender.send(Chunk::Inflated(chunk));
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Ok(Some(Some(error.to_string()))),
+        }
+    }
+}
+
+/// A content, of which all that is read goes to the hashing thread too.
+struct Teed<'a, R> {
+    content: R,
+    sender: SyncSender<Chunk>,
+    progress: &'a (dyn Fn(u64) + Sync),
+    /// What the disk said, which is not the content's fault.
+    failure: Option<io::Error>,
+}
+
+impl<R: Read> Read for Teed<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.content.read(buffer) {
+            Ok(0) => Ok(0),
+            Ok(read) => {
+                (self.progress)(read as u64);
+                let _ = self.sender.send(Chunk::Content(buffer[..read].to_vec()));
+                Ok(read)
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Err(error),
+            Err(error) => {
+                let kind = error.kind();
+                self.failure = Some(error);
+                Err(kind.into())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn measured(content: &[u8], limits: Limits) -> Measured {
+        let algorithms = [Algorithm::Sha256, Algorithm::Sha512];
+        measure(content, content.len() as u64, limits, &algorithms, &|_| {}).unwrap()
+    }
+
+    fn gzip(content: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn a_content_is_hashed_as_it_stands_and_inflated() {
+        let plain = vec![7; 1 << 20];
+        for packed in [gzip(&plain), zstd::encode_all(&plain[..], 3).unwrap(), plain.clone()] {
+            let measured = measured(&packed, Limits::default());
+            assert_eq!(measured.size_bytes, packed.len() as u64);
+            assert!(measured.hashes.are(&Digest::of(&packed)));
+            assert!(measured.hashes.are(&Digest::by(Algorithm::Sha512, &packed)));
+            assert!(measured.tar_hashes().unwrap().are(&Digest::of(&plain)));
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_inflated_is_hashed_to_its_end() {
+        let plain: Vec<u8> = (0..1_000_000u32).flat_map(u32::to_le_bytes).collect();
+        let mut packed = gzip(&plain);
+        let middle = packed.len() / 2;
+        packed[middle] ^= 1;
+        let measured_broken = measured(&packed, Limits::default());
+        assert!(measured_broken.hashes.are(&Digest::of(&packed)));
+        assert!(measured_broken.tar_hashes().is_none());
+        let limits = Limits { layer_bytes: 1000, check_ratio: true };
+        let too_large = measured(&gzip(&plain), limits);
+        let problem = too_large.inflated.unwrap().problem.unwrap();
+        assert_eq!(problem, "it inflates to more than 1000 bytes");
+        assert!(too_large.hashes.are(&Digest::of(&gzip(&plain))));
+    }
+
+    #[test]
+    fn a_disk_that_fails_is_not_the_contents_fault() {
+        struct Failing(usize);
+        impl Read for Failing {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.0 += 1;
+                if self.0 > 3 {
+                    return Err(io::Error::other("the disk"));
+                }
+                buffer.fill(1);
+                Ok(buffer.len())
+            }
+        }
+        let failed = measure(Failing(0), 1 << 30, Limits::default(), &[Algorithm::Sha256], &|_| {});
+        assert_eq!(failed.unwrap_err().to_string(), "the disk");
+    }
+}
