@@ -9,12 +9,15 @@ use std::path::PathBuf;
 
 use crate::archive::writer::Incomplete;
 use crate::archive::{PlanError, StreamError};
+use crate::archived::OpenError;
 use crate::blob::{BlobError, InflateError, RegionError};
 use crate::fsio::FileError;
 use crate::image::{Digest, Registry};
 use crate::pull::ResolveError;
 use crate::registry::Retry;
 use crate::source::SourceError;
+use crate::verify::RepairError;
+use crate::verify::against::AgainstError;
 
 /// Whatever can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +79,15 @@ pub enum Error {
     /// This machine stands in the way.
     #[error(transparent)]
     File(#[from] FileError),
+    /// An archive can't be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// What a file should hash to can't be told.
+    #[error(transparent)]
+    Against(#[from] AgainstError),
+    /// An archive can't be mended.
+    #[error(transparent)]
+    Repair(#[from] RepairError),
     /// A fault of sealift's own.
     #[error(transparent)]
     Incomplete(#[from] Incomplete),

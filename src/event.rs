@@ -114,6 +114,23 @@ pub enum Event<'a> {
         /// Its size.
         size_bytes: u64,
     },
+    /// A file is about to be read to its end.
+    CheckStarted {
+        /// Its path.
+        path: &'a Path,
+        /// How much there is to read; none where that shows only at its end.
+        size_bytes: Option<u64>,
+    },
+    /// More of it was read.
+    CheckProgressed {
+        /// How many bytes more.
+        bytes: u64,
+    },
+    /// It was read to its end.
+    Checked {
+        /// Its path.
+        path: &'a Path,
+    },
     /// A path was looked into for blobs to reuse.
     Reusable(&'a Note),
     /// Something the person should know that stops nothing.

@@ -6,10 +6,11 @@
 //! ```
 //!
 //! Nouns: [`image`] (the field's words), [`image_list`] (names in files), [`registry`] (the wire), [`blob`] (verified
-//! bytes), [`archive`] (the file), [`reuse`] (blobs that are here already).
-//! Verbs: [`pull`]. [`source`] is where a verb gets images from. Nouns know nothing of verbs.
+//! bytes), [`archive`] (the file), [`archived`] (files that others made), [`reuse`] (blobs that are here already).
+//! Verbs: [`pull`], [`inspect`], [`verify`]. [`source`] is where a verb gets images from. Nouns know nothing of verbs.
 
 pub mod archive;
+pub mod archived;
 pub mod blob;
 pub mod config;
 pub mod demo;
@@ -19,10 +20,12 @@ pub mod foreign;
 pub mod fsio;
 pub mod image;
 pub mod image_list;
+pub mod inspect;
 pub mod pull;
 pub mod registry;
 pub mod reuse;
 pub mod secret;
 pub mod source;
+pub mod verify;
 
 pub use error::{Error, Result};

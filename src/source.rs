@@ -1,6 +1,6 @@
 //! Where images come from: resolve a reference, open a blob.
 //!
-//! A registry is a source; archives, containerd stores and grabbed pushes are to be others. What a source hands out
+//! A registry is a source, and so is an archive; containerd stores and grabbed pushes are to be others. What a source hands out
 //! is **not** believed: manifests are [`Document`]s, which carry the digest their bytes hash to, and blob streams are
 //! verified by whoever reads them.
 
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
+use crate::archived::ArchiveSourceError;
 use crate::image::{Descriptor, Digest, Document, Repository};
 use crate::registry::RegistryError;
 
@@ -29,6 +30,9 @@ pub enum SourceError {
     /// A registry could not be reached, refused or answered nonsense.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// An archive has not what its documents name, or can't be read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveSourceError),
 }
 
 /// The bytes of a blob as they come in, in chunks of any size.

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 const NOUNS: &[&str] = &[
     "archive",
+    "archived",
     "blob",
     "config",
     "event",
@@ -26,7 +27,7 @@ const NOUNS: &[&str] = &[
     "secret",
     "source",
 ];
-const VERBS: &[&str] = &["demo", "pull"];
+const VERBS: &[&str] = &["demo", "inspect", "pull", "verify"];
 /// What joins nouns for the verbs' use.
 const JOINTS: &[&str] = &["error"];
 

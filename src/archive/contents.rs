@@ -49,7 +49,8 @@ impl Contents {
     }
 }
 
-fn claims(names: &Names) -> Vec<ClaimedBlob> {
+/// The blobs that these names claim to be, each once.
+pub fn claims(names: &Names) -> Vec<ClaimedBlob> {
     let claims = names.paths().filter_map(|path| {
         let digest = digest_named_by(path)?;
         let Place { offset_bytes, size_bytes } = names.place(path)?;
@@ -64,7 +65,7 @@ fn claims(names: &Names) -> Vec<ClaimedBlob> {
 }
 
 /// The digest in an entry's name.
-pub(super) fn digest_named_by(path: &str) -> Option<Digest> {
+pub fn digest_named_by(path: &str) -> Option<Digest> {
     if let Some((algorithm, hex)) = path.strip_prefix("blobs/").and_then(|rest| rest.split_once('/')) {
         return format!("{algorithm}:{hex}").parse().ok();
     }

@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::oci::{one_a_name, to_json};
+use crate::image::descriptor::null_as_empty;
+use crate::image::json::{self, JsonError, Shape};
 use crate::image::{Descriptor, Digest, Reference, Repository, ResolvedImage};
 
 /// The config's fields that Docker repeats in the legacy metadata of an image's last layer.
@@ -39,12 +41,41 @@ pub(super) fn layer_path(digest: &Digest) -> String {
     format!("{}/layer.tar", digest.hex())
 }
 
-#[derive(Serialize)]
+/// An image of `manifest.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct ManifestItem {
-    config: String,
-    repo_tags: Option<Vec<String>>,
-    layers: Vec<String>,
+pub struct ManifestItem {
+    /// The entry that is its config.
+    #[serde(default)]
+    pub config: String,
+    /// Its names.
+    #[serde(default)]
+    pub repo_tags: Option<Vec<String>>,
+    /// The entries that are its layers, lowest first.
+    #[serde(default, deserialize_with = "null_as_empty")]
+    pub layers: Vec<String>,
+}
+
+/// The keys of `manifest.json`.
+const MANIFEST_JSON: Shape = Shape::List(&Shape::Object(&[
+    ("Config", &Shape::Any),
+    ("RepoTags", &Shape::Any),
+    ("Layers", &Shape::Any),
+]));
+
+/// Reads a `manifest.json` that somebody else wrote.
+pub fn read_manifest_json(bytes: &[u8]) -> Result<Vec<ManifestItem>, JsonError> {
+    json::check(bytes, &MANIFEST_JSON)?;
+    Ok(serde_json::from_slice(bytes)?)
+}
+
+/// What `repositories` says: by name and tag the ID of the last layer.
+pub type Repositories = BTreeMap<String, BTreeMap<String, String>>;
+
+/// Reads a `repositories` that somebody else wrote.
+pub fn read_repositories(bytes: &[u8]) -> Result<Repositories, JsonError> {
+    json::check(bytes, &Shape::Object(&[]))?;
+    Ok(serde_json::from_slice(bytes)?)
 }
 
 /// `manifest.json`: what every loader but the oldest goes by. An image pulled by digest alone has no tags.

@@ -6,13 +6,13 @@
 //! blobs from [`crate::blob`]. What goes into the archive and why is written in `docs/formats.md`.
 
 pub mod contents;
-mod docker;
+pub mod docker;
 mod entry;
 mod existing;
 pub mod file_name;
 mod layer_mode;
 pub mod names;
-mod oci;
+pub mod oci;
 pub mod plan;
 pub mod reader;
 mod stream;

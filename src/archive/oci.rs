@@ -8,11 +8,12 @@ use serde::Serialize;
 use crate::image::{Descriptor, Digest, MediaType, ResolvedImage};
 
 /// Which image a loader gives which name: containerd and Docker's containerd store read this one.
-const IMAGE_NAME: &str = "io.containerd.image.name";
+pub const IMAGE_NAME: &str = "io.containerd.image.name";
 /// The tag, as skopeo and podman read it.
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
-pub(super) fn blob_path(digest: &Digest) -> String {
+/// The entry that is a blob.
+pub fn blob_path(digest: &Digest) -> String {
     format!("blobs/{}/{}", digest.algorithm().name(), digest.hex())
 }
 

@@ -174,6 +174,9 @@ impl<R: Read> Members<R> {
     pub fn read_content(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.content_left_bytes()).unwrap_or(usize::MAX);
         let room = buffer.len().min(left);
+        if room == 0 {
+            return Ok(0); // some decoders take a read of nothing for their end
+        }
         let read = self.reader.read(&mut buffer[..room])?;
         self.position_bytes += read as u64;
         Ok(read)
@@ -240,7 +243,7 @@ impl<R: Read> Members<R> {
             return Err(ReadError::TooMany);
         }
         let mut header = Header::new_old();
-        header.as_mut_bytes().copy_from_slice(&block);
+        header.as_mut_bytes().copy_from_slice(&*block);
         Ok(Some(header))
     }
 
@@ -259,7 +262,7 @@ impl<R: Read> Members<R> {
             }
         }
         self.position_bytes += BLOCK_BYTES;
-        Ok(Block::Whole(block))
+        Ok(Block::Whole(Box::new(block)))
     }
 
     fn count(&mut self, bytes: u64) -> Result<(), ReadError> {
@@ -346,7 +349,7 @@ impl<R: Read> Members<R> {
 
 /// What stands where a header should.
 enum Block {
-    Whole([u8; BLOCK]),
+    Whole(Box<[u8; BLOCK]>),
     /// The tar is over.
     None,
     /// It ends within, at this byte.

@@ -7,8 +7,8 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use super::packing::Packing;
 use super::WrittenBlob;
+use super::packing::Packing;
 use super::region::BlobReader;
 use crate::fsio::{FileError, FileHandle};
 use crate::image::{DiffId, Digest, Hasher};

@@ -41,6 +41,8 @@ pub struct Measured {
     pub hashes: Hashes,
     /// How long it is.
     pub size_bytes: u64,
+    /// What it is packed with.
+    pub packing: Packing,
     /// What comes out of it; none where it is packed with nothing.
     pub inflated: Option<InflatedContent>,
 }
@@ -83,12 +85,13 @@ pub fn measure(
             Ok(hashed) => hashed,
             Err(panic) => std::panic::resume_unwind(panic),
         };
-        let inflated = inflation?.map(|problem| {
+        let Inflation { packing, problem } = inflation?;
+        let inflated = (packing != Packing::Plain).then(|| {
             let size_bytes = inflated.size_bytes;
             InflatedContent { hashes: inflated.hashes(), size_bytes, problem }
         });
         let size_bytes = content.size_bytes;
-        Ok(Measured { hashes: content.hashes(), size_bytes, inflated })
+        Ok(Measured { hashes: content.hashes(), size_bytes, packing, inflated })
     })
 }
 
@@ -128,16 +131,23 @@ fn hash(chunks: &Receiver<Chunk>, algorithms: &[Algorithm]) -> (Hashing, Hashing
     (content, inflated)
 }
 
-/// Reads all of `content` and inflates it; none if it is packed with nothing, else why inflating broke off.
+/// How inflating went.
+struct Inflation {
+    packing: Packing,
+    problem: Option<String>,
+}
+
+/// Reads all of `content` and inflates it.
 fn read(
     content: impl Read + Send,
     size_bytes: u64,
     limits: Limits,
     sender: SyncSender<Chunk>,
     progress: &(dyn Fn(u64) + Sync),
-) -> io::Result<Option<Option<String>>> {
-    let mut content = Teed { content, sender: sender.clone(), progress, failure: None };
-    let inflated = inflate(&mut content, size_bytes, limits, &sender);
+) -> io::Result<Inflation> {
+    let inflated_sender = sender.clone();
+    let mut content = Teed { content, sender, progress, failure: None };
+    let inflated = inflate(&mut content, size_bytes, limits, &inflated_sender);
     let rest = io::copy(&mut content, &mut io::sink());
     match content.failure {
         Some(failure) => Err(failure),
@@ -150,26 +160,27 @@ fn inflate(
     size_bytes: u64,
     limits: Limits,
     sender: &SyncSender<Chunk>,
-) -> io::Result<Option<Option<String>>> {
+) -> io::Result<Inflation> {
     let (packing, mut layer) = decoder(content)?;
     if packing == Packing::Plain {
-        return Ok(None);
+        return Ok(Inflation { packing, problem: None });
     }
+    let broken = |problem: String| Ok(Inflation { packing, problem: Some(problem) });
     let mut inflated_bytes = 0;
     loop {
         let mut chunk = vec![0; CHUNK_BYTES];
         match layer.read(&mut chunk) {
-            Ok(0) => return Ok(Some(None)),
+            Ok(0) => return Ok(Inflation { packing, problem: None }),
             Ok(read) => {
                 inflated_bytes += read as u64;
                 if let Some(excess) = limits.excess(size_bytes, inflated_bytes) {
-                    return Ok(Some(Some(excess.to_string())));
+                    return broken(excess.to_string());
                 }
                 chunk.truncate(read);
                 let _ = sender.send(Chunk::Inflated(chunk));
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Ok(Some(Some(error.to_string()))),
+            Err(error) => return broken(error.to_string()),
         }
     }
 }

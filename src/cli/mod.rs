@@ -10,6 +10,7 @@ mod config;
 mod connection;
 mod demo;
 mod doctor;
+mod inspect;
 mod login;
 mod logout;
 mod man;
@@ -20,6 +21,7 @@ mod pull;
 mod registry_argument;
 mod report;
 mod ui;
+mod verify;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -45,6 +47,8 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Pull(Box<pull::Arguments>),
+    Inspect(Box<inspect::Arguments>),
+    Verify(verify::Arguments),
     Login(login::Arguments),
     Logout(logout::Arguments),
     Doctor(doctor::Arguments),
@@ -81,6 +85,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     match arguments.command {
         Command::Pull(command) => until_interrupted(pull::run(*command, context()?)),
+        Command::Inspect(command) => until_interrupted(inspect::run(*command, context()?)),
+        Command::Verify(command) => until_interrupted(verify::run(command, context()?)),
         Command::Login(command) => {
             let context = context()?;
             let ready = command.complete(&context)?;
@@ -111,6 +117,14 @@ fn until_interrupted(work: impl Future<Output = Result<(), Failure>>) -> Result<
     // What still waits for the disk gets time to clean up after itself.
     runtime.shutdown_timeout(Duration::from_secs(10));
     result
+}
+
+/// Runs what waits for the disk beside the runtime's own threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
 async fn interruption() -> Failure {

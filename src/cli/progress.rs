@@ -156,6 +156,11 @@ impl Reporter for JsonLines {
             Event::Committed { path, size_bytes } => {
                 json!({"event": "committed", "path": path.display().to_string(), "size_bytes": size_bytes})
             }
+            Event::CheckStarted { path, size_bytes } => {
+                json!({"event": "check_started", "path": path.display().to_string(), "size_bytes": size_bytes})
+            }
+            Event::CheckProgressed { bytes } => json!({"event": "check_progressed", "bytes": bytes}),
+            Event::Checked { path } => json!({"event": "checked", "path": path.display().to_string()}),
             Event::Warning(warning) => json!({"event": "warning", "text": warning.to_string()}),
             _ => return,
         };

@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use sealift::Error;
 use sealift::archive::{PlanError, StreamError};
+use sealift::archived::OpenError;
 use sealift::config::ConfigError;
 use sealift::fsio::FileError;
 use sealift::image::platform::PlatformError;
@@ -26,6 +27,8 @@ use sealift::pull::ResolveError;
 use sealift::registry::login::StoreError;
 use sealift::registry::{Kind, RegistryError};
 use sealift::source::SourceError;
+use sealift::verify::RepairError;
+use sealift::verify::against::AgainstError;
 
 use super::ui;
 
@@ -58,6 +61,21 @@ pub(super) enum Failure {
     /// Some of several images; the first decides the exit code.
     #[error("{} of {of} images failed", .failures.len())]
     Several { of: usize, failures: Vec<Failure> },
+    /// An archive has no image of a name.
+    #[error("{} has no image `{name}`", .path.display())]
+    NotInArchive { name: String, path: PathBuf },
+    /// One image was to be told, and there are more, or none.
+    #[error("the archive holds {0} images")]
+    SeveralInArchive(usize),
+    /// An archive came without what was asked for.
+    #[error("{} was made without it", .0.display())]
+    NotKept(PathBuf),
+    /// A path that was meant as an archive.
+    #[error("{} does not exist", .0.display())]
+    NoSuchArchive(PathBuf),
+    /// Archives with problems, which were told.
+    #[error("{}", wrong_words(*.wrong, *.of))]
+    Wrong { wrong: usize, of: usize },
     /// By Ctrl-C.
     #[error("interrupted")]
     Interrupted,
@@ -84,6 +102,12 @@ impl From<StoreError> for Failure {
             StoreError::File(error) => error.into(),
             StoreError::NoFolder => Self::NoCredentialsFolder,
         }
+    }
+}
+
+impl From<AgainstError> for Failure {
+    fn from(error: AgainstError) -> Self {
+        Self::Sealift(error.into())
     }
 }
 
@@ -144,14 +168,24 @@ impl Failure {
             | Self::Usage(_)
             | Self::LoginUsage(_)
             | Self::NothingToReuse(_)
+            | Self::SeveralInArchive(_)
             | Self::Config(_) => 2,
-            Self::NoConfigFolder | Self::NoCredentialsFolder => 7,
+            Self::NotInArchive { .. } | Self::NotKept(_) => 4,
+            Self::Wrong { .. } => 3,
+            Self::NoSuchArchive(_) | Self::NoConfigFolder | Self::NoCredentialsFolder => 7,
             Self::Several { failures, .. } => failures.first().map_or(1, Self::code),
             Self::Interrupted => 130,
             Self::Terminated => 143,
             Self::ReaderGone | Self::Other(_) => 1,
             Self::Sealift(error) => code_of(error),
         }
+    }
+}
+
+fn wrong_words(wrong: usize, of: usize) -> String {
+    match of {
+        1 => "the archive is not as it should be".to_owned(),
+        _ => format!("{wrong} of {of} archives are not as they should be"),
     }
 }
 
@@ -163,7 +197,18 @@ fn pointed_at(error: &ReferenceError) -> [String; 2] {
 
 fn code_of(error: &sealift::Error) -> u8 {
     match error {
-        Error::Blob { .. } | Error::Inflate(_) | Error::Reused { .. } => 3,
+        Error::File(_)
+        | Error::Stream(_)
+        | Error::Against(AgainstError::File(_))
+        | Error::Open(OpenError::File(_))
+        | Error::Repair(RepairError::Open(OpenError::File(_))) => 7,
+        Error::Against(_) | Error::Repair(RepairError::SeveralImages(_) | RepairError::Pipe) => 2,
+        Error::Blob { .. }
+        | Error::Inflate(_)
+        | Error::Reused { .. }
+        | Error::Source(SourceError::Archive(_))
+        | Error::Open(_)
+        | Error::Repair(_) => 3,
         Error::GaveUp { source, .. } | Error::Stopped { source, .. } => code_of(source),
         Error::Source(SourceError::Registry(error)) => match error.kind() {
             Kind::Unsupported => 1,
@@ -184,7 +229,6 @@ fn code_of(error: &sealift::Error) -> u8 {
             PlanError::PlatformsOfInflated { .. } => 2,
             _ => 3,
         },
-        Error::File(_) | Error::Stream(_) => 7,
         _ => 1,
     }
 }

@@ -1,14 +1,18 @@
 //! An open file, written and read at offsets.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::FileError;
+use super::foreign::{Links, open_regular};
 use super::journal::Journal;
 use super::ranges::Ranges;
+
+/// Bytes copied at a time.
+const CHUNK_BYTES: usize = 256 << 10;
 
 /// An open file. Many may write at once, each to its own region.
 #[derive(Clone, Debug)]
@@ -22,6 +26,16 @@ impl FileHandle {
     /// A handle of `file`, which errors call `path`.
     pub(super) fn new(file: Arc<File>, journal: Option<Arc<Journal>>, path: &Path) -> Self {
         Self { file, journal, path: path.to_owned() }
+    }
+
+    /// Opens a file that somebody else made, for reading.
+    pub fn open_foreign(path: &Path, links: Links) -> Result<Self, FileError> {
+        Ok(Self::new(Arc::new(open_regular(path, links)?), None, path))
+    }
+
+    /// Reads the file from its first byte on; where it stands is its own.
+    pub fn reader(&self) -> HandleReader {
+        HandleReader { file: self.file.clone(), position_bytes: 0 }
     }
 
     /// What an earlier run claims to have written of `window`, counted from its start.
@@ -77,6 +91,23 @@ impl FileHandle {
         write_all_at(&self.file, bytes, offset_bytes).map_err(FileError::io("write", &self.path))
     }
 
+    /// Writes all that `reader` has, from the file's first byte on.
+    pub fn fill_from(&self, reader: &mut impl Read) -> Result<(), FileError> {
+        let mut chunk = vec![0; CHUNK_BYTES];
+        let mut position_bytes = 0;
+        loop {
+            match reader.read(&mut chunk) {
+                Ok(0) => return Ok(()),
+                Ok(read) => {
+                    self.write_at(&chunk[..read], position_bytes)?;
+                    position_bytes += read as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.cannot_read(error)),
+            }
+        }
+    }
+
     /// Fills `buffer` from `offset_bytes` on.
     pub fn read_exact_at(&self, mut buffer: &mut [u8], mut offset_bytes: u64) -> Result<(), FileError> {
         while !buffer.is_empty() {
@@ -102,6 +133,35 @@ impl FileHandle {
     /// The error of a file that can't be read.
     pub fn cannot_read(&self, source: io::Error) -> FileError {
         FileError::io("read", &self.path)(source)
+    }
+}
+
+/// Reads a file that others read too.
+#[derive(Debug)]
+pub struct HandleReader {
+    file: Arc<File>,
+    position_bytes: u64,
+}
+
+impl Read for HandleReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = read_at(&self.file, buffer, self.position_bytes)?;
+        self.position_bytes += read as u64;
+        Ok(read)
+    }
+}
+
+impl Seek for HandleReader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let from_bytes = |start: u64, distance: i64| {
+            start.checked_add_signed(distance).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
+        };
+        self.position_bytes = match to {
+            SeekFrom::Start(position_bytes) => position_bytes,
+            SeekFrom::Current(distance) => from_bytes(self.position_bytes, distance)?,
+            SeekFrom::End(distance) => from_bytes(self.file.metadata()?.len(), distance)?,
+        };
+        Ok(self.position_bytes)
     }
 }
 

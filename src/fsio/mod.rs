@@ -22,7 +22,7 @@ mod target;
 pub use copy::{CopyError, copy_range};
 pub use error::FileError;
 pub use foreign::{Links, open_regular};
-pub use handle::FileHandle;
+pub use handle::{FileHandle, HandleReader};
 pub use left_over::LeftOver;
 pub use partial::PartialFile;
 pub use private::replace_private;

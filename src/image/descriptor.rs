@@ -25,6 +25,9 @@ pub(super) const DESCRIPTOR: Shape = Shape::Object(&[
     ("annotations", &Shape::Any),
 ]);
 
+/// `BuildKit`'s mark of attestations, which stand in indexes beside the images they are about.
+const ATTESTATION: &str = "vnd.docker.reference.type";
+
 /// A reference to a blob or manifest by type, digest and size. A size that is negative, no whole number or over
 /// 2⁶³ − 1 does not parse.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +68,15 @@ impl Descriptor {
             annotations: BTreeMap::new(),
         }
     }
+
+    /// Of an index's entry: may it lead to an image? Attestations and artifacts stand in indexes too. An image may say
+    /// that its artifact type is that of its config.
+    pub fn may_be_image(&self) -> bool {
+        let is_kind = self.media_type.is_manifest() || self.media_type.is_index();
+        let is_unknown = self.platform.as_ref().is_some_and(|platform| platform.os == "unknown");
+        let is_artifact = self.artifact_type.as_ref().is_some_and(|kind| !kind.is_image_config());
+        is_kind && !is_unknown && !is_artifact && !self.annotations.contains_key(ATTESTATION)
+    }
 }
 
 fn size_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
@@ -95,7 +107,7 @@ fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, 
 }
 
 /// Go writes an empty map as `null`.
-pub(super) fn null_as_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(crate) fn null_as_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Default + Deserialize<'de>,

@@ -41,7 +41,7 @@ impl From<serde_json::Error> for JsonError {
 }
 
 /// Where the keys are that sealift reads.
-pub(super) enum Shape {
+pub(crate) enum Shape {
     /// Whatever stands there is not looked into.
     Any,
     /// An object with these keys among others.
@@ -51,7 +51,7 @@ pub(super) enum Shape {
 }
 
 /// Refuses a document that has two readings.
-pub(super) fn check(json: &[u8], shape: &Shape) -> Result<(), JsonError> {
+pub(crate) fn check(json: &[u8], shape: &Shape) -> Result<(), JsonError> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     shape.deserialize(&mut deserializer)?;
     Ok(deserializer.end()?)

@@ -13,6 +13,7 @@ pub mod media_type;
 pub mod platform;
 pub mod reference;
 pub mod resolved;
+pub mod runtime;
 
 pub use config::ImageConfig;
 pub use descriptor::Descriptor;
@@ -23,3 +24,4 @@ pub use media_type::{Compression, MediaType};
 pub use platform::Platform;
 pub use reference::{Reference, Registry, Repository};
 pub use resolved::ResolvedImage;
+pub use runtime::{HistoryEntry, Runtime};

@@ -153,6 +153,17 @@ impl Pull<'_> {
         Ok(planned)
     }
 
+    /// Follows one reference to one image. Nothing but manifests and the config is fetched.
+    pub async fn resolved(
+        &self,
+        reference: &Reference,
+        platform: Option<&Platform>,
+    ) -> Result<ResolvedImage> {
+        let named = OnceCell::new();
+        let resolve = || self.resolve(reference, platform, &named);
+        self.persistently(&reference.to_string(), resolve).await
+    }
+
     /// Makes sure, before the first byte of a layer, that all of `planned` has names and room.
     pub fn check(&self, planned: &[PlannedArchive]) -> Result<()> {
         if let Some(warning) = Output::check_all(planned, self.existing)? {

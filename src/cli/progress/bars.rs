@@ -48,6 +48,8 @@ const BLOB: &str = "  {msg:12.dim}  {bar:30.cyan}  {bytes:>10} / {total_bytes}";
 /// Sizes are those of the blob: what it inflates to is not known.
 const INFLATE: &str = "  {msg:12.dim}  {bar:30.magenta}  {bytes:>10} / {total_bytes}  inflating";
 const TOTAL: &str = "  {msg:12}  {bar:30.green}  {bytes:>10} / {total_bytes}  {bytes_per_sec}, {eta} left";
+/// Of what is packed, or comes through a pipe, the end is not known.
+const UNPACKED: &str = "  {msg:12}  {bytes:>10}  {bytes_per_sec}";
 const COMMIT: &str = "  {msg} {spinner}";
 
 /// As much of a digest as tells it from others, so that lines fit a terminal.
@@ -91,10 +93,10 @@ impl Reporter for Bars {
                     total.inc(bytes);
                 }
             }
-            Event::BlobReused { size_bytes, .. } => {
+            // What is copied says nothing of the line's speed.
+            Event::BlobReused { size_bytes: bytes, .. } | Event::CheckProgressed { bytes } => {
                 if let Some(total) = &in_flight.total {
-                    // What is copied says nothing of the line's speed.
-                    total.inc(size_bytes);
+                    total.inc(bytes);
                 }
             }
             Event::BlobVerified { digest } => {
@@ -108,10 +110,15 @@ impl Reporter for Bars {
                 }
                 in_flight.total = Some(self.bar(None, 0, COMMIT, "putting it on disk".to_owned()));
             }
-            Event::Committed { .. } => {
-                if let Some(commit) = in_flight.total.take() {
-                    commit.finish_and_clear();
+            Event::Committed { .. } | Event::Checked { .. } => {
+                if let Some(total) = in_flight.total.take() {
+                    total.finish_and_clear();
                 }
+            }
+            Event::CheckStarted { size_bytes, .. } => {
+                let template = if size_bytes.is_some() { TOTAL } else { UNPACKED };
+                let bar = self.bar(None, size_bytes.unwrap_or_default(), template, "reading".to_owned());
+                in_flight.total = Some(bar);
             }
             event => {
                 if let Some(words) = super::words(&event, &short) {

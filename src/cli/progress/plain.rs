@@ -24,6 +24,12 @@ struct Fill {
 }
 
 impl Fill {
+    /// One that begins now.
+    fn of(total_bytes: u64) -> Self {
+        let now = Instant::now();
+        Self { total_bytes, done_bytes: 0, inflate_bytes: 0, inflated_bytes: 0, started: now, told: now }
+    }
+
     /// Says how far it is, if that was not said lately.
     fn tell(&mut self) {
         if self.told.elapsed() >= EVERY {
@@ -69,17 +75,11 @@ impl Reporter for Plain {
                     path.display(),
                     ui::size(blob_bytes)
                 ));
-                let now = Instant::now();
-                *fill = Some(Fill {
-                    total_bytes: blob_bytes,
-                    done_bytes: 0,
-                    inflate_bytes,
-                    inflated_bytes: 0,
-                    started: now,
-                    told: now,
-                });
+                *fill = Some(Fill { inflate_bytes, ..Fill::of(blob_bytes) });
             }
-            Event::BlobProgressed { bytes, .. } | Event::BlobReused { size_bytes: bytes, .. } => {
+            Event::BlobProgressed { bytes, .. }
+            | Event::BlobReused { size_bytes: bytes, .. }
+            | Event::CheckProgressed { bytes } => {
                 if let Some(fill) = fill.as_mut() {
                     fill.done_bytes += bytes;
                     fill.tell();
@@ -91,6 +91,8 @@ impl Reporter for Plain {
                     fill.tell();
                 }
             }
+            Event::CheckStarted { size_bytes, .. } => *fill = size_bytes.map(Fill::of),
+            Event::Checked { .. } => *fill = None,
             event => {
                 if let Some(words) = super::words(&event, &ToString::to_string) {
                     ui::talk(&words);

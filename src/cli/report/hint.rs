@@ -47,7 +47,15 @@ impl Failure {
             Self::NothingToReuse(_) => {
                 Some("`--reuse` takes an archive, a folder of archives or an OCI layout".into())
             }
-            Self::Interrupted | Self::Terminated | Self::ReaderGone | Self::Other(_) => None,
+            Self::NotInArchive { path, .. } => {
+                Some(format!("`sealift inspect {}` lists what it has", ui::shell_word(path)))
+            }
+            Self::SeveralInArchive(_) => Some("name one of them: `sealift inspect ARCHIVE NAME --raw`".into()),
+            Self::NotKept(_) => Some("`docker save` before 25 and others leave manifests out".into()),
+            Self::Wrong { .. } => Some(
+                "`--fix -o FILE` writes anew what can be mended; what is missing or damaged has to be fetched again".into(),
+            ),
+            Self::NoSuchArchive(_) | Self::Interrupted | Self::Terminated | Self::ReaderGone | Self::Other(_) => None,
         }
     }
 }

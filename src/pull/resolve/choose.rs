@@ -2,9 +2,6 @@
 
 use crate::image::{Descriptor, Index, Platform};
 
-/// BuildKit's mark of attestations, which stand in indexes beside the images they are about.
-const ATTESTATION: &str = "vnd.docker.reference.type";
-
 /// The entry for `wanted`: the nearest variant, of those the highest os version, the first of equals.
 pub(super) fn fitting<'a>(index: &'a Index, wanted: &Platform) -> Option<&'a Descriptor> {
     let marked = images(index).filter_map(|entry| Some((entry, entry.platform.as_ref()?)));
@@ -49,14 +46,8 @@ pub(super) fn platforms(index: &Index) -> impl Iterator<Item = Platform> {
     images(index).filter_map(|entry| entry.platform.as_ref()).map(Platform::normalised)
 }
 
-/// Attestations and artifacts stand in indexes too. An image may say that its artifact type is that of its config.
 fn images(index: &Index) -> impl Iterator<Item = &Descriptor> {
-    index.manifests.iter().filter(|entry| {
-        let is_kind = entry.media_type.is_manifest() || entry.media_type.is_index();
-        let is_unknown = entry.platform.as_ref().is_some_and(|platform| platform.os == "unknown");
-        let is_artifact = entry.artifact_type.as_ref().is_some_and(|kind| !kind.is_image_config());
-        is_kind && !is_unknown && !is_artifact && !entry.annotations.contains_key(ATTESTATION)
-    })
+    index.manifests.iter().filter(|entry| entry.may_be_image())
 }
 
 #[cfg(test)]

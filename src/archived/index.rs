@@ -1,0 +1,130 @@
+//! Images as `index.json` names them (OCI image-spec, "Image Layout").
+
+use super::docker::{MAX_IMAGES, missing_layers};
+use super::image::{ArchivedImage, ArchivedLayer, Form, ImageName, StoredConfig};
+use super::problem::Problem;
+use super::reading::{MAX_LIST_BYTES, Reading};
+use crate::archive::oci::{IMAGE_NAME, REF_NAME, blob_path};
+use crate::foreign::shown;
+use crate::image::manifest::{MAX_MANIFEST_BYTES, Parsed};
+use crate::image::{Descriptor, Digest, Document, Manifest, MediaType};
+
+/// The document that names images to readers of OCI layouts.
+pub(super) const INDEX_JSON: &str = "index.json";
+/// Indexes of indexes exist; deeper nests than this are somebody's joke.
+const MAX_DEPTH: usize = 4;
+
+/// The images; none if there is no `index.json`.
+pub(super) fn images(reading: &mut Reading<'_>) -> Option<Vec<ArchivedImage>> {
+    reading.names.place(INDEX_JSON)?;
+    let mut search = Search { reading, images: Vec::new() };
+    if let Some(bytes) = search.reading.document(INDEX_JSON, MAX_LIST_BYTES)
+        && let Some(Parsed::Index(index)) =
+            search.parse(INDEX_JSON, &Document::of(bytes, MediaType::OciIndex))
+    {
+        for root in index.manifests.iter().filter(|root| root.may_be_image()) {
+            search.descend(root, root, &[]);
+        }
+    }
+    Some(search.images)
+}
+
+/// The way from `index.json` to its images.
+struct Search<'a, 'b> {
+    reading: &'a mut Reading<'b>,
+    images: Vec<ArchivedImage>,
+}
+
+impl Search<'_, '_> {
+    fn descend(&mut self, root: &Descriptor, entry: &Descriptor, indexes: &[Document]) {
+        if self.images.len() == MAX_IMAGES || indexes.len() > MAX_DEPTH {
+            return;
+        }
+        let path = blob_path(&entry.digest);
+        let label = label(root);
+        if self.reading.names.place(&path).is_none() {
+            // Of a registry's index only what was chosen comes along.
+            if indexes.is_empty() {
+                self.reading.problems.push(Problem::Missing { image: label, what: "manifest".into(), path });
+            }
+            return;
+        }
+        let Some(bytes) = self.reading.document(&path, MAX_MANIFEST_BYTES) else { return };
+        if bytes.len() as u64 != entry.size_bytes {
+            let (expected, got) = (entry.size_bytes, bytes.len() as u64);
+            self.reading.problems.push(Problem::WrongSize { path: path.clone(), expected, got });
+        }
+        let document = match Document::verified(bytes, entry.media_type.clone(), &entry.digest) {
+            Ok(document) => document,
+            Err(got) => return self.reading.problems.push(Problem::WrongDigest { path, got }),
+        };
+        match self.parse(&path, &document) {
+            Some(Parsed::Index(index)) => {
+                let before = self.images.len();
+                let indexes = [indexes, &[document]].concat();
+                for entry in index.manifests.iter().filter(|entry| entry.may_be_image()) {
+                    self.descend(root, entry, &indexes);
+                }
+                if self.images.len() == before && indexes.len() == 1 {
+                    let what = "manifest (its index is there, but nothing that it names)".to_owned();
+                    self.reading.problems.push(Problem::Missing { image: label, what, path });
+                }
+            }
+            Some(Parsed::Manifest(manifest)) if manifest.config.media_type.is_image_config() => {
+                self.take(root, document, *manifest, indexes);
+            }
+            _ => {}
+        }
+    }
+
+    fn take(&mut self, root: &Descriptor, document: Document, manifest: Manifest, indexes: &[Document]) {
+        let label = label(root);
+        let path = blob_path(&manifest.config.digest);
+        let config = self.reading.config(&label, &path).map(|config| StoredConfig {
+            path,
+            digest: Digest::by(manifest.config.digest.algorithm(), config.bytes()),
+            config,
+        });
+        let diff_ids = config.as_ref().map(|stored| stored.config.diff_ids()).unwrap_or_default();
+        let layers = manifest.layers.iter().enumerate().map(|(index, layer)| {
+            let path = blob_path(&layer.digest);
+            let place = self.reading.names.place(&path);
+            let diff_id = diff_ids.get(index).cloned();
+            ArchivedLayer { path, place, blob: Some((layer.clone(), place)), diff_id }
+        });
+        let image = ArchivedImage {
+            names: name(root).into_iter().collect(),
+            form: Form { docker: false, oci: true },
+            root: Some(root.clone()),
+            indexes: indexes.to_vec(),
+            layers: layers.collect(),
+            manifest: Some((document, manifest)),
+            config,
+        };
+        missing_layers(self.reading, &label, &image);
+        self.images.push(image);
+    }
+
+    fn parse(&mut self, path: &str, document: &Document) -> Option<Parsed> {
+        let parsed = document.parse();
+        parsed
+            .map_err(|source| self.reading.problems.push(Problem::Manifest { path: path.to_owned(), source }))
+            .ok()
+    }
+}
+
+fn label(root: &Descriptor) -> String {
+    name(root).map_or_else(
+        || format!("the image {}", root.digest.short()),
+        |name| format!("`{}`", shown(&name.text)),
+    )
+}
+
+/// The name that `index.json` gives to what it names. What skopeo writes may be a tag alone, which is no name yet.
+fn name(root: &Descriptor) -> Option<ImageName> {
+    let full = root.annotations.get(IMAGE_NAME);
+    let text = full.or_else(|| root.annotations.get(REF_NAME)).filter(|text| !text.is_empty())?.clone();
+    let is_full = full.is_some() || text.contains(['/', ':', '@']);
+    let reference = if is_full { text.parse().ok() } else { None };
+    Some(ImageName { text, reference, in_docker: false, in_oci: true })
+}

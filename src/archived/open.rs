@@ -1,0 +1,448 @@
+//! An archive, opened: its entries indexed, its images read.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufReader, Read};
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use bytes::Bytes;
+
+use super::error::OpenError;
+use super::image::{ArchivedImage, ImageName};
+use super::medium::{self, Content, Medium};
+use super::problem::Problem;
+use super::reading::{MAX_LIST_BYTES, Reading};
+use super::{docker, index, legacy};
+use crate::archive::names::{Names, Oddity, Place};
+use crate::archive::reader::{Members, ReadError};
+use crate::blob::{Limits, Measured, Packing, measure};
+use crate::fsio::{FileError, FileHandle, Links, ScratchFile};
+use crate::image::Algorithm;
+
+/// What is kept of a stream's documents, all together.
+const MAX_KEPT_BYTES: u64 = 128 << 20;
+/// What is read of a tar at a time.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// Is told how many bytes more were read of an archive's contents.
+pub type Progress<'a> = &'a (dyn Fn(u64) + Sync);
+
+/// What its contents turned out to be, by their places.
+pub type Contents = BTreeMap<Place, io::Result<Measured>>;
+
+/// An archive of images, opened.
+#[derive(Debug)]
+pub struct Archive {
+    path: PathBuf,
+    packing: Packing,
+    medium: Medium,
+    names: Names,
+    images: Vec<ArchivedImage>,
+    problems: Vec<Problem>,
+    kept: BTreeMap<Place, Bytes>,
+    /// Of a pipe, whose contents can't be read again.
+    measured: Contents,
+    algorithms: Vec<Algorithm>,
+}
+
+/// How contents are measured.
+#[derive(Clone, Copy)]
+pub struct Measuring<'a> {
+    /// How far a layer may inflate.
+    pub limits: Limits,
+    /// Is told how far it is.
+    pub progress: Progress<'a>,
+}
+
+impl Archive {
+    /// Opens the file or folder at `path`; `-` is standard input. Of a plain file a few reads are enough, one that is
+    /// packed is read to its end. Blocks.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::open_and(path, None)
+    }
+
+    /// The same, for who wants its contents measured too: of standard input that can be done only now.
+    pub fn open_measured(path: &Path, measuring: Measuring<'_>) -> Result<Self, OpenError> {
+        Self::open_and(path, Some(measuring))
+    }
+
+    fn open_and(path: &Path, measuring: Option<Measuring<'_>>) -> Result<Self, OpenError> {
+        if path == Path::new("-") {
+            let mut stdin = BufReader::with_capacity(BUFFER_BYTES, io::stdin());
+            let packing = head_of(&mut stdin).map_err(FileError::io("read", path))?;
+            let tar = packing.unpack(stdin).map_err(FileError::io("read", path))?;
+            return Self::of_stream(path, Medium::Pipe, packing, tar, measuring);
+        }
+        if path.is_dir() {
+            let (medium, names) = medium::folder(path)?;
+            return Ok(Self::of(path, Packing::Plain, medium, names, Vec::new(), BTreeMap::new()));
+        }
+        let file = FileHandle::open_foreign(path, Links::Follow)?;
+        let mut head = [0; 8];
+        let read = file.read_at(&mut head, 0).map_err(|source| file.cannot_read(source))?;
+        match Packing::of(&head[..read]) {
+            Packing::Plain => Self::of_file(path, file),
+            packing @ Packing::Bzip2 => {
+                Err(OpenError::Packing { path: path.to_owned(), packing: packing.name() })
+            }
+            packing => {
+                let medium = Medium::Packed { path: path.to_owned(), packing };
+                Self::of_stream(path, medium, packing, medium::unpacked(path, packing)?, None)
+            }
+        }
+    }
+
+    fn of_file(path: &Path, file: FileHandle) -> Result<Self, OpenError> {
+        let not_an_archive = |source| OpenError::NotAnArchive { path: path.to_owned(), source };
+        let reader = BufReader::with_capacity(BUFFER_BYTES, file.reader());
+        let mut members = Members::new(reader).map_err(not_an_archive)?;
+        let (mut names, mut problems) = (Names::default(), Vec::new());
+        for member in &mut members {
+            match member {
+                Ok(member) => names.add(&member),
+                Err(source @ ReadError::NotATar) => return Err(not_an_archive(source)),
+                Err(error) => problems.push(Problem::Tar(error)),
+            }
+        }
+        if problems.is_empty() && !members.has_end() {
+            problems.push(Problem::NoEnd);
+        }
+        Ok(Self::of(path, Packing::Plain, Medium::File(file), names, problems, BTreeMap::new()))
+    }
+
+    fn of_stream(
+        path: &Path,
+        medium: Medium,
+        packing: Packing,
+        tar: impl Read + Send,
+        measuring: Option<Measuring<'_>>,
+    ) -> Result<Self, OpenError> {
+        let mut members = Members::streaming(tar);
+        let (mut names, mut problems) = (Names::default(), Vec::new());
+        let (mut kept, mut measured) = (Kept::default(), Contents::new());
+        loop {
+            let member = match members.next() {
+                Some(Ok(member)) => member,
+                Some(Err(source @ ReadError::NotATar)) => {
+                    return Err(OpenError::NotAnArchive { path: path.to_owned(), source });
+                }
+                Some(Err(error)) => {
+                    problems.push(Problem::Tar(error));
+                    break;
+                }
+                None => break,
+            };
+            names.add(&member);
+            if member.kind != crate::archive::reader::MemberKind::File {
+                continue;
+            }
+            let place = Place { offset_bytes: member.offset_bytes, size_bytes: member.size_bytes };
+            if kept.wants(place) {
+                // What is cut short shows when the next header is looked for.
+                let _ = kept.take(place, &mut members);
+            }
+            if let Some(Measuring { limits, progress }) = measuring {
+                let head = io::Cursor::new(kept.started(place));
+                let content = head.chain(Rest(&mut members));
+                let found = measure(content, place.size_bytes, limits, &ALGORITHMS, progress);
+                measured.insert(place, found);
+            }
+        }
+        if problems.is_empty() && !members.has_end() {
+            problems.push(Problem::NoEnd);
+        }
+        let mut archive = Self::of(path, packing, medium, names, problems, kept.documents);
+        archive.measured = measured;
+        Ok(archive)
+    }
+
+    fn of(
+        path: &Path,
+        packing: Packing,
+        medium: Medium,
+        names: Names,
+        mut problems: Vec<Problem>,
+        kept: BTreeMap<Place, Bytes>,
+    ) -> Self {
+        problems.extend(names.oddities().iter().cloned().map(Problem::from));
+        let slashed = names.paths().find(|path| path.contains('\\'));
+        problems.extend(slashed.map(|path| Problem::Backslash { path: path.to_owned() }));
+        let fetch = |place| match kept.get(&place) {
+            Some(bytes) => Ok(Some(bytes.clone())),
+            None => whole(&medium, place),
+        };
+        let mut reading = Reading::new(&names, &fetch);
+        let images = images(&mut reading);
+        problems.append(&mut reading.problems);
+        let has_sha512 = names.paths().any(|path| path.starts_with("blobs/sha512/"))
+            || images.iter().flat_map(|image| &image.layers).any(|layer| {
+                layer.diff_id.as_ref().is_some_and(|id| id.digest().algorithm() == Algorithm::Sha512)
+            });
+        let algorithms = if has_sha512 { ALGORITHMS.to_vec() } else { vec![Algorithm::Sha256] };
+        let (path, measured) = (path.to_owned(), Contents::new());
+        Self { path, packing, medium, names, images, problems, kept, measured, algorithms }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it is packed with as a whole.
+    pub fn packing(&self) -> Packing {
+        self.packing
+    }
+
+    /// True for a folder.
+    pub fn is_folder(&self) -> bool {
+        matches!(self.medium, Medium::Folder(_))
+    }
+
+    /// Its entries' names.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// The images in it, in the order of its documents.
+    pub fn images(&self) -> &[ArchivedImage] {
+        &self.images
+    }
+
+    /// What was found wrong by its entries and documents alone.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// The same, for who tells of them with others.
+    pub fn take_problems(&mut self) -> Vec<Problem> {
+        std::mem::take(&mut self.problems)
+    }
+
+    /// A small content, whole; none where it can't be read again.
+    pub fn document(&self, place: Place) -> io::Result<Option<Bytes>> {
+        match self.kept.get(&place) {
+            Some(bytes) => Ok(Some(bytes.clone())),
+            None if place.size_bytes > MAX_LIST_BYTES => Ok(None),
+            None => whole(&self.medium, place),
+        }
+    }
+
+    /// True if these bytes stand at this place of the file; none where it can't be read at any place.
+    pub fn has(&self, offset_bytes: u64, expected: &[u8]) -> Option<bool> {
+        let Medium::File(file) = &self.medium else { return None };
+        let mut found = vec![0; expected.len()];
+        Some(file.read_exact_at(&mut found, offset_bytes).is_ok() && found == expected)
+    }
+
+    /// The same archive, where each content can be read by itself: one that is packed is unpacked to a file without a
+    /// name in the system's temporary folder. None of standard input, which went by. Blocks.
+    pub fn into_plain(self) -> Result<Option<Self>, OpenError> {
+        match self.medium {
+            Medium::File(_) | Medium::Folder(_) => Ok(Some(self)),
+            Medium::Pipe => Ok(None),
+            Medium::Packed { path, packing } => {
+                let scratch = ScratchFile::temporary(0)?;
+                let mut tar = medium::unpacked(&path, packing)?;
+                scratch.handle().fill_from(&mut tar)?;
+                Self::of_file(&path, scratch.handle()).map(Some)
+            }
+        }
+    }
+
+    /// Opens a content of a plain file or folder; none where it can't be read by itself.
+    pub(super) fn content(&self, place: Place) -> io::Result<Option<Content>> {
+        self.medium.read(place)
+    }
+
+    /// Reads all contents, and tells what they are, by their places. Blocks, and keeps all processors busy.
+    pub fn measure(&mut self, measuring: Measuring<'_>) -> Result<Contents, OpenError> {
+        match &self.medium {
+            Medium::File(_) | Medium::Folder(_) => Ok(self.measure_places(measuring)),
+            Medium::Packed { path, packing } => {
+                let (path, packing) = (path.clone(), *packing);
+                let tar = medium::unpacked(&path, packing)?;
+                let medium = Medium::Packed { path: path.clone(), packing };
+                Ok(Self::of_stream(&path, medium, packing, tar, Some(measuring))?.measured)
+            }
+            Medium::Pipe => Ok(std::mem::take(&mut self.measured)),
+        }
+    }
+
+    /// The places of all contents, each once.
+    pub fn places(&self) -> Vec<Place> {
+        let mut places: Vec<_> = self.names.paths().filter_map(|path| self.names.place(path)).collect();
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+
+    fn measure_places(&self, Measuring { limits, progress }: Measuring<'_>) -> Contents {
+        let mut places = self.places();
+        // The largest go first, so that none is waited for alone at the end.
+        places.sort_by_key(|place| std::cmp::Reverse(place.size_bytes));
+        let (next, found) = (AtomicUsize::new(0), Mutex::new(Contents::new()));
+        let work = || {
+            while let Some(place) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let content = self
+                    .medium
+                    .read(*place)
+                    .and_then(|content| content.ok_or_else(|| io::ErrorKind::Unsupported.into()));
+                let measured = content.and_then(|content| {
+                    measure(content, place.size_bytes, limits, &self.algorithms, progress)
+                });
+                found.lock().unwrap_or_else(PoisonError::into_inner).insert(*place, measured);
+            }
+        };
+        let workers = thread::available_parallelism().map_or(1, NonZero::get);
+        thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(work))));
+        found.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const ALGORITHMS: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Sha512];
+
+impl From<Oddity> for Problem {
+    fn from(oddity: Oddity) -> Self {
+        match oddity {
+            Oddity::Twice(path) => Self::Twice { path },
+            Oddity::LeadsOut(path) => Self::LeadsOut { path },
+        }
+    }
+}
+
+/// Reads the images by all documents that name any.
+fn images(reading: &mut Reading<'_>) -> Vec<ArchivedImage> {
+    let (docker, oci) = (docker::images(reading), index::images(reading));
+    let images = match (docker, oci) {
+        (None, None) => legacy::images(reading),
+        (docker, oci) => joined(docker.unwrap_or_default(), oci.unwrap_or_default()),
+    };
+    if images.is_empty() {
+        reading.problems.push(Problem::NoImages);
+    }
+    images
+}
+
+/// One list of both: images with one config are one, by the name they share or else the first.
+fn joined(docker: Vec<ArchivedImage>, oci: Vec<ArchivedImage>) -> Vec<ArchivedImage> {
+    let mut rest: Vec<ArchivedImage> = Vec::new();
+    for image in oci {
+        // Of one image with several names `index.json` speaks several times.
+        let twin = rest.iter_mut().find(|other| {
+            let digest = |image: &ArchivedImage| image.manifest.as_ref().map(|(it, _)| it.digest().clone());
+            let root = |image: &ArchivedImage| image.root.as_ref().map(|root| root.digest.clone());
+            digest(other) == digest(&image) && root(other) == root(&image)
+        });
+        match twin {
+            Some(twin) => twin.names.extend(image.names),
+            None => rest.push(image),
+        }
+    }
+    let mut images = Vec::new();
+    for mut image in docker {
+        let is_same = |other: &ArchivedImage| match (&image.config, &other.config) {
+            (Some(one), Some(other)) => one.digest == other.digest,
+            _ => false,
+        };
+        let shares_name =
+            |other: &ArchivedImage| other.names.iter().any(|name| image.names.iter().any(|one| one.is(name)));
+        let at = rest.iter().position(|other| is_same(other) && shares_name(other));
+        let at = at.or_else(|| rest.iter().position(is_same));
+        if let Some(at) = at {
+            image.join(rest.remove(at));
+        }
+        images.push(image);
+    }
+    images.extend(rest);
+    images
+}
+
+impl ArchivedImage {
+    /// Takes in what `index.json` says of the same image.
+    fn join(&mut self, other: Self) {
+        self.form.oci = true;
+        for name in other.names {
+            match self.names.iter_mut().find(|one| one.is(&name)) {
+                Some(one) => one.in_oci = true,
+                None => self.names.push(name),
+            }
+        }
+        (self.root, self.indexes, self.manifest) = (other.root, other.indexes, other.manifest);
+        for (layer, theirs) in self.layers.iter_mut().zip(other.layers) {
+            layer.blob = theirs.blob;
+        }
+    }
+}
+
+impl ImageName {
+    /// True if both mean one name.
+    pub fn is(&self, other: &Self) -> bool {
+        match (&self.reference, &other.reference) {
+            (Some(one), Some(other)) => one == other,
+            _ => self.text == other.text,
+        }
+    }
+}
+
+fn whole(medium: &Medium, place: Place) -> io::Result<Option<Bytes>> {
+    let Some(mut content) = medium.read(place)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    content.read_to_end(&mut bytes)?;
+    if (bytes.len() as u64) < place.size_bytes {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(Some(bytes.into()))
+}
+
+fn head_of(reader: &mut impl io::BufRead) -> io::Result<Packing> {
+    Ok(Packing::of(reader.fill_buf()?))
+}
+
+/// What is left of a member's content.
+struct Rest<'a, R>(&'a mut Members<R>);
+
+impl<R: Read> Read for Rest<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read_content(buffer)
+    }
+}
+
+/// The documents of a stream: small contents that begin as JSON does.
+#[derive(Default)]
+struct Kept {
+    documents: BTreeMap<Place, Bytes>,
+    /// The beginning of a content that turned out to be none.
+    started: Vec<u8>,
+    total_bytes: u64,
+}
+
+impl Kept {
+    fn wants(&self, place: Place) -> bool {
+        place.size_bytes <= MAX_LIST_BYTES && self.total_bytes + place.size_bytes <= MAX_KEPT_BYTES
+    }
+
+    fn take(&mut self, place: Place, members: &mut Members<impl Read>) -> io::Result<()> {
+        self.started.clear();
+        let mut first = [0; 1];
+        if members.read_content(&mut first)? == 0 {
+            self.documents.insert(place, Bytes::new());
+            return Ok(());
+        }
+        self.started.push(first[0]);
+        if matches!(first[0], b'{' | b'[' | b' ' | b'\n') {
+            Rest(members).read_to_end(&mut self.started)?;
+            self.total_bytes += place.size_bytes;
+            self.documents.insert(place, Bytes::copy_from_slice(&self.started));
+        }
+        Ok(())
+    }
+
+    /// What was read of this content.
+    fn started(&mut self, place: Place) -> Vec<u8> {
+        if place.size_bytes <= MAX_LIST_BYTES { std::mem::take(&mut self.started) } else { Vec::new() }
+    }
+}

@@ -1,0 +1,227 @@
+//! An archived image as the other verbs take it: with a name, a manifest and a config.
+//!
+//! Where the registry's manifest came along it is kept. Where it did not, one is made of what the layers turned out to be,
+//! the same for the same layers; its digest is new then.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::image::ArchivedImage;
+use super::open::{Archive, Contents};
+use crate::blob::{Measured, Packing};
+use crate::image::manifest::Parsed;
+use crate::image::media_type::LayerType;
+use crate::image::{
+    Algorithm, Compression, Descriptor, DiffId, Digest, Document, ImageConfig, JsonError, Manifest,
+    MediaType, Reference, ResolvedImage,
+};
+
+/// An image can't be told of as a whole.
+#[derive(Debug, thiserror::Error)]
+pub enum Unresolved {
+    /// It has no name.
+    #[error("{image} has no name")]
+    NoName {
+        /// Which image.
+        image: String,
+    },
+    /// Its config is missing or can't be read.
+    #[error("{image} has no config that can be read")]
+    NoConfig {
+        /// Which image.
+        image: String,
+    },
+    /// A layer is missing, can't be read or is not what the config says.
+    #[error("{image}: {what} is missing or not what the config says")]
+    Layer {
+        /// Which image.
+        image: String,
+        /// `layer 3 of 7`.
+        what: String,
+    },
+    /// The metadata of its last layer can't be read.
+    #[error("{image}: the metadata of its last layer can't be read")]
+    Legacy {
+        /// Which image.
+        image: String,
+        /// Why.
+        source: JsonError,
+    },
+}
+
+/// The fields of a layer's metadata that make a config.
+const CONFIG_FIELDS: [&str; 8] =
+    ["architecture", "author", "config", "container_config", "created", "docker_version", "os", "variant"];
+
+impl ArchivedImage {
+    /// The name it goes by: the first that is a reference.
+    pub fn reference(&self) -> Option<&Reference> {
+        // What `index.json` says is in full, and may be a digest.
+        let in_oci = self.names.iter().filter(|name| name.in_oci).find_map(|name| name.reference.as_ref());
+        in_oci.or_else(|| self.names.iter().find_map(|name| name.reference.as_ref()))
+    }
+
+    /// The image with the manifest that came along, under `reference`; none if none did.
+    pub fn resolved(&self, reference: Reference) -> Option<ResolvedImage> {
+        let (document, manifest) = self.manifest.as_ref()?;
+        let config = &self.config.as_ref()?.config;
+        let target = match &self.root {
+            Some(root) => Descriptor::new(root.media_type.clone(), root.digest.clone(), root.size_bytes),
+            None => document.descriptor(manifest.media_type.clone()),
+        };
+        let marked = self.indexes.last().and_then(|index| match index.parse() {
+            Ok(Parsed::Index(index)) => {
+                let entry = index.manifests.into_iter().find(|entry| entry.digest == *document.digest())?;
+                entry.platform
+            }
+            _ => None,
+        });
+        Some(ResolvedImage {
+            reference,
+            target,
+            platform: marked.map_or_else(|| config.platform(), |platform| platform.normalised()),
+            asked_os_version: None,
+            indexes: self.indexes.clone(),
+            manifest_document: document.clone(),
+            manifest: manifest.clone(),
+            config: config.clone(),
+        })
+    }
+}
+
+impl Archive {
+    /// The image under `reference`, with a manifest made of what its layers turned out to be. What is made is the same
+    /// for the same config and layers.
+    pub fn resolved_anew(
+        &self,
+        image: &ArchivedImage,
+        reference: Reference,
+        contents: &Contents,
+    ) -> Result<ResolvedImage, Unresolved> {
+        let mut layers = Vec::new();
+        let mut diff_ids = Vec::new();
+        for (index, wanted) in wanted(image).into_iter().enumerate() {
+            let what = || image.layer_label(index);
+            let measured = found(image, wanted.as_ref(), index, contents)
+                .ok_or_else(|| Unresolved::Layer { image: image.label(), what: what() })?;
+            let tar = measured.tar_hashes().unwrap_or(&measured.hashes);
+            diff_ids.push(tar.by(Algorithm::Sha256).clone());
+            layers.push(descriptor(measured));
+        }
+        let config = match &image.config {
+            Some(stored) => stored.config.clone(),
+            None if image.form.docker || image.form.oci => {
+                return Err(Unresolved::NoConfig { image: image.label() });
+            }
+            None => self.config_of_metadata(image, &diff_ids)?,
+        };
+        let config_digest = Digest::of(config.bytes());
+        let manifest = Manifest {
+            media_type: MediaType::DockerManifest,
+            config: Descriptor::new(MediaType::DockerConfig, config_digest, config.bytes().len() as u64),
+            layers,
+        };
+        let document = document(&manifest);
+        Ok(ResolvedImage {
+            reference,
+            target: document.descriptor(MediaType::DockerManifest),
+            platform: config.platform(),
+            asked_os_version: None,
+            indexes: Vec::new(),
+            manifest_document: document,
+            manifest,
+            config,
+        })
+    }
+
+    /// A config of what Docker 1.9 wrote into an image's last layer.
+    fn config_of_metadata(
+        &self,
+        image: &ArchivedImage,
+        diff_ids: &[Digest],
+    ) -> Result<ImageConfig, Unresolved> {
+        let no_config = || Unresolved::NoConfig { image: image.label() };
+        let last = image.layers.last().ok_or_else(no_config)?;
+        let path = last.path.strip_suffix("layer.tar").map(|folder| format!("{folder}json"));
+        let place = path.and_then(|path| self.names().place(&path)).ok_or_else(no_config)?;
+        let bytes = self.document(place).ok().flatten().ok_or_else(no_config)?;
+        let broken =
+            |error: serde_json::Error| Unresolved::Legacy { image: image.label(), source: error.into() };
+        let fields: BTreeMap<String, &RawValue> = serde_json::from_slice(&bytes).map_err(broken)?;
+        let fields = CONFIG_FIELDS.iter().filter_map(|name| Some((*name, *fields.get(*name)?)));
+        let rootfs = RootFs { kind: "layers", diff_ids };
+        let made = Made { fields: fields.collect(), rootfs };
+        let bytes = serde_json::to_vec(&made).map_err(broken)?;
+        ImageConfig::parse(bytes.into()).map_err(|source| Unresolved::Legacy { image: image.label(), source })
+    }
+}
+
+#[derive(Serialize)]
+struct Made<'a> {
+    #[serde(flatten)]
+    fields: BTreeMap<&'a str, &'a RawValue>,
+    rootfs: RootFs<'a>,
+}
+
+#[derive(Serialize)]
+struct RootFs<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    diff_ids: &'a [Digest],
+}
+
+/// The layers by their diff IDs, as the config lists them; without one each layer that is named is what it is.
+fn wanted(image: &ArchivedImage) -> Vec<Option<DiffId>> {
+    match &image.config {
+        Some(stored) => stored.config.diff_ids().iter().cloned().map(Some).collect(),
+        None => vec![None; image.layers.len()],
+    }
+}
+
+/// What a layer turned out to be: that in its place if it is the one, or else any content that is.
+fn found<'a>(
+    image: &ArchivedImage,
+    wanted: Option<&DiffId>,
+    index: usize,
+    contents: &'a Contents,
+) -> Option<&'a Measured> {
+    let is_one = |measured: &&Measured| match (measured.tar_hashes(), wanted) {
+        (Some(tar), Some(diff_id)) => tar.are(diff_id.digest()),
+        (tar, None) => tar.is_some(),
+        (None, Some(_)) => false,
+    };
+    let in_place = image.layers.get(index).and_then(|layer| contents.get(&layer.place?)?.as_ref().ok());
+    in_place.filter(is_one).or_else(|| {
+        wanted?;
+        contents.values().filter_map(|found| found.as_ref().ok()).find(is_one)
+    })
+}
+
+fn descriptor(measured: &Measured) -> Descriptor {
+    let compression = match measured.packing {
+        Packing::Gzip => Compression::Gzip,
+        Packing::Zstd => Compression::Zstd,
+        _ => Compression::Plain,
+    };
+    let media_type = MediaType::Layer(LayerType { compression, foreign: false, oci: false });
+    Descriptor::new(media_type, measured.hashes.by(Algorithm::Sha256).clone(), measured.size_bytes)
+}
+
+fn document(manifest: &Manifest) -> Document {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Written<'a> {
+        schema_version: u8,
+        media_type: &'a MediaType,
+        config: &'a Descriptor,
+        layers: &'a [Descriptor],
+    }
+    let Manifest { media_type, config, layers } = manifest;
+    let written = Written { schema_version: 2, media_type, config, layers };
+    // String keys and no failing serializers: this can't fail.
+    let bytes: Bytes = serde_json::to_vec(&written).unwrap_or_default().into();
+    Document::of(bytes, media_type.clone())
+}

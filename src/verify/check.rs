@@ -1,0 +1,324 @@
+//! What an archive says of its contents, against what they are; and what its documents say of each other.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use serde::Deserialize;
+
+use crate::archive::contents::digest_named_by;
+use crate::archive::docker::read_repositories;
+use crate::archive::names::Place;
+use crate::archived::{Archive, ArchivedImage, ArchivedLayer, Contents, Problem};
+use crate::blob::Measured;
+use crate::foreign::shown;
+use crate::image::{Digest, Reference};
+
+/// The largest metadata of a layer that is looked at.
+const MAX_JSON_BYTES: u64 = 1 << 20;
+
+/// All that can be found by comparing.
+pub(super) fn problems(archive: &Archive, contents: &Contents) -> Vec<Problem> {
+    let mut check = Check { archive, contents, told: HashSet::new(), problems: Vec::new() };
+    check.unreadable();
+    check.digests_in_names();
+    for image in archive.images() {
+        check.layers(image);
+        check.halves(image);
+    }
+    check.names();
+    check.layout();
+    check.repositories();
+    check.metadata();
+    check.problems
+}
+
+struct Check<'a> {
+    archive: &'a Archive,
+    contents: &'a Contents,
+    /// Places of which something was told already.
+    told: HashSet<Place>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Check<'a> {
+    fn measured(&self, place: Place) -> Option<&'a Measured> {
+        self.contents.get(&place)?.as_ref().ok()
+    }
+
+    fn path_of(&self, place: Place) -> String {
+        let names = self.archive.names();
+        names.paths().find(|path| names.place(path) == Some(place)).unwrap_or_default().to_owned()
+    }
+
+    fn unreadable(&mut self) {
+        for (place, found) in self.contents {
+            if let Err(error) = found {
+                let source = std::io::Error::new(error.kind(), error.to_string());
+                self.problems.push(Problem::Io { path: self.path_of(*place), source });
+                self.told.insert(*place);
+            }
+        }
+    }
+
+    /// Entries that are named by their digests have them. Docker's old layers are named by IDs of its own making.
+    fn digests_in_names(&mut self) {
+        let names = self.archive.names();
+        for path in names.paths().filter(|path| !path.ends_with("/layer.tar")) {
+            let Some(digest) = digest_named_by(path) else { continue };
+            let Some(place) = names.place(path) else { continue };
+            let Some(measured) = self.measured(place) else { continue };
+            if !measured.hashes.are(&digest) && self.told.insert(place) {
+                let got = measured.hashes.by(digest.algorithm()).clone();
+                self.problems.push(Problem::WrongDigest { path: path.to_owned(), got });
+            }
+        }
+    }
+
+    fn layers(&mut self, image: &ArchivedImage) {
+        let mut wrong = Vec::new();
+        for (index, layer) in image.layers.iter().enumerate() {
+            let Some(place) = layer.place else { continue };
+            let Some(measured) = self.measured(place) else { continue };
+            let (label, what, path) = (image.label(), image.layer_label(index), layer.path.clone());
+            if let Some(problem) = measured.inflated.as_ref().and_then(|inflated| inflated.problem.clone()) {
+                if self.told.insert(place) {
+                    self.problems.push(Problem::Inflate { image: label, what, path, problem });
+                }
+            } else if let (Some(expected), Some(tar)) = (&layer.diff_id, measured.tar_hashes())
+                && !tar.are(expected.digest())
+                && !self.told.contains(&place)
+            {
+                let got = tar.by(expected.digest().algorithm()).clone();
+                wrong.push((
+                    place,
+                    Problem::WrongDiffId { image: label, what, path, expected: expected.clone(), got },
+                ));
+            }
+            self.blob(image, index, layer, place);
+        }
+        if is_permutation(&wrong) {
+            self.problems.push(Problem::LayersOutOfOrder { image: image.label() });
+            return;
+        }
+        for (place, problem) in wrong {
+            self.told.insert(place);
+            self.problems.push(problem);
+        }
+    }
+
+    /// What the manifest says of a layer, and whether that is the layer `manifest.json` names.
+    fn blob(&mut self, image: &ArchivedImage, index: usize, layer: &ArchivedLayer, place: Place) {
+        let Some((descriptor, blob)) = &layer.blob else { return };
+        if let Some(blob) = blob
+            && blob.size_bytes != descriptor.size_bytes
+            && self.told.insert(*blob)
+        {
+            let (path, expected, got) = (self.path_of(*blob), descriptor.size_bytes, blob.size_bytes);
+            self.problems.push(Problem::WrongSize { path, expected, got });
+        }
+        let Some(measured) = self.measured(place) else { return };
+        let is_blob = measured.hashes.are(&descriptor.digest);
+        let has_same_tar = blob.and_then(|blob| self.measured(blob)?.tar_hashes()) == measured.tar_hashes();
+        if !is_blob && !has_same_tar && !self.told.contains(&place) {
+            let (image, what) = (image.label(), image.layer_label(index));
+            self.problems.push(Problem::LayersDiffer { image, what });
+        }
+    }
+
+    /// Do `manifest.json` and `index.json` say the same of an image?
+    fn halves(&mut self, image: &ArchivedImage) {
+        let (has_docker, has_oci) =
+            self.archive.images().iter().fold((false, false), |(docker, oci), image| {
+                (docker || image.form.docker, oci || image.form.oci)
+            });
+        let label = image.label();
+        let root = |image: &ArchivedImage| image.root.as_ref().map(|root| root.digest.clone());
+        // Of several platforms of one name `manifest.json` has room for one.
+        let is_represented =
+            || self.archive.images().iter().any(|other| other.form.docker && root(other) == root(image));
+        if has_docker && has_oci && !image.form.oci {
+            let (only_in, not_in) = ("manifest.json", "index.json");
+            self.problems.push(Problem::InOnePart { image: label, only_in, not_in });
+        } else if has_docker && has_oci && !image.form.docker && !is_represented() {
+            let (only_in, not_in) = ("index.json", "manifest.json");
+            self.problems.push(Problem::InOnePart { image: label, only_in, not_in });
+        } else if image.form.docker && image.form.oci {
+            let of = |is_there: fn(&crate::archived::ImageName) -> bool| {
+                let tagged = image.names.iter().filter(|name| is_there(name));
+                let tagged =
+                    tagged.filter(|name| name.reference.as_ref().is_none_or(|name| name.tag().is_some()));
+                tagged.map(|name| name.text.clone()).collect::<Vec<_>>().join(", ")
+            };
+            let differ = image.names.iter().any(|name| {
+                name.in_docker != name.in_oci
+                    && name.reference.as_ref().is_none_or(|reference| reference.tag().is_some())
+            });
+            if differ {
+                let (docker, oci) = (of(|name| name.in_docker), of(|name| name.in_oci));
+                self.problems.push(Problem::NamesDiffer { image: label, docker, oci });
+            }
+        }
+    }
+
+    fn names(&mut self) {
+        let mut met: BTreeMap<&Reference, &ArchivedImage> = BTreeMap::new();
+        let mut twice = BTreeSet::new();
+        for image in self.archive.images() {
+            if image.names.is_empty() {
+                self.problems.push(Problem::NoName { image: image.label() });
+            }
+            for name in &image.names {
+                let Some(reference) = &name.reference else {
+                    let (image, name) = (image.label(), name.text.clone());
+                    self.problems.push(Problem::BadName { image, name });
+                    continue;
+                };
+                let other = met.insert(reference, image);
+                let root = |image: &ArchivedImage| image.root.as_ref().map(|root| root.digest.clone());
+                let is_platform = |other: &ArchivedImage| root(other).is_some() && root(other) == root(image);
+                if other.is_some_and(|other| !is_platform(other)) && twice.insert(reference) {
+                    self.problems.push(Problem::SameName { name: name.text.clone() });
+                }
+            }
+        }
+    }
+
+    fn layout(&mut self) {
+        #[derive(Deserialize)]
+        struct Layout {
+            #[serde(rename = "imageLayoutVersion")]
+            version: String,
+        }
+        if self.archive.names().place("index.json").is_none() {
+            return;
+        }
+        let layout = self.document("oci-layout");
+        let layout = layout.and_then(|bytes| serde_json::from_slice::<Layout>(&bytes).ok());
+        if layout.is_none_or(|layout| layout.version != "1.0.0") {
+            self.problems.push(Problem::NoOciLayout);
+        }
+    }
+
+    fn document(&self, path: &str) -> Option<bytes::Bytes> {
+        let place = self.archive.names().place(path).filter(|place| place.size_bytes <= MAX_JSON_BYTES)?;
+        self.archive.document(place).ok().flatten()
+    }
+
+    /// `repositories` names the images of `manifest.json`, each by the ID of its last layer.
+    fn repositories(&mut self) {
+        let Some(bytes) = self.document("repositories") else { return };
+        let mut wrong = |what: String| self.problems.push(Problem::Repositories { what });
+        let said = match read_repositories(&bytes) {
+            Ok(said) => said,
+            Err(error) => return wrong(error.to_string()),
+        };
+        let mut ids: BTreeMap<Reference, String> = BTreeMap::new();
+        for (repository, tags) in said {
+            for (tag, id) in tags {
+                match format!("{repository}:{tag}").parse() {
+                    Ok(reference) => _ = ids.insert(reference, id),
+                    Err(_) => wrong(format!("`{}` is no name", shown(&format!("{repository}:{tag}")))),
+                }
+            }
+        }
+        for image in self.archive.images().iter().filter(|image| image.form.docker) {
+            let Some(last) = image.layers.last() else { continue };
+            for name in image.names.iter().filter(|name| name.in_docker) {
+                let Some(reference) = &name.reference else { continue };
+                match (ids.remove(reference), id_of(&last.path)) {
+                    (None, _) => wrong(format!("it does not name `{}`", shown(&name.text))),
+                    (Some(id), Some(last)) if id != last => {
+                        wrong(format!(
+                            "its `{}` is not the last layer of `{}`",
+                            shown(&id),
+                            shown(&name.text)
+                        ));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        if let Some(name) = ids.keys().next() {
+            wrong(format!("it names `{name}`, which `manifest.json` does not"));
+        }
+    }
+
+    /// The legacy metadata of layers, which nothing but old tools goes by, contradicts nothing.
+    fn metadata(&mut self) {
+        #[derive(Deserialize)]
+        struct Metadata {
+            id: Option<String>,
+            parent: Option<String>,
+        }
+        let names = self.archive.names();
+        let folders = names.paths().filter_map(|path| path.strip_suffix("/layer.tar"));
+        let folders: Vec<_> = folders.filter(|folder| !folder.contains('/')).collect();
+        let mut parents: BTreeMap<String, String> = BTreeMap::new();
+        for folder in &folders {
+            let path = format!("{folder}/json");
+            let Some(bytes) = self.document(&path) else { continue };
+            let mut wrong = |what: String| self.problems.push(Problem::Legacy { path: path.clone(), what });
+            match serde_json::from_slice::<Metadata>(&bytes) {
+                Err(_) => wrong("it is not the metadata of a layer".to_owned()),
+                Ok(metadata) => {
+                    if metadata.id.as_ref().is_some_and(|id| id != folder) {
+                        wrong(format!(
+                            "it says it is `{}`",
+                            shown(metadata.id.as_deref().unwrap_or_default())
+                        ));
+                    }
+                    if let Some(parent) = metadata.parent.filter(|parent| !parent.is_empty()) {
+                        if !folders.contains(&parent.as_str()) {
+                            wrong(format!("its parent `{}` is not there", shown(&parent)));
+                        }
+                        parents.insert((*folder).to_owned(), parent);
+                    }
+                }
+            }
+            let version = self.document(&format!("{folder}/VERSION"));
+            if version.is_some_and(|version| version.trim_ascii() != b"1.0") {
+                let path = format!("{folder}/VERSION");
+                self.problems.push(Problem::Legacy { path, what: "it is not `1.0`".to_owned() });
+            }
+        }
+        if let Some(folder) = ring(&parents) {
+            let (path, what) = (format!("{folder}/json"), "its parents form a ring".to_owned());
+            self.problems.push(Problem::Legacy { path, what });
+        }
+    }
+}
+
+/// The ID in a layer's path, where that is what `repositories` names: skopeo has IDs of its own there.
+fn id_of(path: &str) -> Option<&str> {
+    path.strip_suffix("/layer.tar").or_else(|| path.strip_prefix("blobs/sha256/"))
+}
+
+/// True if every layer that is wrong is right in another's place.
+fn is_permutation(wrong: &[(Place, Problem)]) -> bool {
+    let mut expected_and_got: Vec<(&Digest, &Digest)> = Vec::new();
+    for (_, problem) in wrong {
+        if let Problem::WrongDiffId { expected, got, .. } = problem {
+            expected_and_got.push((expected.digest(), got));
+        }
+    }
+    let (mut expected, mut got): (Vec<_>, Vec<_>) = expected_and_got.into_iter().unzip();
+    expected.sort_unstable();
+    got.sort_unstable();
+    !expected.is_empty() && expected == got
+}
+
+/// A member of a ring of parents, if there is one.
+fn ring(parents: &BTreeMap<String, String>) -> Option<&String> {
+    let mut done: HashSet<&String> = HashSet::new();
+    for start in parents.keys() {
+        let mut path = HashSet::new();
+        let mut next = Some(start);
+        while let Some(at) = next.filter(|at| !done.contains(at)) {
+            if !path.insert(at) {
+                return Some(at);
+            }
+            next = parents.get(at);
+        }
+        done.extend(path);
+    }
+    None
+}

@@ -1,0 +1,132 @@
+//! What can be mended of an archive, written anew: the images whose every byte is there, as sealift writes them.
+//!
+//! Layers are found by what they are, not by what they are called: links, invented names, another order and missing
+//! documents don't matter, as long as a config says which layers make the image. What was never there can't be mended.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Report;
+use crate::archive::{LayerMode, Plan, PlanError};
+use crate::archived::{Archive, ArchiveSource, ArchivedImage, Contents, OpenError, Unresolved};
+use crate::image::{Reference, ResolvedImage};
+use crate::pull::PlannedArchive;
+
+/// An archive can't be mended.
+#[derive(Debug, thiserror::Error)]
+pub enum RepairError {
+    /// There is nothing to write.
+    #[error("{} holds no image that could be written anew", .0.display())]
+    NoImages(std::path::PathBuf),
+    /// An image's bytes are not all there.
+    #[error(transparent)]
+    Unresolved(#[from] Unresolved),
+    /// It holds several images, and one name was given.
+    #[error("the archive holds {0} images: a name can be given only where there is one")]
+    SeveralImages(usize),
+    /// Its images don't go into one archive.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// It can't be read again.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It came through a pipe.
+    #[error("what came from standard input can't be read again: save it to a file first")]
+    Pipe,
+}
+
+/// How an archive is to be mended.
+#[derive(Clone, Copy, Debug)]
+pub struct Repair<'a> {
+    /// The name for an image that has none, or another one than it has.
+    pub name: Option<&'a Reference>,
+}
+
+/// An archive that can be written anew.
+pub struct Repaired {
+    /// Where its bytes come from.
+    pub source: ArchiveSource,
+    /// What is to be written.
+    pub planned: PlannedArchive,
+    /// True where a manifest had to be made, whose digest is new.
+    pub has_new_digests: bool,
+}
+
+impl Repair<'_> {
+    /// Plans what is to be written to `path`. Blocks.
+    pub fn plan(self, report: Report, path: &Path) -> Result<Repaired, RepairError> {
+        let Report { archive, contents, .. } = report;
+        if archive.images().is_empty() {
+            return Err(RepairError::NoImages(archive.path().to_owned()));
+        }
+        if self.name.is_some() && archive.images().len() > 1 {
+            return Err(RepairError::SeveralImages(archive.images().len()));
+        }
+        let mut images = Vec::new();
+        let mut has_new_digests = false;
+        for image in archive.images() {
+            let kept = image.manifest.as_ref().filter(|_| is_whole(image, &contents));
+            has_new_digests |= kept.is_none();
+            for reference in self.references(image)? {
+                let kept = kept.and_then(|_| image.resolved(reference.clone()));
+                images.push(match kept {
+                    Some(kept) => kept,
+                    None => archive.resolved_anew(image, reference, &contents)?,
+                });
+            }
+        }
+        let plan = Plan::of(&images, LayerMode::Keep)?;
+        let source = plain_source(archive, &images, &contents)?;
+        Ok(Repaired {
+            source,
+            planned: PlannedArchive { images, plan, path: path.to_owned() },
+            has_new_digests,
+        })
+    }
+
+    fn references(self, image: &ArchivedImage) -> Result<Vec<Reference>, Unresolved> {
+        if let Some(name) = self.name {
+            return Ok(vec![name.clone()]);
+        }
+        let mut references: Vec<Reference> = Vec::new();
+        for name in image.names.iter().filter_map(|name| name.reference.as_ref()) {
+            if !references.contains(name) {
+                references.push(name.clone());
+            }
+        }
+        if references.is_empty() { Err(Unresolved::NoName { image: image.label() }) } else { Ok(references) }
+    }
+}
+
+/// Packed archives are read at any place once they are unpacked.
+fn plain_source(
+    archive: Arc<Archive>,
+    images: &[ResolvedImage],
+    contents: &Contents,
+) -> Result<ArchiveSource, RepairError> {
+    let archive = match Arc::try_unwrap(archive) {
+        Ok(archive) => Arc::new(archive.into_plain()?.ok_or(RepairError::Pipe)?),
+        Err(shared) => shared,
+    };
+    Ok(ArchiveSource::new(archive, images, contents))
+}
+
+/// True if all that the image's manifest names is there.
+fn is_whole(image: &ArchivedImage, contents: &Contents) -> bool {
+    let config = image.config.as_ref().map(|config| &config.digest);
+    let mut layers = image.layers.iter();
+    let names_config = image.manifest.as_ref().map(|(_, manifest)| &manifest.config.digest) == config;
+    names_config
+        && layers.all(|layer| {
+            let Some((descriptor, _)) = &layer.blob else { return false };
+            let measured = contents.values().filter_map(|found| found.as_ref().ok());
+            let mut blobs = measured.filter(|measured| measured.hashes.are(&descriptor.digest));
+            blobs.any(|blob| {
+                let is_layer = layer
+                    .diff_id
+                    .as_ref()
+                    .is_some_and(|diff_id| blob.tar_hashes().is_some_and(|tar| tar.are(diff_id.digest())));
+                blob.size_bytes == descriptor.size_bytes && is_layer
+            })
+        })
+}
