@@ -44,7 +44,7 @@ pub struct Archive {
     images: Vec<ArchivedImage>,
     problems: Vec<Problem>,
     kept: BTreeMap<Place, Bytes>,
-    /// Of a pipe, whose contents can't be read again.
+    /// Of what was read to its end when it was opened.
     measured: Contents,
     algorithms: Vec<Algorithm>,
 }
@@ -65,7 +65,7 @@ impl Archive {
         Self::open_and(path, None)
     }
 
-    /// The same, for who wants its contents measured too: of standard input that can be done only now.
+    /// The same, for who wants its contents measured too: what is packed or comes through a pipe is read once for both.
     pub fn open_measured(path: &Path, measuring: Measuring<'_>) -> Result<Self, OpenError> {
         Self::open_and(path, Some(measuring))
     }
@@ -91,7 +91,7 @@ impl Archive {
             }
             packing => {
                 let medium = Medium::Packed { path: path.to_owned(), packing };
-                Self::of_stream(path, medium, packing, medium::unpacked(path, packing)?, None)
+                Self::of_stream(path, medium, packing, medium::unpacked(path, packing)?, measuring)
             }
         }
     }
@@ -261,6 +261,7 @@ impl Archive {
     /// Reads all contents, and tells what they are, by their places. Blocks, and keeps all processors busy.
     pub fn measure(&mut self, measuring: Measuring<'_>) -> Result<Contents, OpenError> {
         match &self.medium {
+            _ if !self.measured.is_empty() => Ok(std::mem::take(&mut self.measured)),
             Medium::File(_) | Medium::Folder(_) => Ok(self.measure_places(measuring)),
             Medium::Packed { path, packing } => {
                 let (path, packing) = (path.clone(), *packing);
@@ -268,7 +269,7 @@ impl Archive {
                 let medium = Medium::Packed { path: path.clone(), packing };
                 Ok(Self::of_stream(&path, medium, packing, tar, Some(measuring))?.measured)
             }
-            Medium::Pipe => Ok(std::mem::take(&mut self.measured)),
+            Medium::Pipe => Ok(Contents::new()),
         }
     }
 
