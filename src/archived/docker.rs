@@ -18,7 +18,14 @@ pub(super) fn images(reading: &mut Reading<'_>) -> Option<Vec<ArchivedImage>> {
     let items = reading.document(MANIFEST_JSON, MAX_LIST_BYTES);
     let items = items.and_then(|bytes| reading.read(MANIFEST_JSON, read_manifest_json(&bytes)));
     let items = items.unwrap_or_default();
-    Some(items.into_iter().take(MAX_IMAGES).map(|item| image(reading, item)).collect())
+    let mut images = Vec::new();
+    for item in items.into_iter().take(MAX_IMAGES) {
+        if !reading.take_layers(item.layers.len()) {
+            break;
+        }
+        images.push(image(reading, item));
+    }
+    Some(images)
 }
 
 fn image(reading: &mut Reading<'_>, item: ManifestItem) -> ArchivedImage {

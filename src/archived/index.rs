@@ -78,6 +78,9 @@ impl Search<'_, '_> {
     }
 
     fn take(&mut self, root: &Descriptor, document: Document, manifest: Manifest, indexes: &[Document]) {
+        if !self.reading.take_layers(manifest.layers.len()) {
+            return;
+        }
         let label = label(root);
         let path = blob_path(&manifest.config.digest);
         let config = self.reading.config(&label, &path).map(|config| StoredConfig {

@@ -15,6 +15,7 @@ mod docker;
 mod error;
 mod image;
 mod index;
+mod known;
 mod legacy;
 mod medium;
 mod open;
@@ -25,6 +26,7 @@ mod source;
 
 pub use error::OpenError;
 pub use image::{ArchivedImage, ArchivedLayer, Form, ImageName, StoredConfig};
+pub use known::Known;
 pub use open::{Archive, Contents, Measuring, Progress};
 pub use problem::Problem;
 pub use resolve::Unresolved;

@@ -59,6 +59,12 @@ pub enum Problem {
         /// Why.
         source: ManifestError,
     },
+    /// Its images have more layers than any honest ones.
+    #[error("its images name more than {limit} layers: those after them are not looked at")]
+    TooManyLayers {
+        /// How many are looked at.
+        limit: usize,
+    },
     /// Nothing names an image.
     #[error("it holds no image: neither `manifest.json` nor `index.json` nor layers as Docker wrote them")]
     NoImages,
@@ -258,6 +264,7 @@ impl Problem {
             Self::DocumentTooLarge { .. } => "document-too-large",
             Self::Document { .. } => "document",
             Self::Manifest { .. } => "manifest",
+            Self::TooManyLayers { .. } => "too-many-layers",
             Self::NoImages => "no-images",
             Self::NoManifestJson => "no-manifest-json",
             Self::NoOciLayout => "no-oci-layout",

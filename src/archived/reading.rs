@@ -16,6 +16,9 @@ pub(super) const MAX_LIST_BYTES: u64 = 16 << 20;
 /// All documents together.
 const MAX_DOCUMENT_BYTES: u64 = 128 << 20;
 
+/// Layers of all images together.
+const MAX_LAYERS: usize = 200_000;
+
 /// Gives the bytes of a content.
 pub(super) type Fetch<'a> = &'a dyn Fn(Place) -> io::Result<Option<Bytes>>;
 
@@ -25,11 +28,12 @@ pub(super) struct Reading<'a> {
     pub(super) problems: Vec<Problem>,
     fetch: Fetch<'a>,
     read_bytes: u64,
+    layers: usize,
 }
 
 impl<'a> Reading<'a> {
     pub(super) fn new(names: &'a Names, fetch: Fetch<'a>) -> Self {
-        Self { names, problems: Vec::new(), fetch, read_bytes: 0 }
+        Self { names, problems: Vec::new(), fetch, read_bytes: 0, layers: 0 }
     }
 
     /// The bytes of an entry; none if there is no such, or it can't be read, which is told then.
@@ -54,6 +58,17 @@ impl<'a> Reading<'a> {
                 None
             }
         }
+    }
+
+    /// False, once and for all that follow, if with so many layers more there are more than are looked at.
+    pub(super) fn take_layers(&mut self, count: usize) -> bool {
+        let was_over = self.layers > MAX_LAYERS;
+        self.layers = self.layers.saturating_add(count);
+        let is_over = self.layers > MAX_LAYERS;
+        if is_over && !was_over {
+            self.problems.push(Problem::TooManyLayers { limit: MAX_LAYERS });
+        }
+        !is_over
     }
 
     /// The config in an entry; none if it is missing or can't be read, which is told.

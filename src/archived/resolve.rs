@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::image::ArchivedImage;
+use super::known::Known;
 use super::open::{Archive, Contents};
 use crate::blob::{Measured, Packing};
 use crate::image::manifest::Parsed;
@@ -100,12 +101,13 @@ impl Archive {
         image: &ArchivedImage,
         reference: Reference,
         contents: &Contents,
+        known: &Known<'_>,
     ) -> Result<ResolvedImage, Unresolved> {
         let mut layers = Vec::new();
         let mut diff_ids = Vec::new();
         for (index, wanted) in wanted(image).into_iter().enumerate() {
             let what = || image.layer_label(index);
-            let measured = found(image, wanted.as_ref(), index, contents)
+            let measured = found(image, wanted.as_ref(), index, contents, known)
                 .ok_or_else(|| Unresolved::Layer { image: image.label(), what: what() })?;
             let tar = measured.tar_hashes().unwrap_or(&measured.hashes);
             diff_ids.push(tar.by(Algorithm::Sha256).clone());
@@ -187,6 +189,7 @@ fn found<'a>(
     wanted: Option<&DiffId>,
     index: usize,
     contents: &'a Contents,
+    known: &Known<'a>,
 ) -> Option<&'a Measured> {
     let is_one = |measured: &&Measured| match (measured.tar_hashes(), wanted) {
         (Some(tar), Some(diff_id)) => tar.are(diff_id.digest()),
@@ -194,10 +197,7 @@ fn found<'a>(
         (None, Some(_)) => false,
     };
     let in_place = image.layers.get(index).and_then(|layer| contents.get(&layer.place?)?.as_ref().ok());
-    in_place.filter(is_one).or_else(|| {
-        wanted?;
-        contents.values().filter_map(|found| found.as_ref().ok()).find(is_one)
-    })
+    in_place.filter(is_one).or_else(|| known.layer(wanted?))
 }
 
 fn descriptor(measured: &Measured) -> Descriptor {

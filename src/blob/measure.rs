@@ -28,6 +28,11 @@ impl Hashes {
         self.0.contains(digest)
     }
 
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Digest> {
+        self.0.iter()
+    }
+
     /// The digest by `algorithm`, or else by the first that was asked for.
     pub fn by(&self, algorithm: Algorithm) -> &Digest {
         self.0.iter().find(|digest| digest.algorithm() == algorithm).unwrap_or(&self.0[0])

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use super::Report;
 use crate::archive::{LayerMode, Plan, PlanError};
-use crate::archived::{Archive, ArchiveSource, ArchivedImage, Contents, OpenError, Unresolved};
+use crate::archived::{
+    Archive, ArchiveSource, ArchivedImage, ArchivedLayer, Contents, Known, OpenError, Unresolved,
+};
 use crate::image::{Reference, ResolvedImage};
 use crate::pull::PlannedArchive;
 
@@ -62,16 +64,17 @@ impl Repair<'_> {
         if self.name.is_some() && archive.images().len() > 1 {
             return Err(RepairError::SeveralImages(archive.images().len()));
         }
+        let known = Known::of(&contents);
         let mut images = Vec::new();
         let mut has_new_digests = false;
         for image in archive.images() {
-            let kept = image.manifest.as_ref().filter(|_| is_whole(image, &contents));
+            let kept = image.manifest.as_ref().filter(|_| is_whole(image, &known));
             has_new_digests |= kept.is_none();
             for reference in self.references(image)? {
                 let kept = kept.and_then(|_| image.resolved(reference.clone()));
                 images.push(match kept {
                     Some(kept) => kept,
-                    None => archive.resolved_anew(image, reference, &contents)?,
+                    None => archive.resolved_anew(image, reference, &contents, &known)?,
                 });
             }
         }
@@ -112,21 +115,12 @@ fn plain_source(
 }
 
 /// True if all that the image's manifest names is there.
-fn is_whole(image: &ArchivedImage, contents: &Contents) -> bool {
+fn is_whole(image: &ArchivedImage, known: &Known<'_>) -> bool {
     let config = image.config.as_ref().map(|config| &config.digest);
-    let mut layers = image.layers.iter();
     let names_config = image.manifest.as_ref().map(|(_, manifest)| &manifest.config.digest) == config;
-    names_config
-        && layers.all(|layer| {
-            let Some((descriptor, _)) = &layer.blob else { return false };
-            let measured = contents.values().filter_map(|found| found.as_ref().ok());
-            let mut blobs = measured.filter(|measured| measured.hashes.are(&descriptor.digest));
-            blobs.any(|blob| {
-                let is_layer = layer
-                    .diff_id
-                    .as_ref()
-                    .is_some_and(|diff_id| blob.tar_hashes().is_some_and(|tar| tar.are(diff_id.digest())));
-                blob.size_bytes == descriptor.size_bytes && is_layer
-            })
-        })
+    let has_layer = |layer: &ArchivedLayer| match (&layer.blob, &layer.diff_id) {
+        (Some((blob, _)), Some(diff_id)) => known.has(blob, diff_id),
+        _ => false,
+    };
+    names_config && image.layers.iter().all(has_layer)
 }
