@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::config::Environment;
 use crate::foreign::shown;
@@ -156,10 +156,14 @@ async fn run(
     command.arg(action).env_clear().envs(environment.variables());
     command.env_remove("SEALIFT_USERNAME").env_remove("SEALIFT_PASSWORD");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let output = tokio::time::timeout(limit, talk(command, input))
-        .await
-        .map_err(|_| HelperProblem::TimedOut { limit })?
-        .map_err(HelperProblem::NotRun)?;
+    let mut child = command.spawn().map_err(HelperProblem::NotRun)?;
+    let answer = tokio::time::timeout(limit, talk(&mut child, input)).await;
+    let Ok(output) = answer else {
+        // Nothing of it is left when the error is told.
+        let _ = child.kill().await;
+        return Err(HelperProblem::TimedOut { limit }.into());
+    };
+    let output = output.map_err(HelperProblem::NotRun)?;
     if output.status.success() {
         return Ok(output.stdout);
     }
@@ -173,8 +177,7 @@ async fn run(
 }
 
 /// Writes the input and reads what comes, both ends at once so that none waits for the other.
-async fn talk(mut command: Command, input: &str) -> std::io::Result<Output> {
-    let mut child = command.spawn()?;
+async fn talk(child: &mut Child, input: &str) -> std::io::Result<Output> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let write = async {
         if let Some(mut stdin) = stdin {
