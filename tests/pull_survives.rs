@@ -12,10 +12,10 @@ mod support;
 
 use std::fs;
 use std::process::Output;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use insta::assert_snapshot;
-use support::bench::{Bench, Way, stderr};
+use support::bench::{Bench, MODES, Way, stderr};
 use support::image::{noise, push};
 use support::registry::Fault;
 
@@ -51,6 +51,67 @@ fn what_does_not_pass_is_told_with_how_often_it_was_tried() {
     bench.registry.fault(&layer, Fault::Answer(404, vec![], String::new()));
     assert_eq!(pull(&bench, &["--retry-times", "2"]).status.code(), Some(4));
     assert_eq!(asked() - before, 1, "what is not there is not there");
+}
+
+/// What less than a MiB came of is not kept, and of a pipe nothing is: nobody is told that it carries on.
+#[test]
+fn only_what_stays_is_promised() {
+    let give_up = |sizes: [usize; 2], way: Way| {
+        let bench = Bench::new(&sizes);
+        let layer = bench.image.layers[0].to_string();
+        bench.registry.fault_times(1, &layer, Fault::Cut(sizes[0] / 2));
+        bench.registry.fault(&layer, Fault::Answer(503, vec![], String::new()));
+        let output = bench.pull(way, &["--retry-times", "1"]);
+        assert_eq!(output.status.code(), Some(6), "{}", stderr(&output));
+        (bench.error(&output), bench.sandbox.files())
+    };
+    let (error, files) = give_up([3_000_000, 1000], WAY);
+    assert_snapshot!("gave_up_and_keeps", error);
+    assert_eq!(files, ["x.tar.partial", "x.tar.partial.journal"]);
+    for mode in MODES {
+        let (error, files) = give_up([300_000, 1000], Way { mode, output: "x.tar" });
+        assert_snapshot!("gave_up_with_little", error);
+        assert_eq!(files, Vec::<String>::new(), "{mode}");
+        let (error, files) = give_up([3_000_000, 1000], Way { mode, output: "-" });
+        assert_snapshot!("gave_up_before_a_pipe", error);
+        assert_eq!(files, Vec::<String>::new(), "{mode}");
+    }
+}
+
+/// All connections share one wait and one row of tries; what one of them brings begins a new row for all.
+#[test]
+fn a_registry_that_wants_fewer_requests_is_left_alone_by_all() {
+    let sizes = [100_000, 90_000, 80_000, 70_000, 60_000, 50_000, 40_000, 30_000, 20_000, 10_000];
+    let bench = Bench::new(&sizes);
+    let refuse = |times: usize| {
+        // The config is none of the layers.
+        bench.registry.fault(&bench.image.config.to_string(), Fault::Header("x-config", "1".to_owned()));
+        let again = vec![("retry-after", "1".to_owned())];
+        bench.registry.fault_times(times, "GET /v2/n/blobs/", Fault::Answer(429, again, String::new()));
+    };
+    let pull = |tries: &str| {
+        let before = bench.registry.requests().len();
+        let started = Instant::now();
+        let output = pull(&bench, &["--connections", "4", "--retry-times", tries]);
+        let asked = bench.registry.requests().split_off(before);
+        let asked = asked.iter().filter(|request| request.contains("/blobs/")).count() - 1;
+        (output, asked, started.elapsed())
+    };
+    refuse(8);
+    let (output, asked, elapsed) = pull("2");
+    let said = stderr(&output);
+    let waits: Vec<&str> = said.lines().filter(|line| line.contains("trying again")).collect();
+    let [first, _] = waits[..] else { panic!("one for each wait: {said}") };
+    let shown = bench.sandbox.redacted(first);
+    let (url, said) = shown.split_once("/blobs/").unwrap();
+    let (_, said) = said.split_once(": ").unwrap();
+    assert_snapshot!("registry_waited_for", format!("{url}/blobs/[ANY]: {said}"));
+    assert_eq!(asked, sizes.len() + 8, "four at once were refused, twice");
+    assert!(elapsed >= Duration::from_secs(2), "{elapsed:?}");
+    bench.assert_right(WAY, &output, "left alone");
+    refuse(usize::MAX);
+    let (output, asked, _) = pull("1");
+    assert_eq!((output.status.code(), asked), (Some(6), 8), "{}", stderr(&output));
 }
 
 #[test]

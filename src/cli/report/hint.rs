@@ -111,10 +111,10 @@ fn of(error: &sealift::Error) -> Option<String> {
                 .into(),
         ),
         Error::Blob { .. } => Some(THROWN_AWAY.into()),
-        Error::Stopped { written_bytes: 0, source, .. } | Error::GaveUp { source, .. } => of(source),
-        Error::Stopped { .. } => {
+        Error::Stopped { is_kept: true, written_bytes: 1.., .. } => {
             Some("run the same command again: it carries on from there".into())
         }
+        Error::Stopped { source, .. } | Error::GaveUp { source, .. } => of(source),
         Error::Reused { .. } => Some("run the same command again".into()),
         Error::File(error) => file(error),
         _ => None,
