@@ -26,6 +26,12 @@ fn pull(bench: &Bench, options: &[&str]) -> Output {
     bench.pull(WAY, options)
 }
 
+/// What a run said of an earlier one.
+fn said_of_earlier_run(bench: &Bench, output: &Output) -> String {
+    let said = bench.sandbox.redacted(&stderr(output));
+    said.lines().filter(|line| line.contains("earlier run")).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn a_manifest_that_fails_once_is_asked_for_again() {
     let bench = Bench::new(&[1000, 1000]);
@@ -98,20 +104,21 @@ fn a_registry_that_wants_fewer_requests_is_left_alone_by_all() {
         (output, asked, started.elapsed())
     };
     refuse(8);
-    let (output, asked, elapsed) = pull("2");
+    let (output, asked, elapsed) = pull("5");
     let said = stderr(&output);
     let waits: Vec<&str> = said.lines().filter(|line| line.contains("trying again")).collect();
-    let [first, _] = waits[..] else { panic!("one for each wait: {said}") };
-    let shown = bench.sandbox.redacted(first);
-    let (url, said) = shown.split_once("/blobs/").unwrap();
-    let (_, said) = said.split_once(": ").unwrap();
-    assert_snapshot!("registry_waited_for", format!("{url}/blobs/[ANY]: {said}"));
-    assert_eq!(asked, sizes.len() + 8, "four at once were refused, twice");
+    assert!((2..=4).contains(&waits.len()), "one for each wait, not for each refusal: {said}");
+    let shown = bench.sandbox.redacted(waits[0]);
+    let (url, problem) = shown.split_once("/blobs/").unwrap();
+    let (_, problem) = problem.split_once(": ").unwrap();
+    assert_snapshot!("registry_waited_for", format!("{url}/blobs/[ANY]: {problem}"));
+    assert_eq!(asked, sizes.len() + 8, "four at once were refused, twice: {said}");
     assert!(elapsed >= Duration::from_secs(2), "{elapsed:?}");
     bench.assert_right(WAY, &output, "left alone");
     refuse(usize::MAX);
     let (output, asked, _) = pull("1");
-    assert_eq!((output.status.code(), asked), (Some(6), 8), "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(6), "{}", stderr(&output));
+    assert!(asked <= 8, "{asked} requests: four at once, and all again; {}", stderr(&output));
 }
 
 #[test]
@@ -151,7 +158,7 @@ fn what_an_earlier_run_left_is_hashed_before_it_is_believed() {
     fs::write(&partial, left).unwrap();
     bench.registry.heal();
     let output = pull(&bench, &[]);
-    assert!(stderr(&output).contains("is something else; fetching it anew"), "{}", stderr(&output));
+    assert_snapshot!("left_over_that_was_altered", said_of_earlier_run(&bench, &output));
     bench.assert_right(WAY, &output, "altered");
 }
 
@@ -165,7 +172,7 @@ fn what_was_of_another_archive_is_begun_anew() {
     let other = push(&bench.registry, "other", "linux/amd64", &[&noise(7, 5 << 20)]);
     let output = bench.sandbox.output(&["pull", &other.reference, "-o", "x.tar"]);
     assert!(output.status.success(), "{}", stderr(&output));
-    assert!(stderr(&output).contains("it is begun anew"), "{}", stderr(&output));
+    assert_snapshot!("left_over_of_another", said_of_earlier_run(&bench, &output));
     assert_eq!(bench.sandbox.files(), ["x.tar"]);
     // A journal without its file, or with another's, means nothing.
     fs::remove_file(bench.sandbox.out().join("x.tar")).unwrap();

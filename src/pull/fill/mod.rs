@@ -121,7 +121,8 @@ impl Pull<'_> {
                 let job = &jobs[part.blob];
                 self.start(job, &mut progress[part.blob]);
                 let queue_room = Arc::clone(&queue_room);
-                parts.push(async move { Turn::Part(self.fetch_part(job, part, queue_room).await) });
+                // What is begun together is of one try, whichever is polled first.
+                parts.push(async move { Turn::Part(self.fetch_part(job, part, now, queue_room).await) });
             }
             let wakes_at = schedule.wakes_at(now);
             let turn = tokio::select! {
