@@ -12,7 +12,7 @@ use crate::archive::{PlanError, StreamError};
 use crate::archived::OpenError;
 use crate::blob::{BlobError, InflateError, RegionError};
 use crate::fsio::FileError;
-use crate::image::{Digest, Registry};
+use crate::image::{Descriptor, Digest, Registry};
 use crate::pull::ResolveError;
 use crate::registry::Retry;
 use crate::source::SourceError;
@@ -61,15 +61,17 @@ pub enum Error {
         /// How the last try failed.
         source: Box<Error>,
     },
-    /// A blob's transfer failed for good. What came of it stays.
+    /// A blob's transfer failed for good.
     #[error("{digest} stopped at {written_bytes} of {size_bytes} bytes")]
     Stopped {
         /// The blob.
         digest: Digest,
-        /// How much of it is there.
+        /// How much of it came.
         written_bytes: u64,
         /// Its size.
         size_bytes: u64,
+        /// Whether that stays for the next run to carry on from.
+        is_kept: bool,
         /// Why.
         source: Box<Error>,
     },
@@ -107,21 +109,13 @@ impl Error {
         matches!(self, Self::Source(SourceError::Registry(error)) if error.is_of_ranges())
     }
 
-    /// What gave up was the transfer of this blob.
-    pub(crate) fn stopped(self, digest: &Digest, written_bytes: u64, size_bytes: u64) -> Self {
+    /// What gave up was the transfer of this blob, of which so much had come.
+    pub(crate) fn stopped(self, blob: &Descriptor, written_bytes: u64, is_kept: bool) -> Self {
         match self {
             Self::GaveUp { .. } => {
-                let source = Box::new(self);
-                Self::Stopped { digest: digest.clone(), written_bytes, size_bytes, source }
+                let (digest, size_bytes) = (blob.digest.clone(), blob.size_bytes);
+                Self::Stopped { digest, written_bytes, size_bytes, is_kept, source: Box::new(self) }
             }
-            other => other,
-        }
-    }
-
-    /// For `map_err`: what stopped was on its way to a pipe, so nothing of it stays.
-    pub(crate) fn of_pipe(self) -> Self {
-        match self {
-            Self::Stopped { source, .. } => *source,
             other => other,
         }
     }

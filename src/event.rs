@@ -53,7 +53,7 @@ pub enum Event<'a> {
     },
     /// Something failed in a way that may pass, and is tried again.
     Retrying {
-        /// What: an image's name or a blob's digest.
+        /// What: an image's name, a blob's digest or, where all that is asked of it waits, a registry.
         what: &'a str,
         /// How it failed.
         error: &'a (dyn std::error::Error + 'static),

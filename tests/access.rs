@@ -405,6 +405,31 @@ fn client_certificates_that_can_not_be_used() {
 }
 
 #[test]
+fn helpers_that_do_not_help_a_pull() {
+    let bench = Bench::basic();
+    let image = format!("{}/x", bench.address());
+    bench.write_config(r#"{"credsStore":"not-there"}"#);
+    assert_snapshot!("pull_without_its_helper", bench.run(&["pull", &image]));
+    bench.write_config(r#"{"credsStore":"fake"}"#);
+    bench.helper("echo hunter2; echo the keyring is locked >&2; exit 1");
+    assert_snapshot!("pull_with_a_failing_helper", bench.run(&["pull", &image]));
+    bench.helper("echo hunter2");
+    assert_snapshot!("pull_with_a_helper_that_talks", bench.run(&["pull", &image]));
+}
+
+#[test]
+#[ignore = "slow: tests/run --long"]
+fn a_helper_that_hangs_is_told() {
+    let bench = Bench::basic();
+    bench.write_config(r#"{"credsStore":"fake"}"#);
+    bench.helper("exec sleep 120");
+    assert_snapshot!(
+        "pull_with_a_helper_that_hangs",
+        bench.run(&["pull", &format!("{}/x", bench.address())])
+    );
+}
+
+#[test]
 fn files_of_credentials_that_can_not_be_read() {
     let bench = Bench::basic();
     let auth = bench.sandbox.home().join(".config/containers/auth.json");

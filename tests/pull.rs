@@ -15,6 +15,7 @@ use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use insta::assert_snapshot;
 use sealift::image::{Digest, MediaType};
 use serde_json::{Value, json};
 use support::image::{descriptor, noise, push};
@@ -202,8 +203,8 @@ fn interrupted_it_leaves_nothing_and_says_so() {
     let image = push(&registry, "n", "linux/amd64", &[&noise(1, 1_000_000)]);
     let layer = image.layers[0].to_string();
     registry.fault(&layer, Fault::Stall(300_000));
-    for (signal, code, said) in [("-INT", 130, "error: interrupted"), ("-TERM", 143, "error: terminated")] {
-        let sandbox = Sandbox::new();
+    for (signal, code, name) in [("-INT", 130, "interrupted"), ("-TERM", 143, "terminated")] {
+        let sandbox = Sandbox::new().redact(registry.port(), "PORT");
         let before = registry.requests().len();
         let child = sandbox.spawn(&["pull", &image.reference, "-o", "x.tar"]);
         let started = Instant::now();
@@ -216,7 +217,7 @@ fn interrupted_it_leaves_nothing_and_says_so() {
         assert!(kill.success());
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{signal}");
-        assert!(String::from_utf8(output.stderr).unwrap().contains(said), "{signal}");
+        assert_snapshot!(name, sandbox.shown(&output));
         assert!(sandbox.files().is_empty(), "{signal} left {:?}", sandbox.files());
     }
 }
@@ -227,17 +228,16 @@ fn two_at_once_on_one_output_do_not_mix() {
     let image = push(&registry, "n", "linux/amd64", &[&noise(1, 1_000_000)]);
     let layer = image.layers[0].to_string();
     registry.fault(&layer, Fault::Stall(300_000));
-    let sandbox = Sandbox::new();
+    let mut sandbox = Sandbox::new();
     for mode in ["keep", "plain"] {
-        let pull = ["pull", &image.reference, "-o", "x.tar", "--layers", mode];
+        let pull = ["pull", &image.reference, "-o", "x.tar", "--layers", mode, "-q"];
         let before = registry.requests().len();
         let mut first = sandbox.spawn(&pull);
         wait_for_request(&registry, before, &layer);
         let second = sandbox.output(&pull);
         assert_eq!(second.status.code(), Some(7));
-        let said = String::from_utf8(second.stderr).unwrap();
-        let expected = format!("another sealift (process {}) is writing x.tar", first.id());
-        assert!(said.contains(&expected) && said.contains("hint: wait for it to end, or choose"), "{said}");
+        sandbox = sandbox.redact(format!("process {}", first.id()), "process FIRST");
+        assert_snapshot!("two_at_once", sandbox.shown(&second));
         first.kill().unwrap();
         first.wait().unwrap();
     }
@@ -524,7 +524,7 @@ fn several_platforms_of_one_image_stand_under_one_index() {
 fn what_is_there_already_to_the_byte_is_not_fetched_again() {
     let registry = TestRegistry::start();
     let image = push(&registry, "n", "linux/amd64", &[&noise(1, 300_000), &noise(2, 100)]);
-    let sandbox = Sandbox::new();
+    let sandbox = Sandbox::new().redact(registry.port(), "PORT");
     let pull = || sandbox.output(&["pull", &image.reference, "-o", "x.tar", "--json"]);
     let layer = image.layers[0].to_string();
     let fetched = || registry.requests().iter().filter(|request| request.contains(&layer)).count();
@@ -534,7 +534,7 @@ fn what_is_there_already_to_the_byte_is_not_fetched_again() {
     assert!(!up_to_date(&pull()));
     let output = pull();
     assert!(up_to_date(&output) && fetched() == 1);
-    assert!(String::from_utf8(output.stderr).unwrap().contains("up to date, nothing was fetched"));
+    assert_snapshot!("up_to_date", sandbox.redacted(&String::from_utf8(output.stderr).unwrap()));
     let file = sandbox.out().join("x.tar");
     let whole = fs::read(&file).unwrap();
     for position in [100, whole.len() / 2, whole.len() - 1] {
@@ -551,11 +551,9 @@ fn what_is_there_already_to_the_byte_is_not_fetched_again() {
 fn no_clobber_leaves_what_is_there() {
     let registry = TestRegistry::start();
     let image = push(&registry, "n", "linux/amd64", &[b"layer"]);
-    let sandbox = Sandbox::new();
+    let sandbox = Sandbox::new().redact(registry.port(), "PORT");
     fs::write(sandbox.out().join("x.tar"), "mine").unwrap();
-    let output = sandbox.output(&["pull", &image.reference, "-o", "x.tar", "--no-clobber"]);
-    assert_eq!(output.status.code(), Some(7));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("x.tar is there already"));
+    assert_snapshot!("no_clobber", sandbox.run(&["pull", &image.reference, "-o", "x.tar", "--no-clobber"]));
     assert_eq!(fs::read(sandbox.out().join("x.tar")).unwrap(), b"mine");
     let layer = image.layers[0].to_string();
     assert!(!registry.requests().iter().any(|request| request.contains(&layer)));
@@ -625,6 +623,17 @@ fn a_pipe_that_fails_ends_inside_an_entry() {
             );
         }
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_pipe_into_a_full_disk_says_so() {
+    let registry = TestRegistry::start();
+    let image = push(&registry, "n", "linux/amd64", &[&noise(1, 300_000)]);
+    let sandbox = Sandbox::new();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut pull = sandbox.command(&["pull", &image.reference, "-o", "-", "-q"]);
+    assert_snapshot!("pipe_into_a_full_disk", sandbox.shown(&pull.stdout(full).output().unwrap()));
 }
 
 #[test]

@@ -68,6 +68,11 @@ impl RegionWriter {
         self.state().written.missing_in(0..self.0.descriptor.size_bytes)
     }
 
+    /// True if what is written stays for a later run, should this one fail.
+    pub fn is_kept(&self) -> bool {
+        self.0.file.is_worth_keeping()
+    }
+
     /// A writer of the part that starts at `from_bytes` of the blob.
     pub fn part(&self, from_bytes: u64) -> PartWriter {
         PartWriter { region: self.clone(), position_bytes: from_bytes, claimed_bytes: from_bytes }

@@ -64,6 +64,11 @@ impl FileHandle {
         }
     }
 
+    /// True if the file stays when it is left unfinished: there is enough in it to carry on from.
+    pub fn is_worth_keeping(&self) -> bool {
+        self.journal.as_ref().is_some_and(|journal| journal.is_worth_keeping())
+    }
+
     /// The file itself, for what the system does by itself.
     pub(super) fn file(&self) -> &File {
         &self.file

@@ -16,6 +16,8 @@ use super::ranges::Ranges;
 
 /// The file is synced after so many bytes were claimed.
 const SYNC_EVERY_BYTES: u64 = 64 << 20;
+/// What is less is not worth a file that lies about.
+const WORTH_KEEPING_BYTES: u64 = 1 << 20;
 /// No journal is longer: a line for each MiB of 4 TiB.
 const MAX_BYTES: u64 = 256 << 20;
 
@@ -174,6 +176,11 @@ impl Journal {
     /// What is claimed of the file.
     pub(super) fn claims(&self) -> Ranges {
         self.state().claims.clone()
+    }
+
+    /// True if there is enough to carry on from.
+    pub(super) fn is_worth_keeping(&self) -> bool {
+        self.state().claims.bytes() >= WORTH_KEEPING_BYTES
     }
 
     /// These bytes are written. A journal that can't be written only makes the next run fetch more.

@@ -24,9 +24,6 @@ use super::target::{Existing, check_target, folder_of, followed};
 /// The extension of a file that isn't whole.
 pub(super) const PARTIAL: &str = "partial";
 
-/// What is less is not worth a file that lies about.
-const WORTH_KEEPING_BYTES: u64 = 1 << 20;
-
 pub(super) fn partial_path(target: &Path) -> PathBuf {
     let mut path = OsString::from(target);
     path.push(".");
@@ -178,10 +175,8 @@ impl PartialFile {
 
 impl Drop for PartialFile {
     fn drop(&mut self) {
-        let is_worth_keeping = self
-            .journal
-            .as_ref()
-            .map_or(self.has_old_claims, |journal| journal.claims().bytes() >= WORTH_KEEPING_BYTES);
+        let is_worth_keeping =
+            self.journal.as_ref().map_or(self.has_old_claims, |journal| journal.is_worth_keeping());
         if !self.committed && !is_worth_keeping && self.has_its_name().is_ok_and(|is_ours| is_ours) {
             // The journal first: once the file is gone, its name is another run's. Nothing more can be done about a file
             // that will not go; the next run removes it.

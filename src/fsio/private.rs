@@ -1,14 +1,16 @@
 //! Files of secrets: replaced whole, for their owner's eyes only.
 
 use std::io::Write as _;
+#[cfg(unix)]
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::error::FileError;
 use super::target::{folder_of, followed};
 
 /// Puts a file with `bytes` in the place of `path`, readable by its owner only (0600), with one rename; it was never
-/// readable by others under any name. Where `path` is a link, what it leads to is replaced. A folder that is missing is
-/// made (0700).
+/// readable by others under any name. Where `path` is a link, what it leads to is replaced. Whose file it was, his it
+/// stays, if root replaces it. A folder that is missing is made (0700).
 pub fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let target = followed(path)?;
     let folder = folder_of(&target);
@@ -17,6 +19,11 @@ pub fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(FileError::io("write to", folder))?;
     file.write_all(bytes).map_err(FileError::io("write", &target))?;
     file.as_file().sync_all().map_err(FileError::io("write", &target))?;
+    #[cfg(unix)]
+    if let Ok(old) = std::fs::metadata(&target) {
+        // Who is not root may not give files away, and then it is his own.
+        let _ = std::os::unix::fs::fchown(file.as_file(), Some(old.uid()), Some(old.gid()));
+    }
     file.persist(&target).map_err(|error| FileError::io("replace", &target)(error.error))?;
     Ok(())
 }

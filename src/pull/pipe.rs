@@ -36,7 +36,7 @@ impl Pull<'_> {
         self.report_fill(planned);
         let (plan, spooled) = if planned.plan.is_estimate() {
             let spool = self.spool(&planned.plan, ScratchFile::temporary).await?;
-            self.measure_all(&spool).await.map_err(Error::of_pipe)?
+            self.measure_all(&spool).await?
         } else {
             (planned.plan.clone(), HashMap::new())
         };
@@ -95,7 +95,9 @@ impl Pull<'_> {
                 Ok(false) => return Ok(false),
                 Err(error) if knows_ranges && error.is_of_ranges() => knows_ranges = false,
                 Err(error) => {
-                    let (error, delay) = attempts.failed(error)?;
+                    let failed = attempts.failed(error);
+                    let (error, delay) =
+                        failed.map_err(|error| error.stopped(descriptor, sent_bytes, false))?;
                     self.reporter.report(Event::Retrying { what: &digest.to_string(), error: &error, delay });
                     tokio::time::sleep(delay).await;
                 }

@@ -305,6 +305,8 @@ fn might_be_plain(transport: &Transport, failure: Failure, https: &Url, http: &U
         Failure::TimedOut
         | Failure::TooSlow
         | Failure::Certificate
+        | Failure::CertificateName
+        | Failure::CertificateTime
         | Failure::ClientCertificate
         | Failure::Tls
         | Failure::NotHttp => false,

@@ -200,7 +200,8 @@ impl Diagnosis {
 }
 
 fn is_of_tls(failure: Failure) -> bool {
-    matches!(failure, Failure::Certificate | Failure::ClientCertificate | Failure::Tls | Failure::PlainHttp)
+    use Failure::{Certificate, CertificateName, CertificateTime, ClientCertificate, PlainHttp, Tls};
+    matches!(failure, Certificate | CertificateName | CertificateTime | ClientCertificate | Tls | PlainHttp)
 }
 
 async fn addresses(target: &Url) -> Result<Vec<std::net::SocketAddr>, Cause> {

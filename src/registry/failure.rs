@@ -7,7 +7,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use rustls::AlertDescription;
+use rustls::{AlertDescription, CertificateError};
 
 use crate::foreign::shown;
 
@@ -20,6 +20,10 @@ pub enum Failure {
     Connect,
     /// The server's certificate was not accepted.
     Certificate,
+    /// It is for another name.
+    CertificateName,
+    /// It has expired, or is not valid yet.
+    CertificateTime,
     /// The server wants a client certificate, and did not get one that it accepts.
     ClientCertificate,
     /// The server speaks plain HTTP where HTTPS was expected.
@@ -44,6 +48,8 @@ impl fmt::Display for Failure {
             Self::Dns => "the host name was not found",
             Self::Connect => "the connection failed",
             Self::Certificate => "the server's certificate was not accepted",
+            Self::CertificateName => "the server's certificate is for another name",
+            Self::CertificateTime => "the server's certificate is not valid at this time",
             Self::ClientCertificate => "the server wants a client certificate that it accepts",
             Self::PlainHttp => "the server speaks plain HTTP, not HTTPS",
             Self::Tls => "the TLS handshake failed",
@@ -67,9 +73,17 @@ impl Cause {
         Self(text.into())
     }
 
-    /// True if a proxy wants credentials, or others. Its answer to CONNECT is only reachable as hyper-util's text.
+    /// True if a proxy wants credentials, or others. What it answers to CONNECT or says by SOCKS is only reachable as
+    /// hyper-util's text; to offer a SOCKS proxy nothing that it takes is the same to it as to offer no password.
     pub fn is_proxy_login(&self) -> bool {
-        self.0.contains("status 407") || self.0.contains("proxy authorization required")
+        [
+            "status 407",
+            "proxy authorization required",
+            "server does not support user/pass authentication",
+            "credentials not accepted",
+        ]
+        .iter()
+        .any(|text| self.0.contains(text))
     }
 }
 
@@ -89,9 +103,8 @@ impl From<reqwest::Error> for Cause {
 pub(super) fn classify(error: &reqwest::Error, proxied: bool) -> Failure {
     if let Some(tls) = find::<rustls::Error>(error) {
         return match tls {
-            rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
-                Failure::Certificate
-            }
+            rustls::Error::InvalidCertificate(problem) => of_certificate(problem),
+            rustls::Error::NoCertificatesPresented => Failure::Certificate,
             rustls::Error::AlertReceived(alert) if is_about_client_certificate(*alert) => {
                 Failure::ClientCertificate
             }
@@ -117,6 +130,19 @@ pub(super) fn classify(error: &reqwest::Error, proxied: bool) -> Failure {
         };
     }
     if is_parse(error) { Failure::NotHttp } else { Failure::ClosedEarly }
+}
+
+fn of_certificate(problem: &CertificateError) -> Failure {
+    match problem {
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            Failure::CertificateName
+        }
+        CertificateError::Expired
+        | CertificateError::ExpiredContext { .. }
+        | CertificateError::NotValidYet
+        | CertificateError::NotValidYetContext { .. } => Failure::CertificateTime,
+        _ => Failure::Certificate,
+    }
 }
 
 /// What servers say of a client's certificate, or of its lack (RFC 8446 section 6.2).

@@ -92,9 +92,12 @@ fn of_failure(failure: Failure) -> Retry {
         | Failure::ClosedEarly
         | Failure::Proxy
         | Failure::Tls => Retry::Soon,
-        Failure::Certificate | Failure::ClientCertificate | Failure::PlainHttp | Failure::NotHttp => {
-            Retry::Never
-        }
+        Failure::Certificate
+        | Failure::CertificateName
+        | Failure::CertificateTime
+        | Failure::ClientCertificate
+        | Failure::PlainHttp
+        | Failure::NotHttp => Retry::Never,
     }
 }
 

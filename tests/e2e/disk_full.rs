@@ -11,6 +11,8 @@ use crate::images::{Image, LARGE, UNDERSTATED};
 use crate::running::{Running, events};
 use crate::sealift::Layers;
 
+const HINT: &str = "hint: make room on that disk and run the same command again";
+
 /// A small disk: a file system in a file, on a loop device. It is unmounted when its value is dropped.
 struct Disk(PathBuf);
 
@@ -73,11 +75,7 @@ fn carry_on(test: &str, how: Layers, size: &str) -> Carried {
     disk.fill(0);
     let ended = pull.end();
     assert_eq!(ended.code, Some(7), "{}", ended.said);
-    assert!(
-        ended.said.contains("No space left on device") && ended.said.contains("hint: "),
-        "{}",
-        ended.said
-    );
+    assert!(ended.said.contains("No space left on device") && ended.said.contains(HINT), "{}", ended.said);
     assert!(!disk.0.join("image.tar").exists());
 
     disk.make_room();
@@ -113,7 +111,7 @@ fn a_layer_that_inflates_beyond_the_disk_is_not_fetched_again() {
     let disk = Disk::mount(&front.folder, "80M", "ext4");
     disk.fill(24 << 20);
     let said = failure_of(&mut disk.pull(&front, &UNDERSTATED, Layers::Plain), 7);
-    assert!(said.contains("No space left on device") && said.contains("hint: "), "{said}");
+    assert!(said.contains("No space left on device") && said.contains(HINT), "{said}");
     assert!(!disk.0.join("image.tar").exists());
 
     disk.make_room();

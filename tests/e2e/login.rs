@@ -1,6 +1,7 @@
 //! `sealift login` and `logout`, and the files that they share with docker and podman.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
 use std::process::Command;
 
@@ -56,6 +57,22 @@ fn login_with_a_password_serves_docker_too_until_logout() {
 #[test]
 fn login_for_tokens_serves_docker_too_until_logout() {
     login_serves_docker_too("login-by-token", &BY_TOKEN);
+}
+
+/// By `sudo` with HOME kept, as docker does it.
+#[test]
+fn a_login_by_root_leaves_a_users_file_the_users() {
+    const USER: u32 = 1000;
+    let home = session().work_folder("login-by-root");
+    let file = home.join(".docker/config.json");
+    fs::create_dir(home.join(".docker")).unwrap();
+    fs::write(&file, r#"{"auths": {"other.site.test": {}}}"#).unwrap();
+    chown(&file, Some(USER), Some(USER)).unwrap();
+    let mut login = sealift(&["login", &BASIC.address, "-u", BASIC.user, "--password-stdin"]);
+    with_password(&BASIC, at_home(&mut login, &home));
+    assert!(fs::read_to_string(&file).unwrap().contains(&BASIC.address));
+    let file = fs::metadata(file).unwrap();
+    assert_eq!((file.uid(), file.gid(), file.mode() & 0o777), (USER, USER, 0o600));
 }
 
 #[test]

@@ -99,12 +99,14 @@ async fn a_given_certificate_is_believed_for_its_name_its_time_and_itself_only()
     let mut expired = as_docker_says("127.0.0.1");
     expired.not_before = rcgen::date_time_ymd(2020, 1, 1);
     expired.not_after = rcgen::date_time_ymd(2021, 1, 1);
-    for wrong in [as_docker_says("registry.test"), expired] {
+    let wrong =
+        [(as_docker_says("registry.test"), Failure::CertificateName), (expired, Failure::CertificateTime)];
+    for (wrong, expected) in wrong {
         let made = Made::self_signed(&wrong);
         let server = made.serve(None, || Reply::ok(MANIFEST)).await;
         let error =
             fetch_tag(&trusting(made.write(&own, None)), &repository(server.address)).await.unwrap_err();
-        assert_eq!(failure(&error), Failure::Certificate, "{error:?}");
+        assert_eq!(failure(&error), expected, "{error:?}");
         assert!(server.requests().is_empty());
     }
     // Another of the same key and name, which was not given.

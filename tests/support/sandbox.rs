@@ -82,7 +82,12 @@ impl Sandbox {
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr),
         );
-        self.redactions.iter().fold(text, |text, (from, to)| text.replace(from, to))
+        self.redacted(&text)
+    }
+
+    /// A text as it is shown.
+    pub(crate) fn redacted(&self, text: &str) -> String {
+        self.redactions.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
     }
 
     /// The names in the folder commands run in.

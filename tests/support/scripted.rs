@@ -133,10 +133,13 @@ impl Scripted {
                 let (tls, script, log) = (tls.clone(), Arc::clone(&script), Arc::clone(&log));
                 tokio::spawn(async move {
                     match tls {
-                        Some(tls) => {
-                            let Ok(stream) = tls.accept(stream).await else { return };
-                            serve(stream, script, log).await;
-                        }
+                        Some(tls) => match tls.accept(stream).into_fallible().await {
+                            Ok(stream) => serve(stream, script, log).await,
+                            // Whoever closes with bytes unread resets the connection, and the alert is lost.
+                            Err((_, mut stream)) => {
+                                let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+                            }
+                        },
                         None => serve(stream, script, log).await,
                     }
                 });

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use sealift::archive::PlanError;
+use sealift::archive::{PlanError, StreamError};
 use sealift::blob::InflateError;
 use sealift::config::ConfigError;
 use sealift::fsio::FileError;
@@ -11,9 +11,10 @@ use sealift::image::reference::{ReferenceError, ReferenceProblem};
 use sealift::image_list::{ListError, Note};
 use sealift::pull::ResolveError;
 use sealift::registry::{
-    ClientCertificateProblem, Denial, Failure as Unreachable, HelperProblem, Missing, RedirectProblem,
+    Cause, ClientCertificateProblem, Denial, Failure as Unreachable, HelperProblem, Missing, RedirectProblem,
     RegistryError, UrlProblem,
 };
+use sealift::secret::SafeUrl;
 use sealift::source::SourceError;
 
 use super::Failure;
@@ -119,11 +120,14 @@ fn of(error: &sealift::Error) -> Option<String> {
                 .into(),
         ),
         Error::Blob { .. } => Some(THROWN_AWAY.into()),
-        Error::Stopped { written_bytes: 0, source, .. } | Error::GaveUp { source, .. } => of(source),
-        Error::Stopped { .. } => {
+        Error::Stopped { is_kept: true, written_bytes: 1.., .. } => {
             Some("run the same command again: it carries on from there".into())
         }
+        Error::Stopped { source, .. } | Error::GaveUp { source, .. } => of(source),
         Error::Reused { .. } => Some("run the same command again".into()),
+        Error::Stream(StreamError::Write(error)) if error.kind() == ErrorKind::StorageFull => {
+            Some("make room where stdout goes; a pipe begins anew, a file (`-o FILE`) carries on from what came".into())
+        }
         Error::File(error) => file(error),
         _ => None,
     }
@@ -163,18 +167,8 @@ fn registry(error: &RegistryError) -> Option<String> {
         RegistryError::TokenRefused { registry, denial, may_not_exist, .. } => {
             access(registry.as_str(), denial, *may_not_exist)
         }
-        RegistryError::Unreachable { failure: Unreachable::Proxy, cause, .. } if cause.is_proxy_login() => {
-            "give the proxy its user and password: `http://USER:PASSWORD@HOST:PORT`, in HTTPS_PROXY or as `proxy` in \
-             config.json"
-                .into()
-        }
-        RegistryError::Unreachable {
-            proxy: Some(_),
-            failure: Unreachable::Connect | Unreachable::TimedOut | Unreachable::ClosedEarly,
-            ..
-        } => "check that the proxy runs and reaches the registry; hosts in NO_PROXY are reached without".into(),
-        RegistryError::Unreachable { url, failure, .. } => {
-            unreachable(*failure, url.reveal().host_str().unwrap_or("HOST"))
+        RegistryError::Unreachable { url, proxy, failure, cause } => {
+            unreachable(*failure, url, proxy.as_deref(), cause)
         }
         RegistryError::Interrupted { failure: Unreachable::TimedOut, .. } => {
             "run the same command again; on a line that pauses for long, `--stall-timeout 300` waits longer".into()
@@ -305,21 +299,47 @@ fn layer_nowhere(problems: &[UrlProblem]) -> String {
     })
 }
 
-fn unreachable(failure: Unreachable, host: &str) -> String {
-    match failure {
-        Unreachable::Certificate => {
-            format!(
-                "give the registry's CA with `--ca FILE`; `--insecure {host}` turns the check off for that host"
-            )
+fn unreachable(failure: Unreachable, url: &SafeUrl, proxy: Option<&SafeUrl>, cause: &Cause) -> String {
+    let host = url.reveal().host_str().unwrap_or("HOST");
+    match (failure, proxy.map(|proxy| proxy.reveal().scheme())) {
+        (Unreachable::Proxy, scheme) if cause.is_proxy_login() => format!(
+            "give the proxy its user and password: `{}://USER:PASSWORD@HOST:PORT`, in HTTPS_PROXY or as `proxy` in \
+             config.json",
+            scheme.unwrap_or("http")
+        ),
+        (Unreachable::Proxy, _) => {
+            "check `--proxy`, HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, and that the proxy reaches the registry"
+                .into()
         }
-        Unreachable::ClientCertificate => format!(
+        (Unreachable::Connect | Unreachable::TimedOut | Unreachable::ClosedEarly, Some(_)) => {
+            "check that the proxy runs and reaches the registry; hosts in NO_PROXY are reached without".into()
+        }
+        (Unreachable::Certificate, Some("https")) => format!(
+            "give the CA of the registry, or of the proxy, with `--ca FILE`; `--insecure {host}` turns the check off \
+             for the registry alone"
+        ),
+        (Unreachable::Certificate, _) => format!(
+            "give the registry's CA with `--ca FILE`; `--insecure {host}` turns the check off for that host"
+        ),
+        (Unreachable::CertificateName, _) => format!(
+            "use a name that the certificate is for; `--insecure {host}` turns the check off for that host"
+        ),
+        (Unreachable::CertificateTime, _) => format!(
+            "check this machine's clock; if it is right, who runs the registry has to renew the certificate, and until \
+             then `--insecure {host}` turns the check off for that host"
+        ),
+        (Unreachable::ClientCertificate, _) => format!(
             "give one with `--cert FILE --key FILE`, or put it into /etc/docker/certs.d/{host}/ (with `:PORT`, if it \
              has one) as client.cert and client.key"
         ),
-        Unreachable::PlainHttp => format!("`--insecure {host}` allows plain HTTP to that host"),
-        Unreachable::Dns => "check the host name; behind a proxy, set HTTPS_PROXY".into(),
-        Unreachable::Proxy => "check `--proxy`, HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY".into(),
-        Unreachable::NotHttp | Unreachable::Tls => "check host and port".into(),
+        (Unreachable::PlainHttp, _) => format!("`--insecure {host}` allows plain HTTP to that host"),
+        (Unreachable::Dns, _) => "check the host name; behind a proxy, set HTTPS_PROXY".into(),
+        (Unreachable::NotHttp | Unreachable::Tls, _) => "check host and port".into(),
+        (Unreachable::TimedOut, _) => {
+            "check that the registry runs and can be reached; behind a proxy, set HTTPS_PROXY; on a slow line, \
+             `--stall-timeout 300` waits longer"
+                .into()
+        }
         _ => "check that the registry runs and can be reached; behind a proxy, set HTTPS_PROXY".into(),
     }
 }
@@ -353,7 +373,7 @@ fn file(error: &FileError) -> Option<String> {
                     .into(),
             )
         }
-        FileError::Exists(_) => Some("edit it, remove it, or choose another name".into()),
+        FileError::Exists(_) => Some("remove it, or choose another name".into()),
         FileError::Taken(_) => Some("run the same command again".into()),
         FileError::LeftOver(path) => {
             Some(format!("if no other sealift writes it, remove it: `rm {}`", ui::shell_word(path)))

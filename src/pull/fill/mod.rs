@@ -8,6 +8,7 @@ mod pace;
 mod part;
 mod schedule;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,12 +18,12 @@ use tokio::sync::Semaphore;
 
 use self::part::PartEnd;
 use self::schedule::Schedule;
-use super::attempts::Attempts;
+use super::attempts::{Attempts, Retries};
 use super::{Pull, blocking};
 use crate::blob::{RegionError, RegionWriter, WrittenBlob};
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::image::Repository;
+use crate::image::{Registry, Repository};
 use crate::registry::{RegistryError, Retry};
 use crate::source::SourceError;
 
@@ -40,9 +41,28 @@ pub(super) struct Job {
 /// What a blob's transfer is at.
 struct Progress {
     is_started: bool,
+    tries: Tries,
+}
+
+/// The tries of a blob; or of a registry that answered too many requests, of which nothing is asked then.
+struct Tries {
     attempts: Attempts,
     /// What was missing when it last failed, or at first.
     missing_bytes: u64,
+}
+
+impl Tries {
+    fn new(retries: Retries, missing_bytes: u64) -> Self {
+        Self { attempts: Attempts::new(retries), missing_bytes }
+    }
+
+    /// Those of now, while so much is missing: less than before is progress, by whichever connection it came.
+    fn with_missing(&mut self, missing_bytes: u64) -> &mut Attempts {
+        if std::mem::replace(&mut self.missing_bytes, missing_bytes) > missing_bytes {
+            self.attempts.progressed();
+        }
+        &mut self.attempts
+    }
 }
 
 /// What can come about while filling.
@@ -75,10 +95,10 @@ impl Pull<'_> {
         );
         let progress = |job: &Job| Progress {
             is_started: false,
-            attempts: Attempts::new(self.retries),
-            missing_bytes: job.region.missing().bytes(),
+            tries: Tries::new(self.retries, job.region.missing().bytes()),
         };
         let mut progress: Vec<Progress> = jobs.iter().map(progress).collect();
+        let mut limited = HashMap::new();
         let mut parts = FuturesUnordered::new();
         let mut hashes = FuturesUnordered::new();
         let hash = |number: usize| {
@@ -101,7 +121,8 @@ impl Pull<'_> {
                 let job = &jobs[part.blob];
                 self.start(job, &mut progress[part.blob]);
                 let queue_room = Arc::clone(&queue_room);
-                parts.push(async move { Turn::Part(self.fetch_part(job, part, queue_room).await) });
+                // What is begun together is of one try, whichever is polled first.
+                parts.push(async move { Turn::Part(self.fetch_part(job, part, now, queue_room).await) });
             }
             let wakes_at = schedule.wakes_at(now);
             let turn = tokio::select! {
@@ -115,7 +136,7 @@ impl Pull<'_> {
                 Turn::Part(end) => {
                     just_had = Some(end.part.blob);
                     let number = end.part.blob;
-                    if self.take_in(end, jobs, &mut schedule, &mut progress)? {
+                    if self.take_in(end, jobs, &mut schedule, &mut progress, &mut limited)? {
                         hashes.push(hash(number));
                     }
                 }
@@ -132,7 +153,7 @@ impl Pull<'_> {
                     if !is_worth_it {
                         return Err(Error::in_region(job.repository.registry())(error));
                     }
-                    progress[number].missing_bytes = job.region.missing().bytes();
+                    progress[number].tries.missing_bytes = job.region.missing().bytes();
                     schedule.again(number);
                 }
             }
@@ -146,6 +167,7 @@ impl Pull<'_> {
         jobs: &[Job],
         schedule: &mut Schedule,
         progress: &mut [Progress],
+        limited: &mut HashMap<Registry, Tries>,
     ) -> Result<bool> {
         let PartEnd { part, position_bytes, started, latency, transfer, result } = end;
         let bytes = position_bytes - part.range.start;
@@ -154,12 +176,8 @@ impl Pull<'_> {
         }
         let is_complete = schedule.end(&part, position_bytes..part.range.end);
         let Err(error) = result else { return Ok(is_complete) };
-        // What came by other connections counts, too: a server may refuse those that are one too many.
-        let missing_bytes = jobs[part.blob].region.missing().bytes();
-        if std::mem::replace(&mut progress[part.blob].missing_bytes, missing_bytes) > missing_bytes {
-            progress[part.blob].attempts.progressed();
-        }
-        let registry = jobs[part.blob].repository.registry();
+        let Job { repository, region } = &jobs[part.blob];
+        let registry = repository.registry();
         let of_registry = || (0..jobs.len()).filter(|number| jobs[*number].repository.registry() == registry);
         if error.is_of_ranges() && !part.is_whole_only {
             schedule.keep_whole(of_registry());
@@ -167,26 +185,35 @@ impl Pull<'_> {
         }
         let is_registrys =
             matches!(&error, Error::Source(SourceError::Registry(RegistryError::RateLimited { .. })));
+        let missing_bytes = |number: usize| jobs[number].region.missing().bytes();
+        // Connections that are one too many may be refused, so what came by others counts, too.
+        let attempts = if is_registrys {
+            let missing_bytes = of_registry().map(missing_bytes).sum();
+            let tries = limited.entry(registry.clone());
+            tries.or_insert_with(|| Tries::new(self.retries, missing_bytes)).with_missing(missing_bytes)
+        } else {
+            progress[part.blob].tries.with_missing(missing_bytes(part.blob))
+        };
         let retry = error.retry();
-        if retry != Retry::Never && progress[part.blob].attempts.is_of_an_earlier_try(started) {
+        if retry != Retry::Never && attempts.is_of_an_earlier_try(started) {
             if let Retry::After(delay) = retry {
                 schedule.wait(of_registry(), Instant::now() + delay);
             }
             return Ok(is_complete);
         }
-        let (error, delay) = progress[part.blob].attempts.failed(error).map_err(|error| {
-            let descriptor = jobs[part.blob].region.descriptor();
-            let written_bytes = descriptor.size_bytes - jobs[part.blob].region.missing().bytes();
-            error.stopped(&descriptor.digest, written_bytes, descriptor.size_bytes)
+        let (error, delay) = attempts.failed(error).map_err(|error| {
+            let written_bytes = region.descriptor().size_bytes - missing_bytes(part.blob);
+            error.stopped(region.descriptor(), written_bytes, region.is_kept())
         })?;
-        let what = jobs[part.blob].region.descriptor().digest.to_string();
-        self.reporter.report(Event::Retrying { what: &what, error: &error, delay });
         let then = Instant::now() + delay;
-        if is_registrys {
+        let what = if is_registrys {
             schedule.wait(of_registry(), then);
+            registry.to_string()
         } else {
             schedule.wait(std::iter::once(part.blob), then);
-        }
+            region.descriptor().digest.to_string()
+        };
+        self.reporter.report(Event::Retrying { what: &what, error: &error, delay });
         Ok(is_complete)
     }
 

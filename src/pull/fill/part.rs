@@ -39,8 +39,13 @@ pub(super) struct PartEnd {
 
 impl Pull<'_> {
     /// Of all parts together no more is on its way to the disk than `queue_room` holds, in bytes.
-    pub(super) async fn fetch_part(&self, job: &Job, part: Part, queue_room: Arc<Semaphore>) -> PartEnd {
-        let started = Instant::now();
+    pub(super) async fn fetch_part(
+        &self,
+        job: &Job,
+        part: Part,
+        started: Instant,
+        queue_room: Arc<Semaphore>,
+    ) -> PartEnd {
         let mut first_byte = None;
         let writer = job.region.part(part.range.start);
         let (chunks, queue) = mpsc::channel::<Chunk>(QUEUED_CHUNKS);

@@ -115,14 +115,24 @@ fn an_expired_link_is_asked_for_again() {
 fn what_was_decided_is_not_tried_again() {
     assert_all(
         Retry::Never,
-        [Failure::Certificate, Failure::PlainHttp, Failure::NotHttp]
-            .map(|failure| unreachable(failure, "no")),
+        [
+            Failure::Certificate,
+            Failure::CertificateName,
+            Failure::CertificateTime,
+            Failure::PlainHttp,
+            Failure::NotHttp,
+        ]
+        .map(|failure| unreachable(failure, "no")),
     );
     // A wrong password, again and again, locks accounts.
     assert_all(
         Retry::Never,
-        ["the proxy asks for credentials (status 407)", "proxy authorization required"]
-            .map(|cause| unreachable(Failure::Proxy, cause)),
+        [
+            "the proxy asks for credentials (status 407)",
+            "proxy authorization required",
+            "SOCKS error: credentials not accepted",
+        ]
+        .map(|cause| unreachable(Failure::Proxy, cause)),
     );
     let denial = || Denial::CredentialsRefused;
     assert_all(
