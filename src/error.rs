@@ -10,8 +10,10 @@ use std::path::PathBuf;
 use crate::archive::writer::Incomplete;
 use crate::archive::{PlanError, StreamError};
 use crate::blob::{BlobError, InflateError, RegionError};
+use crate::daemon::DaemonError;
 use crate::fsio::FileError;
 use crate::image::{Digest, Registry};
+use crate::load::LoadError;
 use crate::pull::ResolveError;
 use crate::registry::Retry;
 use crate::source::SourceError;
@@ -76,6 +78,12 @@ pub enum Error {
     /// This machine stands in the way.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A daemon could not be reached, or refused.
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+    /// An archive and a daemon don't go together.
+    #[error(transparent)]
+    Load(#[from] LoadError),
     /// A fault of sealift's own.
     #[error(transparent)]
     Incomplete(#[from] Incomplete),

@@ -6,12 +6,13 @@
 //! ```
 //!
 //! Nouns: [`image`] (the field's words), [`image_list`] (names in files), [`registry`] (the wire), [`blob`] (verified
-//! bytes), [`archive`] (the file), [`reuse`] (blobs that are here already).
-//! Verbs: [`pull`]. [`source`] is where a verb gets images from. Nouns know nothing of verbs.
+//! bytes), [`archive`] (the file), [`reuse`] (blobs that are here already), [`daemon`] (who runs images).
+//! Verbs: [`pull`], [`load`]. [`source`] is where a verb gets images from. Nouns know nothing of verbs.
 
 pub mod archive;
 pub mod blob;
 pub mod config;
+pub mod daemon;
 pub mod demo;
 pub mod error;
 pub mod event;
@@ -19,6 +20,7 @@ pub mod foreign;
 pub mod fsio;
 pub mod image;
 pub mod image_list;
+pub mod load;
 pub mod pull;
 pub mod registry;
 pub mod reuse;

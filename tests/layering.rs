@@ -16,6 +16,7 @@ const NOUNS: &[&str] = &[
     "archive",
     "blob",
     "config",
+    "daemon",
     "event",
     "foreign",
     "fsio",
@@ -26,7 +27,7 @@ const NOUNS: &[&str] = &[
     "secret",
     "source",
 ];
-const VERBS: &[&str] = &["demo", "pull"];
+const VERBS: &[&str] = &["demo", "load", "pull"];
 /// What joins nouns for the verbs' use.
 const JOINTS: &[&str] = &["error"];
 

@@ -10,6 +10,7 @@ mod config;
 mod connection;
 mod demo;
 mod doctor;
+mod load;
 mod login;
 mod logout;
 mod man;
@@ -45,6 +46,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Pull(Box<pull::Arguments>),
+    Load(Box<load::Arguments>),
     Login(login::Arguments),
     Logout(logout::Arguments),
     Doctor(doctor::Arguments),
@@ -81,6 +83,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     match arguments.command {
         Command::Pull(command) => until_interrupted(pull::run(*command, context()?)),
+        Command::Load(command) => until_interrupted(load::run(*command, context()?)),
         Command::Login(command) => {
             let context = context()?;
             let ready = command.complete(&context)?;

@@ -156,6 +156,13 @@ impl Reporter for JsonLines {
             Event::Committed { path, size_bytes } => {
                 json!({"event": "committed", "path": path.display().to_string(), "size_bytes": size_bytes})
             }
+            Event::LoadStarted { daemon, path, size_bytes } => {
+                json!({"event": "load_started", "daemon": daemon, "path": path.display().to_string(),
+                       "size_bytes": size_bytes})
+            }
+            Event::LoadProgressed { bytes } => json!({"event": "load_progressed", "bytes": bytes}),
+            Event::LoadSent => json!({"event": "load_sent"}),
+            Event::LoadEnded => json!({"event": "load_ended"}),
             Event::Warning(warning) => json!({"event": "warning", "text": warning.to_string()}),
             _ => return,
         };

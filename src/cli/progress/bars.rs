@@ -108,10 +108,24 @@ impl Reporter for Bars {
                 }
                 in_flight.total = Some(self.bar(None, 0, COMMIT, "putting it on disk".to_owned()));
             }
-            Event::Committed { .. } => {
+            Event::Committed { .. } | Event::LoadEnded => {
                 if let Some(commit) = in_flight.total.take() {
                     commit.finish_and_clear();
                 }
+            }
+            Event::LoadStarted { size_bytes, .. } => {
+                in_flight.total = Some(self.bar(None, size_bytes, TOTAL, "sending".to_owned()));
+            }
+            Event::LoadProgressed { bytes } => {
+                if let Some(total) = &in_flight.total {
+                    total.inc(bytes);
+                }
+            }
+            Event::LoadSent => {
+                if let Some(total) = in_flight.total.take() {
+                    total.finish_and_clear();
+                }
+                in_flight.total = Some(self.bar(None, 0, COMMIT, "sent; it is being unpacked".to_owned()));
             }
             event => {
                 if let Some(words) = super::words(&event, &short) {
