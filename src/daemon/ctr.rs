@@ -13,7 +13,7 @@ use super::error::DaemonError;
 use super::freight::Freight;
 use super::held::Held;
 use crate::config::Environment;
-use crate::event::{Event, Reporter};
+use crate::event::Reporter;
 use crate::foreign::shown;
 use crate::image::manifest::Parsed;
 use crate::image::{Digest, Document, MediaType, Platform, Reference};
@@ -124,6 +124,7 @@ impl Ctr {
         };
         let mut child = command.arg("-").stdin(Stdio::piped()).spawn().map_err(DaemonError::Ctr)?;
         let stdin = child.stdin.take();
+        let mut progress = freight.progress(reporter);
         let mut chunks = freight.chunks();
         let sending = async move {
             let Some(mut stdin) = stdin else { return Ok(()) };
@@ -133,9 +134,8 @@ impl Ctr {
                     // It wants no more, and will say why.
                     return Ok(());
                 }
-                reporter.report(Event::LoadProgressed { bytes: chunk.len() as u64 });
+                progress.sent(chunk.len() as u64);
             }
-            reporter.report(Event::LoadSent);
             Ok::<_, DaemonError>(())
         };
         let ending = child.wait_with_output();

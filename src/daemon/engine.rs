@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use futures::stream;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use reqwest::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Body, Method};
 use serde::Deserialize;
 use tokio::sync::mpsc::{self, Receiver};
@@ -20,7 +20,7 @@ use super::error::DaemonError;
 use super::freight::Freight;
 use super::held::Held;
 use crate::config::Environment;
-use crate::event::{Event, Reporter};
+use crate::event::Reporter;
 use crate::foreign::shown;
 use crate::image::{Platform, Reference};
 
@@ -197,6 +197,7 @@ impl Engine {
     /// Loads an archive. The daemon's word that it went well is no proof.
     pub async fn load(&self, freight: Freight, reporter: &dyn Reporter) -> Result<(), DaemonError> {
         let size_bytes = freight.size_bytes;
+        let mut progress = freight.progress(reporter);
         let mut chunks = freight.chunks();
         let (sender, receiver) = mpsc::channel(1);
         let body = stream::unfold(receiver, |mut receiver: Receiver<Bytes>| async move {
@@ -211,16 +212,17 @@ impl Engine {
                     // It wants no more, and will say why.
                     return Ok(());
                 }
-                reporter.report(Event::LoadProgressed { bytes });
+                progress.sent(bytes);
             }
             drop(sender);
-            reporter.report(Event::LoadSent);
             Ok::<_, DaemonError>(())
         };
         let asked = self
             .request(Method::POST, "images/load", &[("quiet", "0")])
             .header(CONTENT_TYPE, "application/x-tar")
             .header(CONTENT_LENGTH, size_bytes)
+            // What comes next is not to meet a daemon that just then closes it.
+            .header(CONNECTION, "close")
             .body(Body::wrap_stream(body));
         let answering = self.answer(asked);
         tokio::pin!(answering);

@@ -5,6 +5,7 @@ use std::io::Read;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use crate::event::{Event, Reporter};
 use crate::fsio::FileError;
 
 /// What is read at once.
@@ -22,10 +23,32 @@ pub struct Freight {
     pub size_bytes: u64,
 }
 
+/// How much of it is still to be sent.
+pub(super) struct Progress<'a> {
+    reporter: &'a dyn Reporter,
+    left_bytes: u64,
+}
+
+impl Progress<'_> {
+    /// The daemon takes so many bytes more. What it says to the last of them comes after this.
+    pub(super) fn sent(&mut self, bytes: u64) {
+        self.reporter.report(Event::LoadProgressed { bytes });
+        self.left_bytes -= bytes;
+        if self.left_bytes == 0 {
+            self.reporter.report(Event::LoadSent);
+        }
+    }
+}
+
 /// The reading end of it. What can't be read ends it with an error.
 pub(super) type Chunks = mpsc::Receiver<Result<Bytes, FileError>>;
 
 impl Freight {
+    /// Tells how much of it is sent.
+    pub(super) fn progress<'a>(&self, reporter: &'a dyn Reporter) -> Progress<'a> {
+        Progress { reporter, left_bytes: self.size_bytes }
+    }
+
     /// Reads on, as long as somebody takes it.
     pub(super) fn chunks(mut self) -> Chunks {
         let (sender, chunks) = mpsc::channel(CHUNKS);

@@ -184,7 +184,13 @@ impl Load<'_> {
     /// What the daemon has by the name must be what the archive has by it.
     fn checked(&self, wanted: &Wanted<'_>, found: Option<Found>) -> Result<Found, LoadError> {
         let (daemon, image) = (self.daemon.name(), wanted.shown(self.daemon));
+        let runs = self.daemon.platform();
         match found {
+            // Of several platforms Docker's graph driver takes the first of the archive.
+            Some(Found { held, .. }) if !self.any_platform && runs.distance_to(&held.platform).is_none() => {
+                let images = vec![(image, vec![held.platform])];
+                Err(LoadError::OtherPlatform { daemon, wanted: Box::new(runs.clone()), images })
+            }
             Some(found) if wanted.is(&found.held) => Ok(found),
             Some(Found { held, .. }) => Err(LoadError::Another { daemon, image, found: held.id }),
             None => Err(LoadError::Missing { daemon, image }),

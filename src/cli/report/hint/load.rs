@@ -31,6 +31,9 @@ pub(super) fn daemon(error: &DaemonError) -> Option<String> {
         DaemonError::NoWay { .. } => {
             "try it by itself: `ssh HOST docker version`; docker has to be installed there, for that user"
         }
+        DaemonError::Setup { address, .. } if address.starts_with("ssh:") => {
+            "ssh is taken as it is installed: `ssh://` needs the program `ssh`"
+        }
         DaemonError::TlsFiles(_) => {
             "they are in DOCKER_CERT_PATH, or else with docker's context or in ~/.docker"
         }
@@ -48,7 +51,7 @@ pub(super) fn daemon(error: &DaemonError) -> Option<String> {
             "Docker's graph driver takes at most 125 layers; its containerd image store takes more"
         }
         DaemonError::Interrupted { .. } => {
-            "its log tells more (`journalctl -u docker`); what it has already is not sent again"
+            "the daemon's log tells more (`journalctl -u docker`); then run the same command again"
         }
         DaemonError::NoCtr => "it comes with containerd; for docker's own containerd use `--to docker`",
         DaemonError::NoContainerd(_) => "start it, or name its socket with `--address SOCKET`",
