@@ -11,8 +11,10 @@ use crate::archive::writer::Incomplete;
 use crate::archive::{PlanError, StreamError};
 use crate::archived::OpenError;
 use crate::blob::{BlobError, InflateError, RegionError};
+use crate::daemon::DaemonError;
 use crate::fsio::FileError;
 use crate::image::{Descriptor, Digest, Registry};
+use crate::load::LoadError;
 use crate::pull::ResolveError;
 use crate::registry::Retry;
 use crate::source::SourceError;
@@ -90,6 +92,12 @@ pub enum Error {
     /// An archive can't be mended.
     #[error(transparent)]
     Repair(#[from] RepairError),
+    /// A daemon could not be reached, or refused.
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+    /// An archive and a daemon don't go together.
+    #[error(transparent)]
+    Load(#[from] LoadError),
     /// A fault of sealift's own.
     #[error(transparent)]
     Incomplete(#[from] Incomplete),

@@ -131,6 +131,24 @@ pub enum Event<'a> {
         /// Its path.
         path: &'a Path,
     },
+    /// An archive is about to be sent to a daemon.
+    LoadStarted {
+        /// Who and where it is.
+        daemon: &'a str,
+        /// The archive.
+        path: &'a Path,
+        /// Its size.
+        size_bytes: u64,
+    },
+    /// The daemon took more of it.
+    LoadProgressed {
+        /// How many bytes more.
+        bytes: u64,
+    },
+    /// The daemon has all of it, and unpacks.
+    LoadSent,
+    /// The daemon is done.
+    LoadEnded,
     /// A path was looked into for blobs to reuse.
     Reusable(&'a Note),
     /// Something the person should know that stops nothing.
@@ -170,6 +188,19 @@ pub enum Warning {
     StartedAnew {
         /// The output.
         path: PathBuf,
+    },
+    /// The daemon's disk may be too small for what an archive holds.
+    #[error(
+        "the archive has {size_bytes} bytes; the disk of {}, where the images go, has {free_bytes} free",
+        .folder.display()
+    )]
+    DaemonMayBeFull {
+        /// Where the daemon keeps images.
+        folder: PathBuf,
+        /// The archive's size.
+        size_bytes: u64,
+        /// What the file system has left.
+        free_bytes: u64,
     },
     /// An index and the config of its image don't agree on the architecture.
     #[error("the index of `{reference}` says {index}, the image's config says {config}")]

@@ -6,13 +6,15 @@
 //! ```
 //!
 //! Nouns: [`image`] (the field's words), [`image_list`] (names in files), [`registry`] (the wire), [`blob`] (verified
-//! bytes), [`archive`] (the file), [`archived`] (files that others made), [`reuse`] (blobs that are here already).
-//! Verbs: [`pull`], [`inspect`], [`verify`]. [`source`] is where a verb gets images from. Nouns know nothing of verbs.
+//! bytes), [`archive`] (the file), [`archived`] (files that others made), [`reuse`] (blobs that are here already),
+//! [`daemon`] (who runs images).
+//! Verbs: [`pull`]; [`inspect`], [`verify`], [`load`]. [`source`] is where a verb gets images from. Nouns know nothing of verbs.
 
 pub mod archive;
 pub mod archived;
 pub mod blob;
 pub mod config;
+pub mod daemon;
 pub mod demo;
 pub mod error;
 pub mod event;
@@ -21,6 +23,7 @@ pub mod fsio;
 pub mod image;
 pub mod image_list;
 pub mod inspect;
+pub mod load;
 pub mod pull;
 pub mod registry;
 pub mod reuse;

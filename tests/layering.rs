@@ -17,6 +17,7 @@ const NOUNS: &[&str] = &[
     "archived",
     "blob",
     "config",
+    "daemon",
     "event",
     "foreign",
     "fsio",
@@ -27,7 +28,7 @@ const NOUNS: &[&str] = &[
     "secret",
     "source",
 ];
-const VERBS: &[&str] = &["demo", "inspect", "pull", "verify"];
+const VERBS: &[&str] = &["demo", "inspect", "load", "pull", "verify"];
 /// What joins nouns for the verbs' use.
 const JOINTS: &[&str] = &["error"];
 

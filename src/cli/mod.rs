@@ -11,6 +11,7 @@ mod connection;
 mod demo;
 mod doctor;
 mod inspect;
+mod load;
 mod login;
 mod logout;
 mod man;
@@ -49,6 +50,7 @@ enum Command {
     Pull(Box<pull::Arguments>),
     Inspect(Box<inspect::Arguments>),
     Verify(verify::Arguments),
+    Load(Box<load::Arguments>),
     Login(login::Arguments),
     Logout(logout::Arguments),
     Doctor(doctor::Arguments),
@@ -87,6 +89,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Pull(command) => until_interrupted(pull::run(*command, context()?)),
         Command::Inspect(command) => until_interrupted(inspect::run(*command, context()?)),
         Command::Verify(command) => until_interrupted(verify::run(command, context()?)),
+        Command::Load(command) => until_interrupted(load::run(*command, context()?)),
         Command::Login(command) => {
             let context = context()?;
             let ready = command.complete(&context)?;

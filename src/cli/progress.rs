@@ -161,6 +161,13 @@ impl Reporter for JsonLines {
             }
             Event::CheckProgressed { bytes } => json!({"event": "check_progressed", "bytes": bytes}),
             Event::Checked { path } => json!({"event": "checked", "path": path.display().to_string()}),
+            Event::LoadStarted { daemon, path, size_bytes } => {
+                json!({"event": "load_started", "daemon": daemon, "path": path.display().to_string(),
+                       "size_bytes": size_bytes})
+            }
+            Event::LoadProgressed { bytes } => json!({"event": "load_progressed", "bytes": bytes}),
+            Event::LoadSent => json!({"event": "load_sent"}),
+            Event::LoadEnded => json!({"event": "load_ended"}),
             Event::Warning(warning) => json!({"event": "warning", "text": warning.to_string()}),
             _ => return,
         };

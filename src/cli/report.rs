@@ -19,10 +19,12 @@ use sealift::Error;
 use sealift::archive::{PlanError, StreamError};
 use sealift::archived::OpenError;
 use sealift::config::ConfigError;
+use sealift::daemon::{DaemonError, EndpointError};
 use sealift::fsio::FileError;
 use sealift::image::platform::PlatformError;
 use sealift::image::reference::ReferenceError;
 use sealift::image_list::ListError;
+use sealift::load::LoadError;
 use sealift::pull::ResolveError;
 use sealift::registry::login::StoreError;
 use sealift::registry::{Kind, RegistryError};
@@ -51,6 +53,12 @@ pub(super) enum Failure {
     /// The same of `login`.
     #[error("{0}")]
     LoginUsage(&'static str),
+    /// The same of `load`.
+    #[error("{0}")]
+    LoadUsage(&'static str),
+    /// No daemon was found.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
     /// A path to reuse blobs from isn't there.
     #[error("{} does not exist", .0.display())]
     NothingToReuse(PathBuf),
@@ -111,6 +119,12 @@ impl From<AgainstError> for Failure {
     }
 }
 
+impl From<DaemonError> for Failure {
+    fn from(error: DaemonError) -> Self {
+        Self::Sealift(error.into())
+    }
+}
+
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Self {
         Self::Sealift(error.into())
@@ -167,12 +181,21 @@ impl Failure {
             | Self::Platform(_)
             | Self::Usage(_)
             | Self::LoginUsage(_)
+            | Self::LoadUsage(_)
+            | Self::Endpoint(
+                EndpointError::Address { .. }
+                | EndpointError::NoContext { .. }
+                | EndpointError::NoDaemon { .. },
+            )
             | Self::NothingToReuse(_)
             | Self::SeveralInArchive(_)
             | Self::Config(_) => 2,
             Self::NotInArchive { .. } | Self::NotKept(_) => 4,
             Self::Wrong { .. } => 3,
-            Self::NoSuchArchive(_) | Self::NoConfigFolder | Self::NoCredentialsFolder => 7,
+            Self::NoSuchArchive(_)
+            | Self::NoConfigFolder
+            | Self::NoCredentialsFolder
+            | Self::Endpoint(EndpointError::File { .. } | EndpointError::NoFolder) => 7,
             Self::Several { failures, .. } => failures.first().map_or(1, Self::code),
             Self::Interrupted => 130,
             Self::Terminated => 143,
@@ -229,6 +252,18 @@ fn code_of(error: &sealift::Error) -> u8 {
             PlanError::PlatformsOfInflated { .. } => 2,
             _ => 3,
         },
+        Error::Load(error) => match error {
+            LoadError::OtherPlatform { .. } => 4,
+            LoadError::OneImageOnly(_) => 2,
+            LoadError::NoRoom { .. } => 7,
+            LoadError::Nameless { .. } => 1,
+            _ => 3,
+        },
+        Error::Daemon(error) if !error.is_of_full_disk() => match error {
+            DaemonError::Answered { .. } | DaemonError::Refused { .. } | DaemonError::CtrFailed { .. } => 1,
+            _ => 7,
+        },
+        Error::Daemon(_) => 7,
         _ => 1,
     }
 }

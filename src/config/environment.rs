@@ -20,9 +20,22 @@ impl Environment {
         self.0.get(OsStr::new(name))?.to_str().filter(|value| !value.is_empty())
     }
 
-    /// Every variable, for programs that are started.
-    pub fn variables(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
-        self.0.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+    /// A program's file, looked for on the PATH. Relative entries are left out: what lies in the current directory is
+    /// nobody's program.
+    pub fn program(&self, name: &str) -> Option<PathBuf> {
+        let path = self.path("PATH")?;
+        let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+        std::env::split_paths(&path)
+            .filter(|folder| folder.is_absolute())
+            .map(|folder| folder.join(&name))
+            .find(|file| file.is_file())
+    }
+
+    /// Every variable but those with a user and a password of ours, for programs that are started.
+    pub fn variables_for_programs(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        let is_ours = |name: &OsStr| name == "SEALIFT_USERNAME" || name == "SEALIFT_PASSWORD";
+        let variables = self.0.iter().filter(move |(name, _)| !is_ours(name));
+        variables.map(|(name, value)| (name.as_os_str(), value.as_os_str()))
     }
 
     /// The value of `name` as a path; unset and empty values are none.

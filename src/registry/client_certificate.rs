@@ -47,11 +47,11 @@ pub enum ClientCertificateProblem {
 
 /// A client certificate, read.
 #[derive(Clone)]
-pub(super) struct Identity(Arc<SingleCertAndKey>);
+pub(crate) struct Identity(Arc<SingleCertAndKey>);
 
 impl Identity {
     /// Reads the files.
-    pub(super) fn read(files: &ClientCertificate) -> Result<Self, RegistryError> {
+    pub(crate) fn read(files: &ClientCertificate) -> Result<Self, RegistryError> {
         use ClientCertificateProblem as Problem;
         let fail = |path: &Path, problem| RegistryError::ClientCertificate { path: path.to_owned(), problem };
         let pem = |path: &Path| std::fs::read(path).map_err(|error| fail(path, Problem::Unreadable(error)));

@@ -6,7 +6,6 @@
 //! The registry's name goes through stdin, never into arguments. What our own environment holds of user and password is
 //! not handed on. Names were checked when the file was read ([`super::docker_config`]). One that hangs is killed.
 
-use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -151,10 +150,9 @@ async fn run(
     environment: &Environment,
     limit: Duration,
 ) -> Result<Vec<u8>, Refusal> {
-    let program = find(helper, environment).ok_or(HelperProblem::NotInstalled)?;
-    let mut command = Command::new(program);
-    command.arg(action).env_clear().envs(environment.variables());
-    command.env_remove("SEALIFT_USERNAME").env_remove("SEALIFT_PASSWORD");
+    let program = environment.program(&format!("docker-credential-{helper}"));
+    let mut command = Command::new(program.ok_or(HelperProblem::NotInstalled)?);
+    command.arg(action).env_clear().envs(environment.variables_for_programs());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().map_err(HelperProblem::NotRun)?;
     let answer = tokio::time::timeout(limit, talk(&mut child, input)).await;
@@ -201,17 +199,6 @@ async fn talk(child: &mut Child, input: &str) -> std::io::Result<Output> {
     Ok(Output { stdout: stdout?, stderr: stderr?, status: child.wait().await? })
 }
 
-/// The helper's file, looked for on the PATH of `environment`. Relative PATH entries are left out: a program in the
-/// current directory is nobody's helper.
-fn find(helper: &str, environment: &Environment) -> Option<PathBuf> {
-    let path = environment.path("PATH")?;
-    let name = format!("docker-credential-{helper}{}", std::env::consts::EXE_SUFFIX);
-    std::env::split_paths(&path)
-        .filter(|folder| folder.is_absolute())
-        .map(|folder| folder.join(&name))
-        .find(|file| file.is_file())
-}
-
 /// What `store` is told.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -244,6 +231,8 @@ fn read_answer(stdout: &[u8]) -> Result<Answer, HelperProblem> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[tokio::test]

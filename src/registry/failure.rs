@@ -69,7 +69,7 @@ pub struct Cause(String);
 
 impl Cause {
     /// A reason of our own.
-    pub(super) fn new(text: impl Into<String>) -> Self {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
@@ -100,7 +100,7 @@ impl From<reqwest::Error> for Cause {
 }
 
 /// Tells how a request or body failed. `proxied` says whether a proxy was on the way.
-pub(super) fn classify(error: &reqwest::Error, proxied: bool) -> Failure {
+pub(crate) fn classify(error: &reqwest::Error, proxied: bool) -> Failure {
     if let Some(tls) = find::<rustls::Error>(error) {
         return match tls {
             rustls::Error::InvalidCertificate(problem) => of_certificate(problem),
@@ -175,7 +175,7 @@ fn is_parse(error: &reqwest::Error) -> bool {
 }
 
 /// The first error of type `E` in the chain; `io::Error`s are looked into, since they hide what they wrap.
-fn find<E: Error + 'static>(error: &reqwest::Error) -> Option<&E> {
+pub(crate) fn find<E: Error + 'static>(error: &reqwest::Error) -> Option<&E> {
     let mut next: Option<&(dyn Error + 'static)> = error.source();
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<E>() {

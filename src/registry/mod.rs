@@ -46,6 +46,7 @@ mod verifier;
 
 pub use certs_d::{CertsFolders, HostCertificates};
 pub use client::Client;
+pub(crate) use client_certificate::Identity;
 pub use client_certificate::{ClientCertificate, ClientCertificateProblem};
 pub use clients::TlsSetup;
 pub use credential_helper::HelperProblem;
@@ -53,6 +54,7 @@ pub use credentials::{Credential, CredentialSource, Credentials, docker_config_p
 pub use docker_config::CredentialFileProblem;
 pub use error::RegistryError;
 pub use failure::{Cause, Failure};
+pub(crate) use failure::{classify, find};
 pub use insecure::InsecureHost;
 pub use kind::Kind;
 pub use layer_url::{UrlProblem, UrlProblems};
@@ -61,9 +63,12 @@ pub use mirrors::{
 };
 pub use object::{Missing, Object};
 pub use options::{ClientOptions, Timeouts};
+pub(crate) use patience::Patience;
 pub use proxy::ProxyRules;
 pub use redirect::RedirectProblem;
 pub use retry::Retry;
 pub use retry_after::RetryAfter;
+pub(crate) use said::read_at_most;
 pub use said::{Denial, Said};
 pub use tls::{CaProblem, RootsOrigin};
+pub(crate) use tls::{Roots, config as tls_config};

@@ -15,20 +15,20 @@ use super::failure::{Cause, Failure, classify};
 const PER_BYTE: Duration = Duration::from_millis(10);
 
 /// What is left of the patience with one body.
-pub(super) struct Patience {
+pub(crate) struct Patience {
     most: Duration,
     left: Duration,
 }
 
 /// Why a body ended too early.
-pub(super) enum Broken {
+pub(crate) enum Broken {
     Failed(reqwest::Error),
     TooSlow,
 }
 
 impl Patience {
     /// At its start; `most` is how long a body may be too slow.
-    pub(super) fn new(most: Duration) -> Self {
+    pub(crate) fn new(most: Duration) -> Self {
         Self { most, left: most }
     }
 
@@ -46,7 +46,7 @@ impl Patience {
 
 impl Broken {
     /// How it failed; `proxied` says whether a proxy was on the way.
-    pub(super) fn told(self, proxied: bool) -> (Failure, Cause) {
+    pub(crate) fn told(self, proxied: bool) -> (Failure, Cause) {
         match self {
             Self::Failed(error) => (classify(&error, proxied), error.into()),
             Self::TooSlow => (Failure::TooSlow, Cause::new("less than 100 bytes a second came")),

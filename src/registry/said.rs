@@ -93,7 +93,7 @@ impl Said {
     /// Reads an error answer's body; none where it says nothing.
     ///
     /// Some servers repeat what they were sent: of `authorization`, the request's, nothing is left in it.
-    pub(super) async fn read(response: Response, authorization: Option<&HeaderValue>) -> Option<Self> {
+    pub(crate) async fn read(response: Response, authorization: Option<&HeaderValue>) -> Option<Self> {
         let declared_html = is_html(response.headers());
         let body = read_soon(response, MAX_ERROR_BYTES).await?;
         if !declared_html && !looks_like_html(&body) {
@@ -139,7 +139,7 @@ fn secrets_in(authorization: Option<&HeaderValue>) -> Vec<String> {
 
 /// The body of an answer, or `None` if it is longer than `limit_bytes`: no more than that is ever held. An error
 /// comes with the number of bytes before it.
-pub(super) async fn read_at_most(
+pub(crate) async fn read_at_most(
     mut response: Response,
     mut patience: Patience,
     limit_bytes: u64,

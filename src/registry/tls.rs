@@ -45,7 +45,7 @@ pub enum RootsOrigin {
 
 /// Whom to believe.
 #[derive(Clone)]
-pub(super) struct Roots {
+pub(crate) struct Roots {
     pub(super) store: RootCertStore,
     /// The same certificates whole: one that a server shows itself is believed, too.
     pub(super) exact: Vec<CertificateDer<'static>>,
@@ -54,7 +54,7 @@ pub(super) struct Roots {
 
 impl Roots {
     /// The system's roots as far as they can be read; where there are none (a container from scratch), Mozilla's.
-    pub(super) fn of_system() -> Self {
+    pub(crate) fn of_system() -> Self {
         let certificates = rustls_native_certs::load_native_certs().certs;
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(certificates.iter().cloned());
@@ -65,8 +65,13 @@ impl Roots {
         Self { store, exact: Vec::new(), origin: RootsOrigin::Bundled }
     }
 
+    /// Nobody, so far.
+    pub(crate) fn none() -> Self {
+        Self { store: RootCertStore::empty(), exact: Vec::new(), origin: RootsOrigin::System }
+    }
+
     /// These and the certificates in `files`.
-    pub(super) fn with(mut self, files: &[PathBuf]) -> Result<Self, RegistryError> {
+    pub(crate) fn with(mut self, files: &[PathBuf]) -> Result<Self, RegistryError> {
         for path in files {
             self.add_file(path).map_err(|problem| RegistryError::CaFile { path: path.clone(), problem })?;
         }
@@ -87,7 +92,7 @@ impl Roots {
 }
 
 /// The configuration for one host: servers are verified against `roots`, but for the one called `unverified`.
-pub(super) fn config(
+pub(crate) fn config(
     roots: &Roots,
     identity: Option<&Identity>,
     unverified: Option<ServerName<'static>>,

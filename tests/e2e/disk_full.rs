@@ -14,10 +14,10 @@ use crate::sealift::Layers;
 const HINT: &str = "hint: make room on that disk and run the same command again";
 
 /// A small disk: a file system in a file, on a loop device. It is unmounted when its value is dropped.
-struct Disk(PathBuf);
+pub(crate) struct Disk(PathBuf);
 
 impl Disk {
-    fn mount(folder: &Path, size: &str, kind: &str) -> Self {
+    pub(crate) fn mount(folder: &Path, size: &str, kind: &str) -> Self {
         let (image, disk) = (folder.join("disk.img"), folder.join("disk"));
         fs::create_dir(&disk).unwrap();
         output_of(Command::new("truncate").args(["--size", size]).arg(&image));
@@ -26,8 +26,12 @@ impl Disk {
         Self(disk)
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// Takes all but `spare_bytes` of the room there is.
-    fn fill(&self, spare_bytes: u64) {
+    pub(crate) fn fill(&self, spare_bytes: u64) {
         let room = rustix::fs::statvfs(&self.0).unwrap();
         let filler = fs::File::create(self.0.join("filler")).unwrap();
         let bytes = (room.f_bavail * room.f_frsize).saturating_sub(spare_bytes);

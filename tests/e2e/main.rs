@@ -25,6 +25,7 @@ mod hub;
 mod images;
 mod interrupted;
 mod layer;
+mod load;
 mod loader;
 mod loads;
 mod login;

@@ -8,6 +8,7 @@ PACKAGES=(
     nginx-light openssl apache2-utils                               # TLS front, certificates, passwords
     golang-docker-credential-helpers pass gnupg                     # where docker keeps passwords
     squid microsocks                                                # proxies: HTTP, SOCKS5
+    openssh-server openssh-client                                   # the way to a daemon on another machine
     busybox-static libcap2-bin                                      # what test images are made of
     iproute2 util-linux e2fsprogs ca-certificates
     file                                                            # says what the binary is

@@ -4,6 +4,8 @@
 
 pub(crate) mod archive;
 pub(crate) mod bench;
+#[cfg(unix)]
+pub(crate) mod engine;
 pub(crate) mod image;
 pub(crate) mod layer;
 pub(crate) mod proxy;

@@ -94,7 +94,9 @@ impl Reporter for Bars {
                 }
             }
             // What is copied says nothing of the line's speed.
-            Event::BlobReused { size_bytes: bytes, .. } | Event::CheckProgressed { bytes } => {
+            Event::BlobReused { size_bytes: bytes, .. }
+            | Event::CheckProgressed { bytes }
+            | Event::LoadProgressed { bytes } => {
                 if let Some(total) = &in_flight.total {
                     total.inc(bytes);
                 }
@@ -110,7 +112,7 @@ impl Reporter for Bars {
                 }
                 in_flight.total = Some(self.bar(None, 0, COMMIT, "putting it on disk".to_owned()));
             }
-            Event::Committed { .. } | Event::Checked { .. } => {
+            Event::Committed { .. } | Event::Checked { .. } | Event::LoadEnded => {
                 if let Some(total) = in_flight.total.take() {
                     total.finish_and_clear();
                 }
@@ -119,6 +121,15 @@ impl Reporter for Bars {
                 let template = if size_bytes.is_some() { TOTAL } else { UNPACKED };
                 let bar = self.bar(None, size_bytes.unwrap_or_default(), template, "reading".to_owned());
                 in_flight.total = Some(bar);
+            }
+            Event::LoadStarted { size_bytes, .. } => {
+                in_flight.total = Some(self.bar(None, size_bytes, TOTAL, "sending".to_owned()));
+            }
+            Event::LoadSent => {
+                if let Some(total) = in_flight.total.take() {
+                    total.finish_and_clear();
+                }
+                in_flight.total = Some(self.bar(None, 0, COMMIT, "sent; it is being unpacked".to_owned()));
             }
             event => {
                 if let Some(words) = super::words(&event, &short) {

@@ -77,9 +77,15 @@ impl Reporter for Plain {
                 ));
                 *fill = Some(Fill { inflate_bytes, ..Fill::of(blob_bytes) });
             }
+            Event::LoadStarted { daemon, path, size_bytes } => {
+                ui::talk(&format!("{}: {} to {daemon}", path.display(), ui::size(size_bytes)));
+                *fill = Some(Fill::of(size_bytes));
+            }
+            Event::LoadSent => ui::talk("all is sent; it is being unpacked"),
             Event::BlobProgressed { bytes, .. }
             | Event::BlobReused { size_bytes: bytes, .. }
-            | Event::CheckProgressed { bytes } => {
+            | Event::CheckProgressed { bytes }
+            | Event::LoadProgressed { bytes } => {
                 if let Some(fill) = fill.as_mut() {
                     fill.done_bytes += bytes;
                     fill.tell();

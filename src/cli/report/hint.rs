@@ -1,5 +1,7 @@
 //! What to do next, for the failures where that can be told.
 
+mod load;
+
 use std::io::ErrorKind;
 
 use sealift::archive::{PlanError, StreamError};
@@ -41,6 +43,8 @@ impl Failure {
             Self::NoConfigFolder => Some("name a file with `--config FILE`".into()),
             Self::NoCredentialsFolder => Some("set DOCKER_CONFIG to a folder".into()),
             Self::LoginUsage(_) => Some("`sealift login --help` tells more".into()),
+            Self::LoadUsage(_) => Some("`sealift load --help` tells more".into()),
+            Self::Endpoint(error) => Some(load::endpoint(error).into()),
             Self::Usage(_) => Some("`sealift pull --help` tells more".into()),
             Self::Several { .. } => {
                 Some("run the same command again: what is there already is not fetched again".into())
@@ -129,6 +133,8 @@ fn of(error: &sealift::Error) -> Option<String> {
             Some("make room where stdout goes; a pipe begins anew, a file (`-o FILE`) carries on from what came".into())
         }
         Error::File(error) => file(error),
+        Error::Daemon(error) => load::daemon(error),
+        Error::Load(error) => load::load(error),
         _ => None,
     }
 }

@@ -1,0 +1,177 @@
+//! `sealift load`.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use sealift::config::Environment;
+use sealift::daemon::{Ctr, Daemon, Endpoint, Engine, Maker};
+use sealift::image::{Digest, Reference};
+use sealift::load::{self, Done, Load, Loaded};
+use serde::Serialize;
+
+use super::Context;
+use super::progress::Mode;
+use super::report::Failure;
+use super::ui;
+
+/// Load an archive into docker, podman or containerd
+///
+/// What is there already is not sent, and what was loaded is looked at. The names and IDs go to stdout, all else to
+/// stderr. Docker is found as its own client finds it: `--host`, `--context`, DOCKER_HOST, DOCKER_CONTEXT, the context
+/// in use, /var/run/docker.sock, with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH; podman by CONTAINER_HOST and its sockets;
+/// containerd by CONTAINERD_ADDRESS and CONTAINERD_NAMESPACE, through its `ctr`.
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// The archive
+    #[arg(value_name = "ARCHIVE", required_unless_present = "input")]
+    archive: Option<PathBuf>,
+    /// The archive, as `docker load` has it
+    #[arg(short, long, value_name = "ARCHIVE", conflicts_with = "archive")]
+    input: Option<PathBuf>,
+    /// Into what; without it into docker, or into podman where only its socket is there
+    #[arg(long, value_name = "DAEMON", value_enum)]
+    to: Option<Into>,
+    /// Where docker or podman is: unix:///PATH, tcp://HOST:PORT, ssh://USER@HOST
+    #[arg(short = 'H', long, value_name = "URL", conflicts_with_all = ["context", "address", "namespace"])]
+    host: Option<String>,
+    /// The docker context to take
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["address", "namespace"])]
+    context: Option<String>,
+    /// containerd's socket [env: CONTAINERD_ADDRESS]
+    #[arg(long, value_name = "SOCKET")]
+    address: Option<PathBuf>,
+    /// containerd's namespace, `k8s.io` for Kubernetes [env: CONTAINERD_NAMESPACE] [default: default]
+    #[arg(short, long, value_name = "NAME")]
+    namespace: Option<String>,
+    /// Give the image this name, too; several times for several. The archive must hold one image
+    #[arg(long, value_name = "NAME")]
+    tag: Vec<String>,
+    /// Load images for other machines, too
+    #[arg(long)]
+    any_platform: bool,
+    /// Print a line of JSON for each name
+    #[arg(long)]
+    json: bool,
+    /// How progress is shown on stderr
+    #[arg(long, value_name = "MODE", value_enum, default_value_t = Mode::Auto)]
+    progress: Mode,
+    /// Say nothing but errors
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Into {
+    Docker,
+    Podman,
+    Containerd,
+}
+
+pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Failure> {
+    let started = Instant::now();
+    let mode = if arguments.quiet { Mode::Quiet } else { arguments.progress };
+    let tags = arguments.tags()?;
+    let archive = arguments.archive.as_ref().or(arguments.input.as_ref());
+    let archive = archive.ok_or(Failure::LoadUsage("the archive is missing"))?;
+    let (freight, images) = load::open(archive)?;
+    let daemon = arguments.daemon(&context.environment).await?;
+    let reporter = mode.reporter();
+    let load =
+        Load { daemon: &daemon, reporter: &*reporter, tags: &tags, any_platform: arguments.any_platform };
+    let loaded = load.run(freight, &images).await;
+    // Bars are taken away before anything is said.
+    drop(reporter);
+    let loaded = loaded?;
+    show(&loaded, arguments.json)?;
+    if mode.has_words() {
+        let was_sent =
+            loaded.iter().any(|loaded| matches!(loaded.done, Done::Loaded | Done::Replaced { .. }));
+        let how = if was_sent { "loaded into" } else { "nothing was sent to" };
+        let seconds = started.elapsed().as_secs_f64();
+        ui::talk(&format!("{how} {} in {seconds:.1} s", daemon.description()));
+        if loaded.iter().any(|loaded| loaded.name.is_none()) {
+            ui::talk("an image without a name gets one with `--tag NAME`");
+        }
+    }
+    Ok(())
+}
+
+impl Arguments {
+    fn tags(&self) -> Result<Vec<Reference>, Failure> {
+        let tags: Vec<Reference> = self.tag.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+        if tags.iter().any(|tag| tag.digest().is_some()) {
+            return Err(Failure::LoadUsage("`--tag` takes a name with a tag, without a digest"));
+        }
+        Ok(tags)
+    }
+
+    async fn daemon(&self, environment: &Environment) -> Result<Daemon, Failure> {
+        let is_of_containerd = self.address.is_some() || self.namespace.is_some();
+        if is_of_containerd && self.to != Some(Into::Containerd) {
+            return Err(Failure::LoadUsage("`--address` and `--namespace` go with `--to containerd`"));
+        }
+        if self.context.is_some() && self.to.is_some_and(|to| to != Into::Docker) {
+            return Err(Failure::LoadUsage("`--context` is one of docker's"));
+        }
+        let host = self.host.as_deref();
+        let (endpoint, maker) = match self.to {
+            Some(Into::Containerd) if host.is_some() => {
+                return Err(Failure::LoadUsage("`--to containerd` takes `--address SOCKET`, not `--host`"));
+            }
+            Some(Into::Containerd) => {
+                let (address, namespace) = (self.address.clone(), self.namespace.clone());
+                let ctr = Ctr::connect(address, namespace, environment).await?;
+                return Ok(Daemon::Containerd(Box::new(ctr)));
+            }
+            Some(Into::Podman) => (Endpoint::of_podman(host, environment)?, Maker::Podman),
+            None if host.is_none() && self.context.is_none() => {
+                match Endpoint::of_podman_alone(environment) {
+                    Some(endpoint) => (endpoint, Maker::Podman),
+                    None => (Endpoint::of_docker(None, None, environment)?, Maker::Docker),
+                }
+            }
+            Some(Into::Docker) | None => {
+                (Endpoint::of_docker(host, self.context.as_deref(), environment)?, Maker::Docker)
+            }
+        };
+        let engine = Engine::connect(&endpoint, maker, environment).await?;
+        Ok(Daemon::Engine(Box::new(engine)))
+    }
+}
+
+/// A name and what the daemon has by it, for programs.
+#[derive(Serialize)]
+struct Row<'a> {
+    name: Option<&'a str>,
+    id: &'a Digest,
+    done: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaced: Option<&'a Digest>,
+}
+
+impl<'a> Row<'a> {
+    fn of(loaded: &'a Loaded) -> Self {
+        let (done, replaced) = match &loaded.done {
+            Done::Loaded => ("loaded", None),
+            Done::Replaced { before } => ("loaded", Some(before)),
+            Done::AlreadyThere => ("already_there", None),
+            Done::Tagged => ("tagged", None),
+        };
+        Self { name: loaded.name.as_deref(), id: &loaded.id, done, replaced }
+    }
+}
+
+fn show(loaded: &[Loaded], as_json: bool) -> Result<(), Failure> {
+    let rows: Vec<_> = loaded.iter().map(Row::of).collect();
+    if as_json {
+        return rows.iter().try_for_each(ui::json);
+    }
+    let shown = |row: &Row<'_>| row.name.unwrap_or("<none>").to_owned();
+    let width = rows.iter().map(|row| shown(row).len()).max().unwrap_or(0);
+    rows.iter().try_for_each(|row| {
+        let instead = row.replaced.map(|id| format!(", in place of {id}")).unwrap_or_default();
+        let done = row.done.replace('_', " ");
+        ui::data(&format!("{:<width$}  {}  {done}{instead}", shown(row), row.id))
+    })
+}

@@ -1,0 +1,214 @@
+//! containerd, spoken to by its own `ctr`: its API is gRPC, and a library for that needs a compiler of its own to build.
+//!
+//! Written for the `ctr` of containerd 1.6 to 2.1. Arguments hold names, sockets and namespaces, never a secret. What `ctr`
+//! prints is read in words, as its tables have no other form.
+
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+use super::error::DaemonError;
+use super::freight::Freight;
+use super::held::Held;
+use crate::config::Environment;
+use crate::event::Reporter;
+use crate::foreign::shown;
+use crate::image::manifest::Parsed;
+use crate::image::{Digest, Document, MediaType, Platform, Reference};
+
+/// containerd's own socket, and that of the one in k3s and RKE2.
+const SOCKETS: [&str; 2] = ["/run/containerd/containerd.sock", "/run/k3s/containerd/containerd.sock"];
+/// Where `ctr` puts images if it isn't told.
+const NAMESPACE: &str = "default";
+
+/// A containerd, and a namespace in it.
+pub struct Ctr {
+    program: PathBuf,
+    address: PathBuf,
+    namespace: String,
+    environment: Environment,
+    platform: Platform,
+    folder: Option<PathBuf>,
+}
+
+impl Ctr {
+    /// Finds containerd and its `ctr`, and learns what it runs.
+    pub async fn connect(
+        address: Option<PathBuf>,
+        namespace: Option<String>,
+        environment: &Environment,
+    ) -> Result<Self, DaemonError> {
+        let usual = || {
+            let there = SOCKETS.map(PathBuf::from).into_iter().find(|socket| socket.exists());
+            there.unwrap_or_else(|| SOCKETS[0].into())
+        };
+        let address = address.or_else(|| environment.path("CONTAINERD_ADDRESS")).unwrap_or_else(usual);
+        if !address.exists() {
+            return Err(DaemonError::NoContainerd(address));
+        }
+        let namespace = namespace.or_else(|| environment.text("CONTAINERD_NAMESPACE").map(str::to_owned));
+        let mut ctr = Self {
+            program: environment.program("ctr").ok_or(DaemonError::NoCtr)?,
+            address,
+            namespace: namespace.unwrap_or_else(|| NAMESPACE.to_owned()),
+            environment: environment.clone(),
+            platform: Platform::linux_amd64(),
+            folder: None,
+        };
+        let plugins = ctr.run("tell its plugins", &["plugins", "list", "--detailed"]).await?;
+        let Plugins { platform, folder } = Plugins::read(&plugins);
+        ctr.platform = platform.ok_or_else(|| DaemonError::CtrFailed {
+            action: "tell which platform it runs".to_owned(),
+            said: "it has no snapshotter".to_owned(),
+        })?;
+        ctr.folder = folder;
+        Ok(ctr)
+    }
+
+    /// Who it is and where.
+    pub fn description(&self) -> String {
+        format!("containerd at {}, namespace {}", self.address.display(), shown(&self.namespace))
+    }
+
+    /// What it runs.
+    pub fn platform(&self) -> &Platform {
+        &self.platform
+    }
+
+    /// Where it keeps content.
+    pub fn folder(&self) -> Option<&PathBuf> {
+        self.folder.as_ref().filter(|folder| folder.is_dir())
+    }
+
+    /// The image that has this full name; none if there is none.
+    pub async fn find(&self, name: &str) -> Result<Option<Held>, DaemonError> {
+        let filter = format!("name==\"{name}\"");
+        let table = self.run(&format!("tell about {name}"), &["images", "check", &filter]).await?;
+        let mut rows = table.lines().skip(1).map(|row| row.split_whitespace().collect::<Vec<_>>());
+        let row = rows.find(|row| row.first() == Some(&name));
+        let Some((id, status)) =
+            row.and_then(|row| Some((row.get(2)?.parse::<Digest>().ok()?, *row.get(3)?)))
+        else {
+            return Ok(None);
+        };
+        let document = self.run(&format!("show {id}"), &["content", "get", &id.to_string()]).await?;
+        Ok(Some(Held {
+            leads_to: digests_in(document, &id),
+            id,
+            platform: self.platform.clone(),
+            diff_ids: None,
+            is_whole: status == "complete",
+        }))
+    }
+
+    /// Gives the image `source` the name `name`.
+    pub async fn tag(&self, source: &str, name: &Reference) -> Result<(), DaemonError> {
+        let name = name.to_string();
+        let arguments = ["images", "tag", "--force", source, &name];
+        self.run(&format!("name {source} {name}"), &arguments).await.map(drop)
+    }
+
+    /// Loads an archive; of an image for several platforms this one, or, with none, all, and leaves them packed.
+    pub async fn load(
+        &self,
+        freight: Freight,
+        platform: Option<&Platform>,
+        reporter: &dyn Reporter,
+    ) -> Result<(), DaemonError> {
+        let mut command = self.command(&["images", "import"]);
+        match platform {
+            Some(platform) => command.arg("--platform").arg(platform.to_string()),
+            None => command.args(["--all-platforms", "--no-unpack"]),
+        };
+        let mut child = command.arg("-").stdin(Stdio::piped()).spawn().map_err(DaemonError::Ctr)?;
+        let stdin = child.stdin.take();
+        let mut progress = freight.progress(reporter);
+        let mut chunks = freight.chunks();
+        let sending = async move {
+            let Some(mut stdin) = stdin else { return Ok(()) };
+            while let Some(chunk) = chunks.recv().await {
+                let chunk = chunk?;
+                if stdin.write_all(&chunk).await.is_err() {
+                    // It wants no more, and will say why.
+                    return Ok(());
+                }
+                progress.sent(chunk.len() as u64);
+            }
+            Ok::<_, DaemonError>(())
+        };
+        let ending = child.wait_with_output();
+        tokio::pin!(ending);
+        let output = tokio::select! {
+            biased;
+            output = &mut ending => output,
+            sent = sending => {
+                sent?;
+                ending.await
+            }
+        };
+        checked("load the archive", &output.map_err(DaemonError::Ctr)?).map(drop)
+    }
+
+    async fn run(&self, action: &str, arguments: &[&str]) -> Result<String, DaemonError> {
+        let output = self.command(arguments).stdin(Stdio::null()).output().await.map_err(DaemonError::Ctr)?;
+        checked(action, &output)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--address").arg(&self.address).args(["--namespace", &self.namespace]).args(arguments);
+        command.env_clear().envs(self.environment.variables_for_programs());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+    }
+}
+
+/// What was printed, if it went well.
+fn checked(action: &str, output: &Output) -> Result<String, DaemonError> {
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    // The last line is ctr's own.
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.trim().lines().next_back().unwrap_or("it failed without a word");
+    Err(DaemonError::CtrFailed { action: action.to_owned(), said: shown(said.trim_start_matches("ctr: ")) })
+}
+
+/// The digests that a manifest or an index names. `ctr` makes a manifest of its own where an archive has none.
+fn digests_in(document: String, digest: &Digest) -> Vec<Digest> {
+    let document = Document::verified(document.into(), MediaType::OciManifest, digest);
+    match document.ok().and_then(|document| document.parse().ok()) {
+        Some(Parsed::Manifest(manifest)) => vec![manifest.config.digest],
+        Some(Parsed::Index(index)) => index.manifests.into_iter().map(|manifest| manifest.digest).collect(),
+        None => Vec::new(),
+    }
+}
+
+/// What is of use in the list of containerd's plugins.
+struct Plugins {
+    platform: Option<Platform>,
+    folder: Option<PathBuf>,
+}
+
+impl Plugins {
+    /// Reads blocks of `Key: value` lines, one for each plugin.
+    fn read(text: &str) -> Self {
+        let (mut kind, mut platform, mut folder) = ("", None, None);
+        for line in text.lines() {
+            let mut words = line.split_whitespace();
+            match (words.next(), words.next()) {
+                (Some("Type:"), Some(word)) => kind = word,
+                (Some("Platforms:"), Some(word)) if kind == "io.containerd.snapshotter.v1" => {
+                    platform = platform.or_else(|| word.parse().ok());
+                }
+                (Some("root"), Some(path)) if kind == "io.containerd.content.v1" => {
+                    folder = Some(PathBuf::from(path));
+                }
+                _ => {}
+            }
+        }
+        Self { platform, folder }
+    }
+}

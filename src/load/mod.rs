@@ -1,0 +1,250 @@
+//! Load: an archive into a daemon. What is there already is not sent; what the daemon says it loaded is looked at.
+//!
+//! ```text
+//! find each image ──all there──▶ done
+//!        └──────▶ platform, room ──▶ send ──▶ find each image again ──▶ new names
+//! ```
+//!
+//! Neighbours: [`crate::daemon`] speaks to Docker, podman and containerd; what is in the archive is told by its reader.
+
+mod error;
+mod expected;
+mod made_manifest;
+mod wanted;
+
+use crate::daemon::{Daemon, Freight, Held};
+use crate::error::Result;
+use crate::event::{Event, Reporter, Warning};
+use crate::fsio::space;
+use crate::image::{Digest, Platform, Reference};
+
+pub use error::{LoadError, UnreadableArchive};
+pub use expected::{ExpectedImage, open};
+use wanted::{Found, Wanted};
+
+/// What all steps of a load work with.
+#[derive(Clone, Copy)]
+pub struct Load<'a> {
+    /// Who is to have the images.
+    pub daemon: &'a Daemon,
+    /// Who is told what happens.
+    pub reporter: &'a dyn Reporter,
+    /// Names that the archive's one image gets besides its own.
+    pub tags: &'a [Reference],
+    /// True if images for other machines are loaded, too.
+    pub any_platform: bool,
+}
+
+/// An image that a daemon has now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// Its name, as the daemon shows it; none for images without one.
+    pub name: Option<String>,
+    /// What the daemon calls it.
+    pub id: Digest,
+    /// What was done.
+    pub done: Done,
+}
+
+/// What was done for an image to be there by a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// It was sent.
+    Loaded,
+    /// It was sent, and another had the name before.
+    Replaced {
+        /// The other.
+        before: Digest,
+    },
+    /// Nothing: it was there.
+    AlreadyThere,
+    /// It got the name.
+    Tagged,
+}
+
+impl Load<'_> {
+    /// Loads the archive that `freight` is and that holds `images`, and says for each name what the daemon has by it now.
+    pub async fn run(&self, freight: Freight, images: &[ExpectedImage]) -> Result<Vec<Loaded>> {
+        let wanted = Wanted::of(images);
+        self.check(&wanted)?;
+        let before = self.find_all(&wanted).await?;
+        let mut after = before.clone();
+        if !wanted.iter().zip(&before).all(|(wanted, found)| wanted.is_surely_in(found.as_ref())) {
+            let strays = self.find_strays(&wanted).await?;
+            self.send(freight, images).await?;
+            after = self.find_all(&wanted).await?;
+            for ((wanted, found), stray) in wanted.iter().zip(&mut after).zip(strays) {
+                if found.is_none() && stray.is_none() {
+                    *found = self.mend_name(wanted).await?;
+                }
+            }
+        }
+        let mut loaded = Vec::new();
+        for ((wanted, before), after) in wanted.iter().zip(before).zip(after) {
+            let Found { held, is_named } = self.checked(wanted, after)?;
+            let done = match before {
+                Some(before) if wanted.is_surely_in(Some(&before)) => Done::AlreadyThere,
+                Some(Found { held: before, .. }) if before.id != held.id => {
+                    Done::Replaced { before: before.id }
+                }
+                _ => Done::Loaded,
+            };
+            let name = wanted.name.filter(|_| is_named).map(|name| self.daemon.shown_name(name));
+            loaded.push(Loaded { name, id: held.id, done });
+        }
+        self.tag(&wanted, &mut loaded).await?;
+        Ok(loaded)
+    }
+
+    /// What can be told before anything is asked.
+    fn check(&self, wanted: &[Wanted<'_>]) -> Result<(), LoadError> {
+        let images = wanted.iter().filter(|wanted| wanted.is_first_name).count();
+        if !self.tags.is_empty() && images != 1 {
+            return Err(LoadError::OneImageOnly(images));
+        }
+        let daemon = self.daemon.name();
+        if let Some(nameless) = wanted.iter().find(|wanted| wanted.name.is_none())
+            && !self.daemon.keeps_nameless()
+        {
+            return Err(LoadError::Nameless { daemon, id: nameless.config().clone() });
+        }
+        let runs = self.daemon.platform();
+        let is_foreign =
+            |wanted: &&Wanted<'_>| !wanted.platforms().any(|one| runs.distance_to(one).is_some());
+        let foreign = wanted.iter().filter(is_foreign);
+        let images: Vec<_> = foreign
+            .map(|wanted| (wanted.shown(self.daemon), wanted.platforms().cloned().collect()))
+            .collect();
+        if images.is_empty() || self.any_platform {
+            return Ok(());
+        }
+        Err(LoadError::OtherPlatform { daemon, wanted: Box::new(runs.clone()), images })
+    }
+
+    async fn find_all(&self, wanted: &[Wanted<'_>]) -> Result<Vec<Option<Found>>> {
+        let mut found = Vec::new();
+        for wanted in wanted {
+            let named = match wanted.name {
+                Some(name) => self.daemon.find(&name.to_string()).await?,
+                None => None,
+            };
+            // Docker's graph driver has no name for what was pulled by its digest.
+            let has_tag = wanted.name.is_some_and(|name| name.tag().is_some());
+            found.push(match named {
+                Some(held) => Some(Found { held, is_named: true }),
+                None if has_tag => None,
+                None => {
+                    let held = self.daemon.find_by_digest(wanted.ids()).await?;
+                    held.map(|held| Found { held, is_named: false })
+                }
+            });
+        }
+        Ok(found)
+    }
+
+    async fn send(&self, freight: Freight, images: &[ExpectedImage]) -> Result<()> {
+        self.check_room(freight.size_bytes).await?;
+        let path = freight.path.clone();
+        let daemon = self.daemon.description();
+        let size_bytes = freight.size_bytes;
+        self.reporter.report(Event::LoadStarted { daemon: &daemon, path: &path, size_bytes });
+        let sent = self.daemon.load(freight, self.one_platform(images), self.reporter).await;
+        self.reporter.report(Event::LoadEnded);
+        Ok(sent?)
+    }
+
+    /// What all images are for, if they are for one platform or have one for the daemon's.
+    fn one_platform<'a>(&'a self, images: &'a [ExpectedImage]) -> Option<&'a Platform> {
+        let runs = self.daemon.platform();
+        if Wanted::of(images)
+            .iter()
+            .all(|wanted| wanted.platforms().any(|one| runs.distance_to(one).is_some()))
+        {
+            return Some(runs);
+        }
+        let (first, others) = images.split_first()?;
+        others.iter().all(|other| other.platform == first.platform).then_some(&first.platform)
+    }
+
+    /// A daemon that unpacks archives as a whole needs their size; another may have parts of it already.
+    async fn check_room(&self, size_bytes: u64) -> Result<()> {
+        let storage = self.daemon.storage().await?;
+        let Some(folder) = storage.folder else { return Ok(()) };
+        let Some(free_bytes) = space(&folder).map(|space| space.free_bytes) else { return Ok(()) };
+        if free_bytes >= size_bytes {
+            return Ok(());
+        }
+        if storage.unpacks_archives {
+            return Err(LoadError::NoRoom { folder, size_bytes, free_bytes }.into());
+        }
+        self.reporter.report(Event::Warning(&Warning::DaemonMayBeFull { folder, size_bytes, free_bytes }));
+        Ok(())
+    }
+
+    /// What the daemon has by the name must be what the archive has by it.
+    fn checked(&self, wanted: &Wanted<'_>, found: Option<Found>) -> Result<Found, LoadError> {
+        let (daemon, image) = (self.daemon.name(), wanted.shown(self.daemon));
+        let runs = self.daemon.platform();
+        match found {
+            // Of several platforms Docker's graph driver takes the first of the archive.
+            Some(Found { held, .. }) if !self.any_platform && runs.distance_to(&held.platform).is_none() => {
+                let images = vec![(image, vec![held.platform])];
+                Err(LoadError::OtherPlatform { daemon, wanted: Box::new(runs.clone()), images })
+            }
+            Some(found) if wanted.is(&found.held) => Ok(found),
+            Some(Found { held, .. }) => Err(LoadError::Another { daemon, image, found: held.id }),
+            None => Err(LoadError::Missing { daemon, image }),
+        }
+    }
+
+    /// What podman has by the names it would make up: that is a person's.
+    async fn find_strays(&self, wanted: &[Wanted<'_>]) -> Result<Vec<Option<Held>>> {
+        let mut held = Vec::new();
+        for wanted in wanted {
+            held.push(match stray_name(wanted).filter(|_| self.daemon.is_podman()) {
+                Some(name) => self.daemon.find(&name).await?,
+                None => None,
+            });
+        }
+        Ok(held)
+    }
+
+    /// Where an archive has several images, podman takes Docker Hub's short names for its own, `localhost/…`.
+    async fn mend_name(&self, wanted: &Wanted<'_>) -> Result<Option<Found>> {
+        let (Some(name), Some(stray)) = (wanted.name, stray_name(wanted)) else { return Ok(None) };
+        if !self.daemon.is_podman() {
+            return Ok(None);
+        }
+        let Some(held) = self.daemon.find(&stray).await?.filter(|held| wanted.is(held)) else {
+            return Ok(None);
+        };
+        self.daemon.tag(&stray, name).await?;
+        self.daemon.untag(&stray).await?;
+        Ok(Some(Found { held, is_named: true }))
+    }
+
+    /// Gives the archive's one image its new names.
+    async fn tag(&self, wanted: &[Wanted<'_>], loaded: &mut Vec<Loaded>) -> Result<()> {
+        let (Some(first), Some(held)) = (wanted.first(), loaded.first().cloned()) else { return Ok(()) };
+        // containerd has no image without a name, the others take IDs.
+        let source = match first.name {
+            Some(name) if held.name.is_some() => name.to_string(),
+            _ => held.id.to_string(),
+        };
+        for tag in self.tags {
+            self.daemon.tag(&source, tag).await?;
+            let name = Some(self.daemon.shown_name(tag));
+            loaded.push(Loaded { name, id: held.id.clone(), done: Done::Tagged });
+        }
+        // What had no name has one now.
+        if !self.tags.is_empty() {
+            loaded.retain(|loaded| loaded.name.is_some());
+        }
+        Ok(())
+    }
+}
+
+fn stray_name(wanted: &Wanted<'_>) -> Option<String> {
+    let name = wanted.name.filter(|name| name.registry().is_docker_hub())?;
+    Some(format!("localhost/{}", name.familiar_tagged_name()?))
+}

@@ -1,0 +1,203 @@
+//! A daemon by script behind a socket: the few calls of the Docker Engine API that sealift makes, with what goes wrong in
+//! them.
+
+use std::collections::HashMap;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use sealift::image::Digest;
+use serde_json::{Value, json};
+
+/// What comes of an archive.
+#[derive(Clone)]
+pub(crate) enum Loading {
+    /// All of it is read, then this is said, and the images are there.
+    Take(&'static str),
+    /// This is said after so many bytes, and the rest is not read.
+    Say(&'static str, usize),
+    /// So many bytes are read, and the connection ends without a word.
+    HangUp(usize),
+    /// This status, with this message, and nothing is read.
+    Status(u16, &'static str),
+}
+
+/// The script, and what happened.
+#[derive(Clone)]
+pub(crate) struct Script {
+    pub(crate) version: Value,
+    pub(crate) info: Value,
+    pub(crate) images: HashMap<String, Value>,
+    /// What is there besides, once an archive was taken.
+    pub(crate) brings: HashMap<String, Value>,
+    pub(crate) loading: Loading,
+}
+
+impl Default for Script {
+    /// A Docker 28 without any image.
+    fn default() -> Self {
+        Self {
+            version: json!({"Version": "28.5.2", "ApiVersion": "1.51", "MinAPIVersion": "1.24", "Os": "linux",
+                            "Arch": "amd64", "Components": [{"Name": "Engine"}]}),
+            info: json!({"DockerRootDir": "/nowhere/docker", "DriverStatus": [["Backing Filesystem", "extfs"]]}),
+            images: HashMap::new(),
+            brings: HashMap::new(),
+            loading: Loading::Take("{\"stream\":\"Loaded image: x\\n\"}\r\n"),
+        }
+    }
+}
+
+pub(crate) struct TestEngine {
+    pub(crate) socket: PathBuf,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    script: Script,
+    requests: Vec<String>,
+    archive: Option<Digest>,
+}
+
+/// What `inspect` says of an image.
+pub(crate) fn inspected(id: &Digest, platform: &str, diff_ids: &[Digest]) -> Value {
+    let (os, architecture) = platform.split_once('/').unwrap();
+    json!({"Id": id, "Os": os, "Architecture": architecture, "RootFS": {"Type": "layers", "Layers": diff_ids}})
+}
+
+impl TestEngine {
+    /// Listens on a socket in this folder, as long as the test runs.
+    pub(crate) fn start(folder: &Path, script: Script) -> Self {
+        let socket = folder.join("docker.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let state = Arc::new(Mutex::new(State { script, requests: Vec::new(), archive: None }));
+        let shared = Arc::clone(&state);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (stream, state) = (stream.unwrap(), Arc::clone(&shared));
+                // A client that goes away is none of the script's business.
+                thread::spawn(move || serve(&stream, &state));
+            }
+        });
+        Self { socket, state }
+    }
+
+    pub(crate) fn host(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
+
+    /// What was asked so far: method and target.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.state.lock().unwrap().requests.clone()
+    }
+
+    pub(crate) fn was_sent(&self) -> bool {
+        self.requests().iter().any(|request| request.contains("/images/load"))
+    }
+
+    /// The digest of the archive that came in whole.
+    pub(crate) fn archive(&self) -> Option<Digest> {
+        self.state.lock().unwrap().archive.clone()
+    }
+}
+
+fn serve(stream: &UnixStream, state: &Mutex<State>) -> io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        let mut words = line.split(' ');
+        let (method, target) = (words.next().unwrap().to_owned(), words.next().unwrap().to_owned());
+        let mut length = 0;
+        loop {
+            let mut header = String::new();
+            reader.read_line(&mut header)?;
+            let Some((name, value)) = header.trim_end().split_once(':') else { break };
+            if name.eq_ignore_ascii_case("content-length") {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        state.lock().unwrap().requests.push(format!("{method} {target}"));
+        if target.contains("/images/load") {
+            return load(reader, length, stream, state);
+        }
+        let (status, body) = answer(&method, &target, &mut state.lock().unwrap().script);
+        write(stream, status, &body.to_string())?;
+    }
+}
+
+/// A name's own image, or that of an ID.
+fn image<'a>(script: &'a Script, name: &str) -> Option<&'a Value> {
+    let named = script.images.get(name);
+    named.or_else(|| script.images.values().find(|image| image["Id"] == name))
+}
+
+fn answer(method: &str, target: &str, script: &mut Script) -> (u16, Value) {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let path = path.trim_start_matches('/');
+    if path == "version" {
+        return (200, script.version.clone());
+    }
+    let Some((_, call)) = path.split_once('/') else { return (404, json!({"message": "page not found"})) };
+    let missing = |name: &str| (404, json!({"message": format!("No such image: {name}")}));
+    let Some(rest) = call.strip_prefix("images/") else { return (200, script.info.clone()) };
+    if method == "DELETE" {
+        return script.images.remove(rest).map_or_else(|| missing(rest), |_| (200, json!([])));
+    }
+    if let Some(name) = rest.strip_suffix("/json") {
+        return image(script, name).map_or_else(|| missing(name), |image| (200, image.clone()));
+    }
+    let name = rest.strip_suffix("/tag").unwrap();
+    let Some(found) = image(script, name).cloned() else { return missing(name) };
+    let value = |key: &str| {
+        let value = query.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('=')).unwrap();
+        value.replace("%2F", "/").replace("%3A", ":")
+    };
+    script.images.insert(format!("{}:{}", value("repo"), value("tag")), found);
+    (201, Value::Null)
+}
+
+fn load(
+    mut reader: BufReader<&UnixStream>,
+    length: usize,
+    stream: &UnixStream,
+    state: &Mutex<State>,
+) -> io::Result<()> {
+    let loading = state.lock().unwrap().script.loading.clone();
+    match loading {
+        Loading::Take(said) => {
+            let mut archive = vec![0; length];
+            reader.read_exact(&mut archive)?;
+            let mut state = state.lock().unwrap();
+            state.archive = Some(Digest::of(&archive));
+            let brought = state.script.brings.clone();
+            state.script.images.extend(brought);
+            write(stream, 200, said)
+        }
+        Loading::Say(said, bytes) => {
+            reader.read_exact(&mut vec![0; bytes])?;
+            write(stream, 200, said)?;
+            // As Go's server does: what was said gets through before the connection breaks.
+            stream.shutdown(std::net::Shutdown::Write)?;
+            io::copy(&mut reader.take(1 << 16), &mut io::sink()).map(drop)
+        }
+        Loading::HangUp(bytes) => reader.read_exact(&mut vec![0; bytes]),
+        Loading::Status(status, message) => {
+            write(stream, status, &json!({"message": message}).to_string())?;
+            stream.shutdown(std::net::Shutdown::Write)?;
+            io::copy(&mut reader.take(1 << 16), &mut io::sink()).map(drop)
+        }
+    }
+}
+
+fn write(mut stream: &UnixStream, status: u16, body: &str) -> io::Result<()> {
+    let kind = if body.starts_with('<') { "text/html" } else { "application/json" };
+    let length = body.len();
+    write!(
+        stream,
+        "HTTP/1.1 {status} Scripted\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+}
