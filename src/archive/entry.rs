@@ -9,7 +9,7 @@ use tar::{EntryType, Header};
 use super::plan::{InflatedLayer, PlannedBlob};
 
 /// The size tar counts in.
-pub(super) const BLOCK_BYTES: u64 = 512;
+pub(crate) const BLOCK_BYTES: u64 = 512;
 const MAX_SHORT_NAME: usize = 100;
 
 /// A tar entry of a plan.
@@ -61,7 +61,7 @@ impl Entry {
 }
 
 /// The header blocks of a file of `size_bytes`.
-pub(super) fn file_header(path: &str, size_bytes: u64) -> Bytes {
+pub(crate) fn file_header(path: &str, size_bytes: u64) -> Bytes {
     header(EntryType::Regular, path, None, size_bytes, 0o644)
 }
 

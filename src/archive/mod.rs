@@ -7,7 +7,7 @@
 
 pub mod contents;
 pub mod docker;
-mod entry;
+pub(crate) mod entry;
 mod existing;
 pub mod file_name;
 mod layer_mode;

@@ -1,7 +1,7 @@
 //! An archive, opened: its entries indexed, its images read.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -17,10 +17,11 @@ use super::medium::{self, Content, Medium};
 use super::problem::Problem;
 use super::reading::{MAX_LIST_BYTES, Reading};
 use super::{docker, index, legacy};
+use crate::archive::entry::{BLOCK_BYTES, file_header};
 use crate::archive::names::{Names, Oddity, Place};
 use crate::archive::reader::{Members, ReadError};
 use crate::blob::{Limits, Measured, Packing, measure};
-use crate::fsio::{FileError, FileHandle, Links, ScratchFile};
+use crate::fsio::{FileError, FileHandle, HandleReader, Links, ScratchFile};
 use crate::image::Algorithm;
 
 /// What is kept of a stream's documents, all together.
@@ -68,6 +69,19 @@ impl Archive {
     /// The same, for who wants its contents measured too: what is packed or comes through a pipe is read once for both.
     pub fn open_measured(path: &Path, measuring: Measuring<'_>) -> Result<Self, OpenError> {
         Self::open_and(path, Some(measuring))
+    }
+
+    /// Opens it so that each content can be read by itself, and again: what is packed or comes through a pipe is put into a
+    /// file without a name in the system's temporary folder.
+    pub fn open_readable(path: &Path) -> Result<Self, OpenError> {
+        if path != Path::new("-") {
+            let archive = Self::open(path)?;
+            return Ok(archive.into_plain()?.0);
+        }
+        let mut stdin = BufReader::with_capacity(BUFFER_BYTES, io::stdin());
+        let packing = head_of(&mut stdin).map_err(FileError::io("read", path))?;
+        let mut tar = packing.unpack(stdin).map_err(FileError::io("read", path))?;
+        Self::of_file(path, spooled(&mut tar)?)
     }
 
     fn open_and(path: &Path, measuring: Option<Measuring<'_>>) -> Result<Self, OpenError> {
@@ -238,19 +252,45 @@ impl Archive {
         Some(file.read_exact_at(&mut found, offset_bytes).is_ok() && found == expected)
     }
 
-    /// The same archive, where each content can be read by itself: one that is packed is unpacked to a file without a
-    /// name in the system's temporary folder. None of standard input, which went by. Blocks.
-    pub fn into_plain(self) -> Result<Option<Self>, OpenError> {
+    /// The same archive, where each content can be read by itself; false of standard input, which went by. Blocks.
+    pub fn into_plain(self) -> Result<(Self, bool), OpenError> {
         match self.medium {
-            Medium::File(_) | Medium::Folder(_) => Ok(Some(self)),
-            Medium::Pipe => Ok(None),
+            Medium::File(_) | Medium::Folder(_) => Ok((self, true)),
+            Medium::Pipe => Ok((self, false)),
             Medium::Packed { path, packing } => {
-                let scratch = ScratchFile::temporary(0)?;
                 let mut tar = medium::unpacked(&path, packing)?;
-                scratch.handle().fill_from(&mut tar)?;
-                Self::of_file(&path, scratch.handle()).map(Some)
+                Ok((Self::of_file(&path, spooled(&mut tar)?)?, true))
             }
         }
+    }
+
+    /// All of it as a plain tar, from its first byte on, and its size; none of what can't be read again. Of a folder one is
+    /// made. Blocks.
+    pub fn tar(&self) -> Result<Option<(HandleReader, u64)>, OpenError> {
+        let file = match &self.medium {
+            Medium::File(file) => file.clone(),
+            Medium::Folder(_) => self.tar_of_folder()?,
+            Medium::Packed { .. } | Medium::Pipe => return Ok(None),
+        };
+        let mut reader = file.reader();
+        let size_bytes = reader.seek(SeekFrom::End(0)).and_then(|end| reader.rewind().map(|()| end));
+        Ok(Some((reader, size_bytes.map_err(|source| file.cannot_read(source))?)))
+    }
+
+    fn tar_of_folder(&self) -> Result<FileHandle, OpenError> {
+        let file = ScratchFile::temporary(0)?.handle();
+        let mut end_bytes = 0;
+        for path in self.names.paths() {
+            let Some(place) = self.names.place(path) else { continue };
+            let content = self.medium.read(place).map_err(FileError::io("read", &self.path.join(path)))?;
+            let Some(content) = content else { continue };
+            let padding_bytes = place.size_bytes.next_multiple_of(BLOCK_BYTES) - place.size_bytes;
+            let header = io::Cursor::new(file_header(path, place.size_bytes));
+            let mut entry = header.chain(content).chain(io::repeat(0).take(padding_bytes));
+            end_bytes = file.fill_from(end_bytes, &mut entry)?;
+        }
+        file.fill_from(end_bytes, &mut io::repeat(0).take(2 * BLOCK_BYTES))?;
+        Ok(file)
     }
 
     /// Opens a content of a plain file or folder; none where it can't be read by itself.
@@ -397,6 +437,13 @@ fn whole(medium: &Medium, place: Place) -> io::Result<Option<Bytes>> {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(Some(bytes.into()))
+}
+
+/// What `tar` gives, in a file without a name.
+fn spooled(tar: &mut impl Read) -> Result<FileHandle, FileError> {
+    let scratch = ScratchFile::temporary(0)?;
+    scratch.handle().fill_from(0, tar)?;
+    Ok(scratch.handle())
 }
 
 fn head_of(reader: &mut impl io::BufRead) -> io::Result<Packing> {

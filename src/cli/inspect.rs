@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use sealift::archived::{Archive, ArchivedImage, Problem};
 use sealift::blob::{Limits, Packing};
 use sealift::event::SharedReporter;
-use sealift::fsio::Existing;
+use sealift::fsio::{Existing, blocking};
 use sealift::image::{Platform, Reference};
 use sealift::inspect::{Inspected, find_shared};
 use sealift::pull::{Pull, Retries};
@@ -56,7 +56,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     let path = Path::new(&arguments.what);
     if arguments.what == "-" || path.exists() {
         let path = path.to_owned();
-        let archive = super::blocking(move || Archive::open(&path)).await.map_err(sealift::Error::from)?;
+        let archive = blocking(move || Archive::open(&path)).await.map_err(sealift::Error::from)?;
         return of_archive(&arguments, &archive);
     }
     of_registry(arguments, &context).await

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
+use sealift::archived::Archive;
 use sealift::config::Environment;
 use sealift::daemon::{Ctr, Daemon, Endpoint, Engine, Maker};
+use sealift::fsio::blocking;
 use sealift::image::{Digest, Reference};
-use sealift::load::{self, Done, Load, Loaded};
+use sealift::load::{Done, Load, Loaded};
 use serde::Serialize;
 
 use super::Context;
@@ -74,12 +76,13 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     let tags = arguments.tags()?;
     let archive = arguments.archive.as_ref().or(arguments.input.as_ref());
     let archive = archive.ok_or(Failure::LoadUsage("the archive is missing"))?;
-    let (freight, images) = load::open(archive)?;
+    let path = archive.clone();
+    let archive = blocking(move || Archive::open_readable(&path)).await.map_err(sealift::Error::from)?;
     let daemon = arguments.daemon(&context.environment).await?;
     let reporter = mode.reporter();
     let load =
         Load { daemon: &daemon, reporter: &*reporter, tags: &tags, any_platform: arguments.any_platform };
-    let loaded = load.run(freight, &images).await;
+    let loaded = load.run(archive).await;
     // Bars are taken away before anything is said.
     drop(reporter);
     let loaded = loaded?;

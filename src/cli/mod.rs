@@ -122,14 +122,6 @@ fn until_interrupted(work: impl Future<Output = Result<(), Failure>>) -> Result<
     result
 }
 
-/// Runs what waits for the disk beside the runtime's own threads.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(value) => value,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
-}
-
 async fn interruption() -> Failure {
     #[cfg(unix)]
     {

@@ -9,7 +9,7 @@ use sealift::archive::{LayerMode, size_of_archive};
 use sealift::archived::{Measuring, Problem};
 use sealift::blob::Limits;
 use sealift::event::{Event, Reporter};
-use sealift::fsio::{Existing, FileError};
+use sealift::fsio::{Existing, FileError, blocking};
 use sealift::image::{Digest, Platform, Reference};
 use sealift::pull::{Pull, Retries};
 use sealift::verify::loader::{Loader, Verdict};
@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::progress::Mode;
 use super::report::Failure;
-use super::{Context, blocking, ui};
+use super::{Context, ui};
 
 /// How many problems of one archive are told.
 const MAX_TOLD: usize = 100;

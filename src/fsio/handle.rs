@@ -96,13 +96,12 @@ impl FileHandle {
         write_all_at(&self.file, bytes, offset_bytes).map_err(FileError::io("write", &self.path))
     }
 
-    /// Writes all that `reader` has, from the file's first byte on.
-    pub fn fill_from(&self, reader: &mut impl Read) -> Result<(), FileError> {
+    /// Writes all that `reader` has, from `position_bytes` on; says where that ends.
+    pub fn fill_from(&self, mut position_bytes: u64, reader: &mut impl Read) -> Result<u64, FileError> {
         let mut chunk = vec![0; CHUNK_BYTES];
-        let mut position_bytes = 0;
         loop {
             match reader.read(&mut chunk) {
-                Ok(0) => return Ok(()),
+                Ok(0) => return Ok(position_bytes),
                 Ok(read) => {
                     self.write_at(&chunk[..read], position_bytes)?;
                     position_bytes += read as u64;

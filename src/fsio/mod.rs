@@ -6,6 +6,7 @@
 //! never comes to a name. [`FileHandle`] writes and reads an open file at offsets, from any thread. [`open_regular`] opens
 //! files that others made, [`copy_range`] copies from them.
 
+mod blocking;
 mod copy;
 mod error;
 mod foreign;
@@ -19,6 +20,7 @@ mod scratch;
 mod space;
 mod target;
 
+pub use blocking::blocking;
 pub use copy::{CopyError, copy_range};
 pub use error::FileError;
 pub use foreign::{Links, open_regular};

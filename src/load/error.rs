@@ -2,21 +2,26 @@
 
 use std::path::PathBuf;
 
-use crate::foreign::shown;
+use crate::archived::Problem;
 use crate::image::{Digest, Platform};
 
 /// An archive can't be loaded, or was not loaded right.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// The archive can't be read as one of images.
-    #[error("{} is no archive of images", .path.display())]
-    NotImages {
+    /// The archive is not whole, or holds nothing to load.
+    #[error("{} can't be loaded{}", .path.display(), and_more(*.more))]
+    Unsound {
         /// The file.
         path: PathBuf,
-        /// Why.
-        source: UnreadableArchive,
+        /// What is wrong with it.
+        source: Box<Problem>,
+        /// How many problems there are besides.
+        more: usize,
     },
+    /// It came through a pipe, and can't be read again.
+    #[error("what came through a pipe can't be read again")]
+    WentBy,
     /// Images are for machines of another kind.
     #[error("{daemon} runs {wanted}, {}", in_words(.images))]
     OtherPlatform {
@@ -68,21 +73,12 @@ pub enum LoadError {
     },
 }
 
-/// What is wrong with an archive.
-#[derive(Debug, thiserror::Error)]
-pub enum UnreadableArchive {
-    /// It can't be read on.
-    #[error(transparent)]
-    Tar(#[from] crate::archive::reader::ReadError),
-    /// It names no images.
-    #[error("it has neither manifest.json nor index.json")]
-    NoImages,
-    /// Something it names is missing.
-    #[error("it has no {}", shown(.0))]
-    Lacks(String),
-    /// Something is not what it should be.
-    #[error("its {} can't be read", shown(.0))]
-    Broken(String),
+fn and_more(more: usize) -> String {
+    match more {
+        0 => String::new(),
+        1 => ": it has 2 problems".to_owned(),
+        more => format!(": it has {} problems", more + 1),
+    }
 }
 
 fn in_words(images: &[(String, Vec<Platform>)]) -> String {

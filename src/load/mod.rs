@@ -2,24 +2,36 @@
 //!
 //! ```text
 //! find each image ──all there──▶ done
-//!        └──────▶ platform, room ──▶ send ──▶ find each image again ──▶ new names
+//!        └──────▶ verify, room ──▶ send ──▶ find each image again ──▶ new names
 //! ```
 //!
-//! Neighbours: [`crate::daemon`] speaks to Docker, podman and containerd; what is in the archive is told by its reader.
+//! Neighbours: [`crate::daemon`] speaks to Docker, podman and containerd; [`crate::archived`] tells what is in the
+//! archive, [`crate::verify`] whether it is whole.
 
 mod error;
 mod expected;
 mod made_manifest;
 mod wanted;
 
+use std::fs::Metadata;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::archived::{Archive, Measuring, Problem};
+use crate::blob::Limits;
 use crate::daemon::{Daemon, Freight, Held};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{Event, Reporter, Warning};
-use crate::fsio::space;
+use crate::fsio::{blocking, space};
 use crate::image::{Digest, Platform, Reference};
 
-pub use error::{LoadError, UnreadableArchive};
-pub use expected::{ExpectedImage, open};
+use crate::verify::loader::breaks;
+use crate::verify::{Report, Verify};
+
+pub use error::LoadError;
+use expected::ExpectedImage;
 use wanted::{Found, Wanted};
 
 /// What all steps of a load work with.
@@ -63,15 +75,22 @@ pub enum Done {
 }
 
 impl Load<'_> {
-    /// Loads the archive that `freight` is and that holds `images`, and says for each name what the daemon has by it now.
-    pub async fn run(&self, freight: Freight, images: &[ExpectedImage]) -> Result<Vec<Loaded>> {
+    /// Loads `archive`, and says for each name what the daemon has by it now. What is not there is verified before it is
+    /// sent.
+    pub async fn run(&self, mut archive: Archive) -> Result<Vec<Loaded>> {
+        let images = &expected::images(&archive);
+        if images.is_empty() {
+            let problems = archive.take_problems();
+            return Err(unsound(archive.path(), problems));
+        }
         let wanted = Wanted::of(images);
         self.check(&wanted)?;
         let before = self.find_all(&wanted).await?;
         let mut after = before.clone();
         if !wanted.iter().zip(&before).all(|(wanted, found)| wanted.is_surely_in(found.as_ref())) {
             let strays = self.find_strays(&wanted).await?;
-            self.send(freight, images).await?;
+            let archive = self.verified(archive).await?;
+            self.send(archive, images).await?;
             after = self.find_all(&wanted).await?;
             for ((wanted, found), stray) in wanted.iter().zip(&mut after).zip(strays) {
                 if found.is_none() && stray.is_none() {
@@ -142,7 +161,35 @@ impl Load<'_> {
         Ok(found)
     }
 
-    async fn send(&self, freight: Freight, images: &[ExpectedImage]) -> Result<()> {
+    /// The archive, if nothing is wrong with it that keeps it from being loaded.
+    async fn verified(&self, archive: Archive) -> Result<Arc<Archive>> {
+        let path = archive.path().to_owned();
+        let size_bytes = path.metadata().ok().filter(Metadata::is_file).map(|file| file.len());
+        self.reporter.report(Event::CheckStarted { path: &path, size_bytes });
+        let (sender, mut progress) = mpsc::unbounded_channel();
+        let verifying = blocking(move || {
+            let progress = |bytes| _ = sender.send(bytes);
+            let measuring = Measuring { limits: Limits::default(), progress: &progress };
+            Verify { measuring, platform: None, loaders: &[] }.opened(archive)
+        });
+        let telling = async {
+            while let Some(bytes) = progress.recv().await {
+                self.reporter.report(Event::CheckProgressed { bytes });
+            }
+        };
+        let (report, ()) = tokio::join!(verifying, telling);
+        self.reporter.report(Event::Checked { path: &path });
+        let Report { archive, problems, .. } = report?;
+        if problems.iter().any(breaks) {
+            return Err(unsound(&path, problems.into_iter().filter(breaks)));
+        }
+        Ok(archive)
+    }
+
+    async fn send(&self, archive: Arc<Archive>, images: &[ExpectedImage]) -> Result<()> {
+        let path = archive.path().to_owned();
+        let (reader, size_bytes) = blocking(move || archive.tar()).await?.ok_or(LoadError::WentBy)?;
+        let freight = Freight { reader: Box::new(reader), path, size_bytes };
         self.check_room(freight.size_bytes).await?;
         let path = freight.path.clone();
         let daemon = self.daemon.description();
@@ -242,6 +289,13 @@ impl Load<'_> {
         }
         Ok(())
     }
+}
+
+/// The first of these problems, and how many there are besides.
+fn unsound(path: &Path, problems: impl IntoIterator<Item = Problem>) -> Error {
+    let mut problems = problems.into_iter();
+    let source = Box::new(problems.next().unwrap_or(Problem::NoImages));
+    LoadError::Unsound { path: path.to_owned(), source, more: problems.count() }.into()
 }
 
 fn stray_name(wanted: &Wanted<'_>) -> Option<String> {

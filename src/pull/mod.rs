@@ -22,7 +22,7 @@ use crate::archive::{CommittedArchive, LayerMode, PartialArchive, Plan, size_of_
 use crate::blob::Limits;
 use crate::error::{Error, Result};
 use crate::event::{Event, Reporter, Warning};
-use crate::fsio::{Existing, LeftOver, ScratchFile};
+use crate::fsio::{Existing, LeftOver, ScratchFile, blocking};
 use crate::image::{Platform, Reference, ResolvedImage};
 use crate::reuse::Pool;
 use crate::source::Source;
@@ -251,14 +251,5 @@ impl Pull<'_> {
             blob_bytes: sizes.iter().sum(),
             inflate_bytes: inflated_sizes.iter().sum(),
         });
-    }
-}
-
-/// Runs what waits for the disk beside the runtime's own threads.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(value) => value,
-        // The runtime ends only with the process, so the work panicked: carry that on.
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }

@@ -147,7 +147,7 @@ impl Loader {
 }
 
 /// True for what no loader gets over.
-fn breaks(problem: &Problem) -> bool {
+pub fn breaks(problem: &Problem) -> bool {
     !matches!(
         problem,
         Problem::Twice { .. }

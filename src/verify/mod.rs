@@ -46,7 +46,11 @@ pub struct Report {
 impl Verify<'_> {
     /// Reads all of the file or folder at `path`. Blocks, and keeps all processors busy.
     pub fn archive(&self, path: &Path) -> Result<Report, OpenError> {
-        let mut archive = Archive::open_measured(path, self.measuring)?;
+        self.opened(Archive::open_measured(path, self.measuring)?)
+    }
+
+    /// Reads all of an archive that was opened. Blocks, and keeps all processors busy.
+    pub fn opened(&self, mut archive: Archive) -> Result<Report, OpenError> {
         let contents = archive.measure(self.measuring)?;
         let mut problems = archive.take_problems();
         problems.extend(check::problems(&archive, &contents));

@@ -108,7 +108,10 @@ fn plain_source(
     contents: &Contents,
 ) -> Result<ArchiveSource, RepairError> {
     let archive = match Arc::try_unwrap(archive) {
-        Ok(archive) => Arc::new(archive.into_plain()?.ok_or(RepairError::Pipe)?),
+        Ok(archive) => match archive.into_plain()? {
+            (archive, true) => Arc::new(archive),
+            (_, false) => return Err(RepairError::Pipe),
+        },
         Err(shared) => shared,
     };
     Ok(ArchiveSource::new(archive, images, contents))

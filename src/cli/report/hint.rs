@@ -5,6 +5,7 @@ mod load;
 use std::io::ErrorKind;
 
 use sealift::archive::{PlanError, StreamError};
+use sealift::archived::OpenError;
 use sealift::blob::InflateError;
 use sealift::config::ConfigError;
 use sealift::fsio::FileError;
@@ -18,6 +19,7 @@ use sealift::registry::{
 };
 use sealift::secret::SafeUrl;
 use sealift::source::SourceError;
+use sealift::verify::RepairError;
 
 use super::Failure;
 use crate::cli::ui;
@@ -132,7 +134,13 @@ fn of(error: &sealift::Error) -> Option<String> {
         Error::Stream(StreamError::Write(error)) if error.kind() == ErrorKind::StorageFull => {
             Some("make room where stdout goes; a pipe begins anew, a file (`-o FILE`) carries on from what came".into())
         }
-        Error::File(error) => file(error),
+        Error::Open(OpenError::NotAnArchive { .. }) | Error::Repair(RepairError::Open(OpenError::NotAnArchive { .. })) => {
+            Some("an archive is what `sealift pull`, `docker save`, `podman save` and skopeo write, or an OCI layout".into())
+        }
+        Error::Open(OpenError::Packing { path, .. }) => {
+            Some(format!("unpack it first: `bunzip2 -k {}`", ui::shell_word(path)))
+        }
+        Error::Open(OpenError::File(error)) | Error::File(error) => file(error),
         Error::Daemon(error) => load::daemon(error),
         Error::Load(error) => load::load(error),
         _ => None,

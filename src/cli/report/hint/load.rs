@@ -101,8 +101,8 @@ fn unreachable(daemon: &str, address: &str, why: Why) -> String {
 
 pub(super) fn load(error: &LoadError) -> Option<String> {
     let hint = match error {
-        LoadError::NotImages { .. } => {
-            "`sealift load` takes what `sealift pull` and `docker save` write".into()
+        LoadError::Unsound { path, .. } => {
+            format!("`sealift verify {}` tells all that is wrong with it", ui::shell_word(path))
         }
         LoadError::OtherPlatform { wanted, .. } => format!(
             "pull it again with `--platform {}`; `--any-platform` loads it as it is",

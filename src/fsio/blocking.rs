@@ -1,0 +1,10 @@
+//! Work that waits for the disk, beside the runtime's own threads.
+
+/// Runs `work` where it may wait. Panics of it are carried on.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        // The runtime ends only with the process, so the work panicked: carry that on.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
