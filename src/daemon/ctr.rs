@@ -241,3 +241,26 @@ impl Plugins {
         Self { platform, folder }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// As `ctr` of containerd 1.6 prints it.
+    #[test]
+    fn platform_and_folder_are_found_among_the_plugins() {
+        let text = "Type:          io.containerd.content.v1\nID:            content\nExports:      \n\
+                    \x20              root      /var/lib/containerd/io.containerd.content.v1.content\n\
+                    \x20                           \n\
+                    Type:          io.containerd.snapshotter.v1\nID:            overlayfs\n\
+                    Platforms:     linux/arm64/v8\nExports:      \n\
+                    \x20              root      /var/lib/containerd/io.containerd.snapshotter.v1.overlayfs\n";
+        let found = Plugins::read(text);
+        assert_eq!(found.platform.unwrap().to_string(), "linux/arm64");
+        let folder = Path::new("/var/lib/containerd/io.containerd.content.v1.content");
+        assert_eq!(found.folder.as_deref(), Some(folder));
+        assert!(Plugins::read("").platform.is_none());
+    }
+}

@@ -207,7 +207,7 @@ fn an_archive_for_several_platforms_serves_each() {
 
 /// Docker writes Docker Hub's names short, and podman takes them for its own where there are several.
 #[test]
-fn what_docker_saves_has_its_names_in_podman() {
+fn what_docker_saves_has_its_names_everywhere() {
     let repository = "e2e/load/saved";
     let docker = Docker(Set::Old);
     let archive = session().work_folder("load-saved").join("saved.tar");
@@ -231,6 +231,15 @@ fn what_docker_saves_has_its_names_in_podman() {
         for (name, tag) in loaded.iter().zip(["one", "two"]) {
             assert_eq!(target.loader.names(name), [*name]);
             assert_eq!(target.loader.run(name, &[]), format!("{repository}:{tag}"));
+            target.loader.remove(name);
+        }
+    }
+    for set in [Set::Old, Set::Modern] {
+        let target = Target::docker(set);
+        let rows = target.rows(&archive, &[]);
+        assert_eq!([&rows[0]["name"], &rows[1]["name"]], [names[0], names[1]]);
+        assert!(target.rows(&archive, &[]).iter().all(|row| row["done"] == "already_there"));
+        for name in names {
             target.loader.remove(name);
         }
     }
