@@ -55,3 +55,16 @@ impl<K: Into<OsString>, V: Into<OsString>> FromIterator<(K, V)> for Environment 
         Self(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_get_everything_but_our_password() {
+        let variables = [("HOME", "/h"), ("SEALIFT_PASSWORD", "hunter2"), ("SEALIFT_USERNAME", "me")];
+        let environment: Environment = variables.into_iter().collect();
+        let given: Vec<_> = environment.variables_for_programs().collect();
+        assert_eq!(given, [(OsStr::new("HOME"), OsStr::new("/h"))]);
+    }
+}

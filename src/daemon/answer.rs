@@ -83,7 +83,9 @@ mod tests {
 
     fn failure(pieces: &[&str]) -> Option<String> {
         let mut answer = Answer::default();
-        pieces.iter().for_each(|piece| answer.take(piece.as_bytes()));
+        for piece in pieces {
+            answer.take(piece.as_bytes());
+        }
         answer.failure()
     }
 

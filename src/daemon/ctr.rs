@@ -3,6 +3,7 @@
 //! Written for the `ctr` of containerd 1.6 to 2.1. Arguments hold names, sockets and namespaces, never a secret. What `ctr`
 //! prints is read in words, as its tables have no other form.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
@@ -16,7 +17,7 @@ use crate::config::Environment;
 use crate::event::Reporter;
 use crate::foreign::shown;
 use crate::image::manifest::Parsed;
-use crate::image::{Digest, Document, MediaType, Platform, Reference};
+use crate::image::{Descriptor, Digest, Document, Manifest, MediaType, Platform, Reference};
 
 /// containerd's own socket, and that of the one in k3s and RKE2.
 const SOCKETS: [&str; 2] = ["/run/containerd/containerd.sock", "/run/k3s/containerd/containerd.sock"];
@@ -84,23 +85,56 @@ impl Ctr {
 
     /// The image that has this full name; none if there is none.
     pub async fn find(&self, name: &str) -> Result<Option<Held>, DaemonError> {
-        let filter = format!("name==\"{name}\"");
-        let table = self.run(&format!("tell about {name}"), &["images", "check", &filter]).await?;
+        // Its `images check` fails for images of other platforms (containerd 1.6).
+        let action = format!("tell about {name}");
+        let table = self.run(&action, &["images", "list", &format!("name==\"{name}\"")]).await?;
         let mut rows = table.lines().skip(1).map(|row| row.split_whitespace().collect::<Vec<_>>());
         let row = rows.find(|row| row.first() == Some(&name));
-        let Some((id, status)) =
-            row.and_then(|row| Some((row.get(2)?.parse::<Digest>().ok()?, *row.get(3)?)))
-        else {
+        let Some(id) = row.and_then(|row| row.get(2)?.parse::<Digest>().ok()) else { return Ok(None) };
+        let content = self.run(&action, &["content", "list", "--quiet"]).await?;
+        let content: HashSet<&str> = content.lines().map(str::trim).collect();
+        let leads_to = self.whole_parts(&id, &content).await?;
+        let is_whole = !leads_to.is_empty();
+        Ok(Some(Held { id, leads_to, platform: self.platform.clone(), diff_ids: None, is_whole }))
+    }
+
+    /// What `digest` leads to and is there whole: a manifest's config, an index's manifests.
+    async fn whole_parts(
+        &self,
+        digest: &Digest,
+        content: &HashSet<&str>,
+    ) -> Result<Vec<Digest>, DaemonError> {
+        match self.document(digest, content).await? {
+            Some(Parsed::Manifest(manifest)) if is_whole(&manifest, content) => {
+                Ok(vec![manifest.config.digest])
+            }
+            Some(Parsed::Index(index)) => {
+                let mut whole = Vec::new();
+                for Descriptor { digest, .. } in index.manifests {
+                    if let Some(Parsed::Manifest(manifest)) = self.document(&digest, content).await?
+                        && is_whole(&manifest, content)
+                    {
+                        whole.push(digest);
+                    }
+                }
+                Ok(whole)
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    async fn document(
+        &self,
+        digest: &Digest,
+        content: &HashSet<&str>,
+    ) -> Result<Option<Parsed>, DaemonError> {
+        let text = digest.to_string();
+        if !content.contains(text.as_str()) {
             return Ok(None);
-        };
-        let document = self.run(&format!("show {id}"), &["content", "get", &id.to_string()]).await?;
-        Ok(Some(Held {
-            leads_to: digests_in(document, &id),
-            id,
-            platform: self.platform.clone(),
-            diff_ids: None,
-            is_whole: status == "complete",
-        }))
+        }
+        let bytes = self.run(&format!("show {text}"), &["content", "get", &text]).await?;
+        let document = Document::verified(bytes.into(), MediaType::OciManifest, digest);
+        Ok(document.ok().and_then(|document| document.parse().ok()))
     }
 
     /// Gives the image `source` the name `name`.
@@ -176,14 +210,9 @@ fn checked(action: &str, output: &Output) -> Result<String, DaemonError> {
     Err(DaemonError::CtrFailed { action: action.to_owned(), said: shown(said.trim_start_matches("ctr: ")) })
 }
 
-/// The digests that a manifest or an index names. `ctr` makes a manifest of its own where an archive has none.
-fn digests_in(document: String, digest: &Digest) -> Vec<Digest> {
-    let document = Document::verified(document.into(), MediaType::OciManifest, digest);
-    match document.ok().and_then(|document| document.parse().ok()) {
-        Some(Parsed::Manifest(manifest)) => vec![manifest.config.digest],
-        Some(Parsed::Index(index)) => index.manifests.into_iter().map(|manifest| manifest.digest).collect(),
-        None => Vec::new(),
-    }
+fn is_whole(manifest: &Manifest, content: &HashSet<&str>) -> bool {
+    let mut blobs = std::iter::once(&manifest.config).chain(&manifest.layers);
+    blobs.all(|blob| content.contains(blob.digest.to_string().as_str()))
 }
 
 /// What is of use in the list of containerd's plugins.
@@ -210,5 +239,28 @@ impl Plugins {
             }
         }
         Self { platform, folder }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// As `ctr` of containerd 1.6 prints it.
+    #[test]
+    fn platform_and_folder_are_found_among_the_plugins() {
+        let text = "Type:          io.containerd.content.v1\nID:            content\nExports:      \n\
+                    \x20              root      /var/lib/containerd/io.containerd.content.v1.content\n\
+                    \x20                           \n\
+                    Type:          io.containerd.snapshotter.v1\nID:            overlayfs\n\
+                    Platforms:     linux/arm64/v8\nExports:      \n\
+                    \x20              root      /var/lib/containerd/io.containerd.snapshotter.v1.overlayfs\n";
+        let found = Plugins::read(text);
+        assert_eq!(found.platform.unwrap().to_string(), "linux/arm64");
+        let folder = Path::new("/var/lib/containerd/io.containerd.content.v1.content");
+        assert_eq!(found.folder.as_deref(), Some(folder));
+        assert!(Plugins::read("").platform.is_none());
     }
 }

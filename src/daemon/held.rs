@@ -10,13 +10,14 @@ use crate::image::{Digest, Platform};
 pub struct Held {
     /// What the daemon calls it.
     pub id: Digest,
-    /// Digests that it leads to, as far as the daemon tells: of manifests, of a config.
+    /// Digests that it leads to and that are there whole: of a manifest's config, of an index's manifests. Only containerd
+    /// tells.
     pub leads_to: Vec<Digest>,
     /// What it is for.
     pub platform: Platform,
-    /// The digests of its inflated layers, lowest first; none where the daemon doesn't tell.
+    /// The digests of its inflated layers, lowest first; none from containerd.
     pub diff_ids: Option<Vec<Digest>>,
-    /// False if the daemon knows that parts of it are missing.
+    /// False if parts of it are known to be missing.
     pub is_whole: bool,
 }
 

@@ -146,6 +146,20 @@ mod tests {
     use super::*;
     use crate::daemon::address::Address;
 
+    /// Whoever opens the socket has the daemon.
+    #[tokio::test]
+    async fn the_way_through_ssh_is_for_us_alone() {
+        let bin = tempfile::tempdir().unwrap();
+        tokio::fs::write(bin.path().join("ssh"), "").await.unwrap();
+        let environment = [("PATH", bin.path())].into_iter().collect();
+        let Address::Ssh(to) = Address::parse("ssh://h").unwrap() else { panic!("not ssh") };
+        let bridge = Bridge::open(&to, "docker", &environment).unwrap();
+        let folder = bridge.folder.path().to_owned();
+        assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        drop(bridge);
+        assert!(!folder.exists());
+    }
+
     #[test]
     fn ssh_is_started_as_docker_starts_it() {
         let line = |text: &str, client| match Address::parse(text).unwrap() {

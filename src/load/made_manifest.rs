@@ -40,3 +40,24 @@ pub(super) fn digest(config: &Descriptor, layers: &[Descriptor]) -> Digest {
     // Our types have string keys and no failing serializers.
     Digest::of(&serde_json::to_vec(&made).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Compression;
+    use crate::image::media_type::LayerType;
+
+    /// As containerd 1.6.20 and 2.1 and Docker 28.5 called an image of one plain layer.
+    #[test]
+    fn the_manifest_is_the_one_that_containerd_makes() {
+        let part = |media_type, hex: &str, size_bytes| {
+            Descriptor::new(media_type, format!("sha256:{hex}").parse().unwrap(), size_bytes)
+        };
+        let config = "7af11ca2ba695c7ae0ea36fa7d2ad7dbc763aabecebe144af77c045c6e132aec";
+        let layer = "8a5af593a66a1547b63b45ba51660ad1e2f1f1a249f3bddd66e5db1a4aa25709";
+        let plain =
+            MediaType::Layer(LayerType { compression: Compression::Plain, foreign: false, oci: false });
+        let made = digest(&part(MediaType::DockerConfig, config, 920), &[part(plain, layer, 1_986_560)]);
+        assert_eq!(made.hex(), "1827feb2c9c7eede24842d59baaa2e24830602416a0ac5d94a71ca8481d8c6df");
+    }
+}

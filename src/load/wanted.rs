@@ -66,10 +66,12 @@ impl<'a> Wanted<'a> {
     fn is_surely(&self, held: &Held) -> bool {
         held.is_whole
             && self.images.iter().any(|image| {
-                let is_named = |digest| image.ids.contains(digest);
-                let has_id = is_named(&held.id) || held.leads_to.iter().any(is_named);
-                // An index may be there with the layers of another platform.
-                has_id && held.diff_ids.as_ref().is_none_or(|diff_ids| *diff_ids == image.diff_ids)
+                let is_one = |digest| image.ids.contains(digest);
+                match &held.diff_ids {
+                    // An index may be there with the layers of another platform.
+                    Some(diff_ids) => is_one(&held.id) && *diff_ids == image.diff_ids,
+                    None => held.leads_to.iter().any(is_one),
+                }
             })
     }
 
