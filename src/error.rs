@@ -76,6 +76,14 @@ pub enum Error {
     /// This machine stands in the way.
     #[error(transparent)]
     File(#[from] FileError),
+    /// An archive is there, but what was to stand beside it is not.
+    #[error("{} is written, and whole; what was to stand beside it is not", .archive.display())]
+    Sidecar {
+        /// The archive.
+        archive: PathBuf,
+        /// What is in the way.
+        source: FileError,
+    },
     /// A fault of sealift's own.
     #[error(transparent)]
     Incomplete(#[from] Incomplete),

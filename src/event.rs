@@ -114,6 +114,27 @@ pub enum Event<'a> {
         /// Its size.
         size_bytes: u64,
     },
+    /// An archive is being read back for its checksum.
+    ChecksumStarted {
+        /// Its path.
+        path: &'a Path,
+        /// Its size.
+        size_bytes: u64,
+    },
+    /// More of an archive was read back.
+    ChecksumProgressed {
+        /// How many bytes more.
+        bytes: u64,
+    },
+    /// An archive was read back.
+    Checksummed {
+        /// Its path.
+        path: &'a Path,
+        /// The SHA-256 of its bytes.
+        digest: &'a Digest,
+        /// How long it took.
+        took: Duration,
+    },
     /// A path was looked into for blobs to reuse.
     Reusable(&'a Note),
     /// Something the person should know that stops nothing.

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Nouns: [`image`] (the field's words), [`image_list`] (names in files), [`registry`] (the wire), [`blob`] (verified
-//! bytes), [`archive`] (the file), [`reuse`] (blobs that are here already).
+//! bytes), [`archive`] (the file), [`sidecar`] (what stands beside it), [`reuse`] (blobs that are here already).
 //! Verbs: [`pull`]. [`source`] is where a verb gets images from. Nouns know nothing of verbs.
 
 pub mod archive;
@@ -23,6 +23,7 @@ pub mod pull;
 pub mod registry;
 pub mod reuse;
 pub mod secret;
+pub mod sidecar;
 pub mod source;
 
 pub use error::{Error, Result};

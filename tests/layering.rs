@@ -24,6 +24,7 @@ const NOUNS: &[&str] = &[
     "registry",
     "reuse",
     "secret",
+    "sidecar",
     "source",
 ];
 const VERBS: &[&str] = &["demo", "pull"];

@@ -69,6 +69,12 @@ fn words(event: &Event<'_>, digest_text: &dyn Fn(&Digest) -> String) -> Option<S
             digest_text(digest)
         )),
         Event::Reusable(note) => Some(note_words(note)),
+        Event::Checksummed { path, digest, took } => Some(format!(
+            "{}: SHA-256 {}, read back in {:.1} s",
+            path.display(),
+            digest.hex(),
+            took.as_secs_f64()
+        )),
         _ => None,
     }
 }
@@ -155,6 +161,14 @@ impl Reporter for JsonLines {
             }
             Event::Committed { path, size_bytes } => {
                 json!({"event": "committed", "path": path.display().to_string(), "size_bytes": size_bytes})
+            }
+            Event::ChecksumStarted { path, size_bytes } => {
+                json!({"event": "checksum_started", "path": path.display().to_string(), "size_bytes": size_bytes})
+            }
+            Event::ChecksumProgressed { bytes } => json!({"event": "checksum_progressed", "bytes": bytes}),
+            Event::Checksummed { path, digest, took } => {
+                json!({"event": "checksummed", "path": path.display().to_string(), "digest": digest,
+                       "seconds": took.as_secs_f64()})
             }
             Event::Warning(warning) => json!({"event": "warning", "text": warning.to_string()}),
             _ => return,

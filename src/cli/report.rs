@@ -184,7 +184,7 @@ fn code_of(error: &sealift::Error) -> u8 {
             PlanError::PlatformsOfInflated { .. } => 2,
             _ => 3,
         },
-        Error::File(_) | Error::Stream(_) => 7,
+        Error::File(_) | Error::Sidecar { .. } | Error::Stream(_) => 7,
         _ => 1,
     }
 }

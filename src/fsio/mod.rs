@@ -2,8 +2,8 @@
 //!
 //! What a run wrote before it ended is written down in a journal, for the next to carry on from.
 //!
-//! [`PartialFile`] is the only way to a final name; nothing else in sealift creates a file under one. [`ScratchFile`]
-//! never comes to a name. [`FileHandle`] writes and reads an open file at offsets, from any thread. [`open_regular`] opens
+//! [`PartialFile`] is the only way to a final name; nothing else in sealift creates a file under one. [`write_whole`] is
+//! that for small files. [`ScratchFile`] never comes to a name. [`FileHandle`] writes and reads an open file at offsets, from any thread. [`open_regular`] opens
 //! files that others made, [`copy_range`] copies from them.
 
 mod copy;
@@ -18,6 +18,7 @@ mod ranges;
 mod scratch;
 mod space;
 mod target;
+mod whole;
 
 pub use copy::{CopyError, copy_range};
 pub use error::FileError;
@@ -30,3 +31,4 @@ pub use ranges::Ranges;
 pub use scratch::{ScratchFile, scratch_path};
 pub use space::{FAT32_MAX_FILE_BYTES, Space, check_room, space};
 pub use target::{Existing, check_folder, check_target, folder_of};
+pub use whole::{write_program, write_whole};

@@ -49,6 +49,7 @@ const BLOB: &str = "  {msg:12.dim}  {bar:30.cyan}  {bytes:>10} / {total_bytes}";
 const INFLATE: &str = "  {msg:12.dim}  {bar:30.magenta}  {bytes:>10} / {total_bytes}  inflating";
 const TOTAL: &str = "  {msg:12}  {bar:30.green}  {bytes:>10} / {total_bytes}  {bytes_per_sec}, {eta} left";
 const COMMIT: &str = "  {msg} {spinner}";
+const CHECKSUM: &str = "  {msg:12}  {bar:30.blue}  {bytes:>10} / {total_bytes}  {bytes_per_sec}, {eta} left";
 
 /// As much of a digest as tells it from others, so that lines fit a terminal.
 fn short(digest: &Digest) -> String {
@@ -113,7 +114,20 @@ impl Reporter for Bars {
                     commit.finish_and_clear();
                 }
             }
+            Event::ChecksumStarted { size_bytes, .. } => {
+                in_flight.total = Some(self.bar(None, size_bytes, CHECKSUM, "checksum".to_owned()));
+            }
+            Event::ChecksumProgressed { bytes } => {
+                if let Some(total) = &in_flight.total {
+                    total.inc(bytes);
+                }
+            }
             event => {
+                if let Event::Checksummed { .. } = event
+                    && let Some(total) = in_flight.total.take()
+                {
+                    total.finish_and_clear();
+                }
                 if let Some(words) = super::words(&event, &short) {
                     self.screen.suspend(|| super::ui::talk(&words));
                 }

@@ -116,6 +116,9 @@ fn of(error: &sealift::Error) -> Option<String> {
             Some("run the same command again: it carries on from there".into())
         }
         Error::Reused { .. } => Some("run the same command again".into()),
+        Error::Sidecar { .. } => {
+            Some("mend that and run the same command again: the archive is not fetched again".into())
+        }
         Error::File(error) => file(error),
         _ => None,
     }
