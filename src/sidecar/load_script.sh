@@ -129,14 +129,31 @@ find_store() {
     esac
 }
 
+# The option by which ctr and nerdctl take images of which none is for this machine. Docker and podman want none.
+platform_option() {
+    first=''
+    while read -r _ platforms _ <&3; do
+        case ,$platforms, in
+        *",$here,"*) return 0 ;;
+        esac
+        first=${first:-${platforms%%,*}}
+    done 3<<END
+$images
+END
+    printf '%s\n' "--platform=$first"
+}
+
 # Loads the archive; $loaded is then what the loader says it loaded, names or IDs.
 load() {
     loaded=''
-    if [ "$loader" = ctr ]; then
-        ctr images import "$file" >&2
+    case $loader in
+    ctr)
+        ctr images import ${platform:+"$platform"} "$file" >&2
         return
-    fi
-    output=$("$loader" load -i "$file") || return 1
+        ;;
+    nerdctl) output=$(nerdctl load ${platform:+"$platform"} -i "$file") || return 1 ;;
+    *) output=$("$loader" load -i "$file") || return 1 ;;
+    esac
     printf '%s\n' "$output" >&2
     # Docker says so, and then that all is well.
     case $output in
@@ -150,7 +167,7 @@ load() {
 load_nameless() {
     [ "$loader:$loaded" = ctr: ] || return 0
     trap forget EXIT
-    ctr images import --digests --base-name "$for_a_while" "$file" >&2 || return 1
+    ctr images import --digests --base-name "$for_a_while" ${platform:+"$platform"} "$file" >&2 || return 1
     loaded=$(ctr images ls -q | grep "^$for_a_while@")
 }
 
@@ -284,6 +301,7 @@ if [ "$is_dry_run" = yes ]; then
     exit 0
 fi
 say "loading it into $into"
+platform=$(platform_option)
 load || fail 7 "$loader could not load $archive" "hint: what it said stands above; a full disk is the usual reason"
 settle
 say "loaded and verified"

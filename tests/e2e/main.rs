@@ -25,6 +25,7 @@ mod hub;
 mod images;
 mod interrupted;
 mod layer;
+mod load_script;
 mod loader;
 mod loads;
 mod login;
