@@ -91,11 +91,15 @@ fn succeed(output: &Output) {
 fn put_docker(programs: &Path) {
     let docker =
         "#!/bin/sh\ncase $1 in\nversion) echo linux/amd64 1 ;;\nload) echo >loading; exit 1 ;;\nesac\n";
-    fs::write(programs.join("docker"), docker).unwrap();
-    fs::set_permissions(programs.join("docker"), fs::Permissions::from_mode(0o755)).unwrap();
+    put_program(programs, "docker", docker);
 }
 
-const TOOLS: [&str; 9] = ["sha256sum", "wc", "sed", "grep", "head", "tail", "tr", "cat", "uname"];
+fn put_program(programs: &Path, name: &str, text: &str) {
+    fs::write(programs.join(name), text).unwrap();
+    fs::set_permissions(programs.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+const TOOLS: [&str; 8] = ["sha256sum", "wc", "sed", "grep", "head", "tail", "tr", "cat"];
 
 fn names(base: &OsStr) -> [OsString; 2] {
     [".sha256", ".load.sh"].map(|suffix| {
@@ -326,6 +330,47 @@ fn a_script_refuses_an_archive_that_is_not_what_was_written() {
     assert!(case.sandbox.home().join("loading").exists());
 }
 
+/// A nerdctl by the source of 2.x: an image without a name is called `import@…`, by which nothing is found, and is
+/// found by its digest alone; a manifest is one that containerd made.
+const NERDCTL: &str = r#"#!/bin/sh
+case "$1 $2" in
+"info "*) ;;
+"load --platform=linux/s390x") printf 'import@%s\tsaved\t\nLoaded image: import@%s\n' "$MANIFEST" "$MANIFEST" ;;
+"image inspect")
+    case $7 in
+    "$MANIFEST") ;;
+    *) [ "$7" = "$(cat tagged 2>/dev/null)" ] || exit 0 ;;
+    esac
+    case $6 in
+    '{{.Image.Target.Digest}}') echo "$MANIFEST" ;;
+    '{{.ImageConfigDesc.Digest}}') echo "$CONFIG" ;;
+    esac
+    ;;
+"tag $MANIFEST") echo "$3" >tagged ;;
+*) echo "nerdctl $*: what is that?" >&2; exit 1 ;;
+esac
+"#;
+
+#[test]
+fn a_script_speaks_with_nerdctl_as_its_source_wants() {
+    let case = Case::new();
+    let image = push(&case.registry, "mainframe:1", "linux/s390x", &[b"layer"]);
+    let mut pull = case.sandbox.command(&["pull", &image.reference, "--arch", "s390x", "-o", "x.tar"]);
+    succeed(&pull.arg("--load-script").output().unwrap());
+    let programs = case.programs(&TOOLS);
+    put_program(&programs, "uname", "#!/bin/sh\necho x86_64\n");
+    put_program(&programs, "nerdctl", NERDCTL);
+    let run = |config: &Digest| {
+        let mut command = Command::new("/bin/sh");
+        command.arg(case.sandbox.out().join("x.tar.load.sh")).current_dir(case.sandbox.home());
+        command.env_clear().env("PATH", &programs).env("CONFIG", config.to_string());
+        command.env("MANIFEST", Digest::of(b"of containerd's own").to_string());
+        case.sandbox.shown(&command.output().unwrap()).replace(config.hex(), "[CONFIG]")
+    };
+    assert_snapshot!("another_config_in_nerdctl", run(&image.manifest));
+    assert_snapshot!("nerdctl", run(&image.config));
+}
+
 #[test]
 fn a_script_says_what_it_lacks() {
     let case = Case::new();
@@ -341,8 +386,7 @@ fn a_script_says_what_it_lacks() {
     assert_snapshot!("unknown_loader", run(&["rkt"]));
     assert_snapshot!("unknown_option", run(&["--force"]));
     let dead = "#!/bin/sh\necho 'Cannot connect to the Docker daemon' >&2\nexit 1\n";
-    fs::write(programs.join("docker"), dead).unwrap();
-    fs::set_permissions(programs.join("docker"), fs::Permissions::from_mode(0o755)).unwrap();
+    put_program(&programs, "docker", dead);
     assert_snapshot!("dead_loader", run(&[]));
     fs::remove_file(programs.join("sha256sum")).unwrap();
     assert_snapshot!("no_sha256", run(&[]));

@@ -161,6 +161,8 @@ load() {
     esac
     loaded=$(printf '%s\n' "$output" | sed -n -e 's/^Loaded image: *//p' -e 's/^Loaded image ID: *//p' \
         -e 's/^Loaded image(s): *//p' | tr ',' '\n')
+    # nerdctl finds nothing by a name with a digest, but all by the digest alone.
+    [ "$loader" != nerdctl ] || loaded=$(printf '%s\n' "$loaded" | sed 's/^.*@//')
 }
 
 # Of images without a name ctr keeps nothing, unless it is to call them by their digests.
@@ -182,6 +184,7 @@ forget() {
 identity() {
     case $loader in
     ctr) ctr images ls "name==\"$1\"" | sed -n -e '2s/^[^ ]*  *[^ ]*  *\([^ ]*\).*/\1/p' ;;
+    nerdctl) nerdctl image inspect --mode native --format '{{.Image.Target.Digest}}' "$1" 2>/dev/null | head -n 1 ;;
     *)
         id=$("$loader" image inspect --format '{{.Id}}' "$1" 2>/dev/null | head -n 1)
         printf '%s\n' "${id:+sha256:${id#sha256:}}"
@@ -201,21 +204,32 @@ is_image() {
         fi
     done
     [ "$store" = manifest ] || return 1
-    # An archive with inflated layers has no manifest, so the loader made one of its own.
-    if [ "$loader" = ctr ]; then
-        inside=$(ctr content get "$id") || return 1
-    else
+    # An archive with inflated layers has no manifest, so the loader made one of its own. Docker tells of its layers only.
+    case $loader in
+    ctr) inside=$(ctr content get "$id") ;;
+    nerdctl) inside=$(nerdctl image inspect --mode native --format '{{.ImageConfigDesc.Digest}}' "$reference") ;;
+    *)
         inside=$("$loader" image inspect --format '{{range .RootFS.Layers}}{{println .}}{{end}}' "$reference" |
-            sed '/^$/d' | sha256) || return 1
-    fi
+            sed '/^$/d' | sha256)
+        ;;
+    esac || return 1
     for digest in "$@"; do
-        case $loader:$digest:$inside in
-        ctr:config=*:*"\"${digest#config=}\""*) proof="$id, with the config ${digest#config=}" ;;
-        ctr:*) continue ;;
-        *:"layers=$inside":*) proof="$id, a manifest of $loader's own, with the right layers" ;;
-        *) continue ;;
+        value=${digest#*=}
+        case $loader:$digest in
+        docker:layers=*)
+            [ "$value" = "$inside" ] || continue
+            proof="$id, a manifest of docker's own, with the right layers"
+            return 0
+            ;;
+        ctr:config=* | nerdctl:config=*)
+            case $inside in
+            *"$value"*) ;;
+            *) continue ;;
+            esac
+            proof="$id, with the config $value"
+            return 0
+            ;;
         esac
-        return 0
     done
     return 1
 }
@@ -239,7 +253,8 @@ name_it() {
             fail 3 "$wanted may be $source or $candidate: the layers are the same, and the names missing"
         source=${source:-$candidate} source_id=$id
     done
-    [ -n "$source" ] || fail 3 "$loader loaded the archive, but has no image that is $wanted"
+    [ -n "$source" ] || fail 3 "$loader loaded the archive, but has no image that is $wanted" \
+        "hint: see what $loader lists under that name; nothing was taken away"
     tag "$source" "$wanted" || fail 7 "$loader cannot name $source $wanted"
     is_image "$wanted" "$@" || fail 3 "$wanted is not the image that was loaded"
     proof="$proof; it came as $source and was given this name"

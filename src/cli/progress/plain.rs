@@ -13,7 +13,7 @@ const EVERY: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub(super) struct Plain(Mutex<Option<Fill>>);
 
-/// A fill that is under way.
+/// A fill, or the reading for a checksum, that is under way.
 struct Fill {
     total_bytes: u64,
     done_bytes: u64,
@@ -24,6 +24,11 @@ struct Fill {
 }
 
 impl Fill {
+    fn begin(total_bytes: u64, inflate_bytes: u64) -> Self {
+        let now = Instant::now();
+        Self { total_bytes, done_bytes: 0, inflate_bytes, inflated_bytes: 0, started: now, told: now }
+    }
+
     /// Says how far it is, if that was not said lately.
     fn tell(&mut self) {
         if self.told.elapsed() >= EVERY {
@@ -69,17 +74,12 @@ impl Reporter for Plain {
                     path.display(),
                     ui::size(blob_bytes)
                 ));
-                let now = Instant::now();
-                *fill = Some(Fill {
-                    total_bytes: blob_bytes,
-                    done_bytes: 0,
-                    inflate_bytes,
-                    inflated_bytes: 0,
-                    started: now,
-                    told: now,
-                });
+                *fill = Some(Fill::begin(blob_bytes, inflate_bytes));
             }
-            Event::BlobProgressed { bytes, .. } | Event::BlobReused { size_bytes: bytes, .. } => {
+            Event::ChecksumStarted { size_bytes, .. } => *fill = Some(Fill::begin(size_bytes, 0)),
+            Event::BlobProgressed { bytes, .. }
+            | Event::BlobReused { size_bytes: bytes, .. }
+            | Event::ChecksumProgressed { bytes } => {
                 if let Some(fill) = fill.as_mut() {
                     fill.done_bytes += bytes;
                     fill.tell();
