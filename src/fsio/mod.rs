@@ -3,8 +3,8 @@
 //! What a run wrote before it ended is written down in a journal, for the next to carry on from.
 //!
 //! [`PartialFile`] is the only way to a final name; nothing else in sealift creates a file under one. [`write_whole`] is
-//! that for small files. [`ScratchFile`] never comes to a name. [`FileHandle`] writes and reads an open file at offsets, from any thread. [`open_regular`] opens
-//! files that others made, [`copy_range`] copies from them.
+//! that for small files. [`ScratchFile`] never comes to a name. [`FileHandle`] writes and reads an open file at offsets,
+//! from any thread. [`open_regular`] opens files that others made, [`copy_range`] copies from them.
 
 mod copy;
 mod error;

@@ -1,12 +1,14 @@
 //! The load script of an archive, as a site runs it: under dash and busybox, against each loader of both sets.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
-use tar::{Archive, Builder, Header};
+use serde_json::Value;
+use tar::{Archive, Builder};
 
 use crate::command::{output_of, said_by};
 use crate::containerd::Containerd;
@@ -138,37 +140,62 @@ fn loads_several(site: &Site, index: &'static str, alone: &'static str) {
     }
 }
 
-/// The same archive as those make who know no names: a `manifest.json` without tags, and no OCI part.
-fn make_nameless(archive: &Path) {
-    let mut nameless = Builder::new(Vec::new());
+/// Makes another archive of one: `change` is given path and content of each entry, and leaves it out or alters it. The
+/// script takes the new one for the right one.
+fn rewrite(archive: &Path, change: impl Fn(&str, Vec<u8>) -> Option<Vec<u8>>) {
+    let mut changed = Builder::new(Vec::new());
     for entry in Archive::new(fs::File::open(archive).unwrap()).entries().unwrap() {
         let mut entry = entry.unwrap();
         let path = String::from_utf8(entry.path_bytes().into_owned()).unwrap();
-        let mut content = Vec::new();
+        let (mut header, mut content) = (entry.header().clone(), Vec::new());
         entry.read_to_end(&mut content).unwrap();
-        if path == "manifest.json" {
-            let mut manifest: serde_json::Value = serde_json::from_slice(&content).unwrap();
-            manifest[0]["RepoTags"].take();
-            content = serde_json::to_vec(&manifest).unwrap();
-        }
-        let is_named = ["repositories", "oci-layout", "index.json"].contains(&&*path);
-        if !is_named && !path.starts_with("blobs/") {
-            let mut header: Header = entry.header().clone();
+        if let Some(content) = change(&path, content) {
             header.set_size(content.len() as u64);
-            nameless.append_data(&mut header, path, &*content).unwrap();
+            changed.append_data(&mut header, path, &*content).unwrap();
         }
     }
-    let nameless = nameless.into_inner().unwrap();
+    let changed = changed.into_inner().unwrap();
     let values = |bytes: &[u8]| {
         let digest = digest_of(bytes);
         let (_, hex) = digest.split_once(':').unwrap();
         format!("\nsha256={hex}\nsize_bytes={}\n", bytes.len())
     };
-    let (script, before) =
-        (fs::read_to_string(script_of(archive)).unwrap(), values(&fs::read(archive).unwrap()));
+    let script = fs::read_to_string(script_of(archive)).unwrap();
+    let before = values(&fs::read(archive).unwrap());
     assert!(script.contains(&before));
-    fs::write(script_of(archive), script.replace(&before, &values(&nameless))).unwrap();
-    fs::write(archive, nameless).unwrap();
+    fs::write(script_of(archive), script.replace(&before, &values(&changed))).unwrap();
+    fs::write(archive, changed).unwrap();
+}
+
+/// The same archive as those make who know no names: a `manifest.json` without tags, and no OCI part.
+fn make_nameless(archive: &Path) {
+    rewrite(archive, |path, content| {
+        if path == "manifest.json" {
+            let mut manifest: Value = serde_json::from_slice(&content).unwrap();
+            manifest[0]["RepoTags"].take();
+            return Some(serde_json::to_vec(&manifest).unwrap());
+        }
+        let is_named = ["repositories", "oci-layout", "index.json"].contains(&path);
+        (!is_named && !path.starts_with("blobs/")).then_some(content)
+    });
+}
+
+/// Docker 28 loads an archive that lacks a layer, and ends well.
+fn calls_no_broken_image_loaded(site: &Site, repository: &'static str) {
+    let image = push_own(repository);
+    let archive = session().work_folder(&repository.replace('/', "-")).join("broken.tar");
+    pull(&[image.name()], &archive, &[]);
+    let layers = image.resolved().manifest.json["layers"].take();
+    let (_, hex) = layers[0]["digest"].as_str().unwrap().split_once(':').unwrap();
+    rewrite(&archive, |path, content| (!path.contains(hex)).then_some(content));
+    for shell in &*SHELLS {
+        let output = site.run(shell, &archive);
+        assert_eq!(output.status.code(), Some(7), "{output:?}");
+        assert!(output.stdout.is_empty(), "{output:?}");
+    }
+    if site.has(&image.name()) {
+        site.loader().remove(&image.name());
+    }
 }
 
 fn names_an_image_that_came_without_a_name(site: &Site, repository: &'static str) {
@@ -268,6 +295,11 @@ macro_rules! loads {
             }
 
             #[test]
+            fn calls_no_broken_image_loaded() {
+                super::calls_no_broken_image_loaded(&SITE, repository!($module, "broken"));
+            }
+
+            #[test]
             fn warns_of_an_image_for_another_platform() {
                 super::warns_of_an_image_for_another_platform(&SITE, repository!($module, "platform"));
             }
@@ -300,6 +332,38 @@ fn a_script_finds_the_first_loader_that_answers() {
         let said = said_by(&mut site.command(&words));
         assert!(said.contains(&format!("loading it into {into}")), "{said}");
         is_whole(loader, &image.name(), &image);
+    }
+}
+
+#[test]
+fn a_script_hashes_with_what_is_there() {
+    let folder = session().work_folder("load-script-hashes");
+    let archive = folder.join("image.tar");
+    pull(&[push_platforms("e2e/load-script/hashes").name()], &archive, &[]);
+    let site = Site { set: Set::Old, tool: "docker" };
+    let run = |tool: &str, archive: &Path| {
+        let programs = session().work_folder(&format!("load-script-only-{tool}"));
+        for program in [tool, "docker", "sed", "head", "tail", "tr", "wc"] {
+            symlink(Path::new("/usr/bin").join(program), programs.join(program)).unwrap();
+        }
+        let path = format!("PATH={}", programs.display());
+        let words =
+            ["/usr/bin/env".into(), path.into(), "/bin/dash".into(), script_of(archive), "--dry-run".into()];
+        site.command(&words).stdin(Stdio::null()).output().unwrap()
+    };
+    for tool in ["sha256sum", "shasum", "openssl"] {
+        let output = run(tool, &archive);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() && said.contains("would be loaded into docker 20.10"),
+            "{tool}: {said}"
+        );
+    }
+    let mut file = fs::File::options().append(true).open(&archive).unwrap();
+    file.write_all(b"more").unwrap();
+    for tool in ["sha256sum", "shasum", "openssl"] {
+        let output = run(tool, &archive);
+        assert_eq!(output.status.code(), Some(3), "{tool}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
 

@@ -11,7 +11,7 @@ PACKAGES=(
     busybox-static libcap2-bin                                      # what test images are made of
     iproute2 util-linux e2fsprogs ca-certificates
     file                                                            # says what the binary is
-    dash shellcheck                                                 # runs, and reads, load scripts
+    dash perl shellcheck                                            # run load scripts, hash (shasum), read them
 )
 
 missing_packages() {
