@@ -98,6 +98,14 @@ pub enum Error {
     /// An archive and a daemon don't go together.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// An archive is there, but what was to stand beside it is not.
+    #[error("{} is written, and whole; what was to stand beside it is not", .archive.display())]
+    Sidecar {
+        /// The archive.
+        archive: PathBuf,
+        /// What is in the way.
+        source: FileError,
+    },
     /// A fault of sealift's own.
     #[error(transparent)]
     Incomplete(#[from] Incomplete),

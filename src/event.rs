@@ -149,6 +149,15 @@ pub enum Event<'a> {
     LoadSent,
     /// The daemon is done.
     LoadEnded,
+    /// An archive was read back.
+    Checksummed {
+        /// Its path.
+        path: &'a Path,
+        /// The SHA-256 of its bytes.
+        digest: &'a Digest,
+        /// How long it took.
+        took: Duration,
+    },
     /// A path was looked into for blobs to reuse.
     Reusable(&'a Note),
     /// Something the person should know that stops nothing.

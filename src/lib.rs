@@ -7,8 +7,9 @@
 //!
 //! Nouns: [`image`] (the field's words), [`image_list`] (names in files), [`registry`] (the wire), [`blob`] (verified
 //! bytes), [`archive`] (the file), [`archived`] (files that others made), [`reuse`] (blobs that are here already),
-//! [`daemon`] (who runs images).
-//! Verbs: [`pull`]; [`inspect`], [`verify`], [`load`]. [`source`] is where a verb gets images from. Nouns know nothing of verbs.
+//! [`sidecar`] (what stands beside one), [`daemon`] (who runs images).
+//! Verbs: [`pull`]; [`inspect`], [`verify`], [`load`]. [`source`] is where a verb gets images from. Nouns know nothing of
+//! verbs.
 
 pub mod archive;
 pub mod archived;
@@ -28,6 +29,7 @@ pub mod pull;
 pub mod registry;
 pub mod reuse;
 pub mod secret;
+pub mod sidecar;
 pub mod source;
 pub mod verify;
 

@@ -26,6 +26,7 @@ const NOUNS: &[&str] = &[
     "registry",
     "reuse",
     "secret",
+    "sidecar",
     "source",
 ];
 const VERBS: &[&str] = &["demo", "inspect", "load", "pull", "verify"];

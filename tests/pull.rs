@@ -36,6 +36,20 @@ fn pull_writes_the_default_name_and_says_how_to_load_it() {
 }
 
 #[test]
+fn an_image_of_the_longest_name_gets_a_file_and_all_that_stands_beside_it() {
+    let registry = TestRegistry::start();
+    let path = "n".repeat(254 - registry.address().len());
+    let image = push(&registry, &format!("{path}:{}", "t".repeat(128)), "linux/amd64", &[b"layer"]);
+    let sandbox = Sandbox::new();
+    for layers in ["keep", "plain"] {
+        let options = ["--layers", layers, "--checksum", "--load-script"];
+        let output = sandbox.output(&[&["pull", &image.reference], &options[..]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(sandbox.files().len(), 3, "{:?}", sandbox.files());
+}
+
+#[test]
 fn every_file_of_the_archive_is_what_its_name_says() {
     let registry = TestRegistry::start();
     let layers = [noise(1, 3_000_000), noise(2, 512), noise(3, 0), noise(1, 3_000_000)];

@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 
+use crate::fsio::LONGEST_SUFFIX;
 use crate::image::{Digest, Platform, Reference, ResolvedImage};
 
-/// What Linux file systems take, in bytes; `.partial` has to fit too.
-const MAX_NAME_BYTES: usize = 255 - ".partial".len();
+/// What Linux file systems take, in bytes; what is there on the way has to fit too, and what stands beside an archive.
+const MAX_NAME_BYTES: usize = 255 - LONGEST_SUFFIX.len();
 
 /// A file name for each image. Images that would get the same one (`a/b_c` and `a_b/c`) are told apart by a short
 /// hash of their reference, whatever their order.

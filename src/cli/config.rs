@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use sealift::config::{Config, Environment, Imported, Origin, SHIPPED, user_path};
-use sealift::fsio::{Existing, FileError, PartialFile};
+use sealift::fsio::{Existing, FileError, write_whole};
 use serde::Serialize;
 
 use super::report::Failure;
@@ -79,8 +79,5 @@ fn write_new(path: &Path, text: &str) -> Result<PathBuf, Failure> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(FileError::io("create", folder))?;
     }
-    let file = PartialFile::create(path, text.len() as u64, Existing::Refuse)?;
-    file.handle().write_at(text.as_bytes(), 0)?;
-    file.sync()?;
-    Ok(file.commit()?)
+    Ok(write_whole(path, text.as_bytes(), Existing::Refuse)?)
 }

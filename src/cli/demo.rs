@@ -46,6 +46,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         existing: Existing::Replace,
         layers: LayerMode::default(),
         reuse: None,
+        sidecars: &[],
         limits: Limits::default(),
     };
     let planned = pull.plan(&[reference], &[], &output).await?;

@@ -124,6 +124,7 @@ async fn of_registry(arguments: Arguments, context: &Context) -> Result<(), Fail
         layers: context.config.layers,
         limits: Limits::default(),
         reuse: None,
+        sidecars: &[],
     };
     let image = pull.resolved(&reference, platform.as_ref()).await?;
     if let Some(document) = arguments.raw {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Command};
 use clap_mangen::Man;
-use sealift::fsio::{Existing, FileError, PartialFile};
+use sealift::fsio::{Existing, FileError, write_whole};
 
 use super::report::Failure;
 use super::ui;
@@ -34,10 +34,7 @@ pub(super) fn run(arguments: &Arguments, mut command: Command) -> Result<(), Fai
 fn write_pages(command: &Command, folder: &Path) -> Result<(), Failure> {
     let path = folder.join(Man::new(command.clone()).get_filename());
     let page = page(command)?;
-    let file = PartialFile::create(&path, page.len() as u64, Existing::Replace)?;
-    file.handle().write_at(&page, 0)?;
-    file.sync()?;
-    ui::data(&file.commit()?.display().to_string())?;
+    ui::data(&write_whole(&path, &page, Existing::Replace)?.display().to_string())?;
     command.get_subcommands().try_for_each(|below| write_pages(below, folder))
 }
 

@@ -69,6 +69,12 @@ fn words(event: &Event<'_>, digest_text: &dyn Fn(&Digest) -> String) -> Option<S
             digest_text(digest)
         )),
         Event::Reusable(note) => Some(note_words(note)),
+        Event::Checksummed { path, digest, took } => Some(format!(
+            "{}: SHA-256 {}, read back in {:.1} s",
+            path.display(),
+            digest.hex(),
+            took.as_secs_f64()
+        )),
         _ => None,
     }
 }
@@ -168,6 +174,10 @@ impl Reporter for JsonLines {
             Event::LoadProgressed { bytes } => json!({"event": "load_progressed", "bytes": bytes}),
             Event::LoadSent => json!({"event": "load_sent"}),
             Event::LoadEnded => json!({"event": "load_ended"}),
+            Event::Checksummed { path, digest, took } => {
+                json!({"event": "checksummed", "path": path.display().to_string(), "digest": digest,
+                       "seconds": took.as_secs_f64()})
+            }
             Event::Warning(warning) => json!({"event": "warning", "text": warning.to_string()}),
             _ => return,
         };

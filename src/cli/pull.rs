@@ -4,6 +4,7 @@ mod dry_run;
 mod images;
 mod outcome;
 mod reuse;
+mod sidecars;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use sealift::event::{Reporter, SharedReporter};
 use sealift::fsio::Existing;
 use sealift::image::{Descriptor, Digest, Platform, ResolvedImage};
 use sealift::pull::{Output, Planned, PlannedArchive, Pull, Retries, Written};
+use sealift::sidecar::{Checksum, Sidecar};
 use serde::Serialize;
 
 use super::Context;
@@ -30,6 +32,7 @@ use super::ui;
 use images::ImageArguments;
 use outcome::Outcome;
 use reuse::Tally;
+use sidecars::{Beside, SidecarArguments};
 
 /// Pull images from their registries into files that docker, containerd, podman and skopeo load
 ///
@@ -76,6 +79,8 @@ pub(super) struct Arguments {
     /// PATH is an archive, a folder of archives (`*.tar`) or an OCI layout. Archives of this run are reused too.
     #[arg(long, value_name = "PATH")]
     reuse: Vec<PathBuf>,
+    #[command(flatten)]
+    sidecars: SidecarArguments,
     /// Leave files alone that are there already, and fail
     #[arg(long)]
     no_clobber: bool,
@@ -106,6 +111,12 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     if output == Output::Stdout && !arguments.dry_run {
         check_stdout(&arguments)?;
     }
+    let sidecars = arguments.sidecars.sidecars();
+    if output == Output::Stdout && !sidecars.is_empty() {
+        return Err(Failure::Usage(
+            "-o - writes no file that a checksum or a script could stand beside: give -o FILE",
+        ));
+    }
     let limits = arguments.limits();
     let paths = reuse::paths(&arguments.reuse, &context.config)?;
     let reporter = Arc::new(Tally::of(mode.reporter()));
@@ -124,11 +135,14 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         layers: arguments.layers.unwrap_or(context.config.layers),
         limits,
         reuse: pool.as_ref(),
+        sidecars: &sidecars,
     };
     let Planned { archives, failures } = pull.plan(&references, &platforms, &output).await?;
     let mut outcome = Outcome::new(failures, archives.len());
     if arguments.dry_run {
-        archives.iter().try_for_each(|archive| dry_run::show(archive, pool.as_ref(), arguments.json))?;
+        archives
+            .iter()
+            .try_for_each(|archive| dry_run::show(archive, &sidecars, pool.as_ref(), arguments.json))?;
         return outcome.end(mode);
     }
     if output == Output::Stdout {
@@ -142,11 +156,10 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     }
     pull.check(&archives)?;
     for archive in &archives {
-        let started = Instant::now();
-        match pull.write(archive).await {
-            Ok(written) => {
-                tell(archive, &written, started, &reporter, arguments.json, mode)?;
-                outcome.written(archive, &written);
+        match write(&pull, archive).await {
+            Ok(done) => {
+                tell(archive, &done, &sidecars, &reporter, arguments.json, mode)?;
+                outcome.written(archive, &done.written);
             }
             Err(error) => outcome.failed(archive, error),
         }
@@ -155,6 +168,21 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         tell_places(&source.sent_bytes());
     }
     outcome.end(mode)
+}
+
+/// A file that is there, with what stands beside it.
+struct Done {
+    written: Written,
+    /// How long the file alone took.
+    took: Duration,
+    checksum: Option<Checksum>,
+}
+
+async fn write(pull: &Pull<'_>, archive: &PlannedArchive) -> sealift::Result<Done> {
+    let started = Instant::now();
+    let written = pull.write(archive).await?;
+    let took = started.elapsed();
+    Ok(Done { written, took, checksum: pull.write_sidecars(archive).await? })
 }
 
 /// Says how much came from which mirror.
@@ -168,20 +196,21 @@ fn tell_places(sent_bytes: &[(&str, u64)]) {
 /// Says where the file is, and how to load it.
 fn tell(
     archive: &PlannedArchive,
-    written: &Written,
-    started: Instant,
+    done: &Done,
+    sidecars: &[Sidecar],
     tally: &Tally,
     as_json: bool,
     mode: Mode,
 ) -> Result<(), Failure> {
+    let written = &done.written;
     if as_json {
-        ui::json(&File::of(archive, written, tally))?;
+        ui::json(&File::of(archive, done, sidecars, tally))?;
     } else {
         ui::data(&archive.path.display().to_string())?;
     }
     if mode.has_words() {
         let how = match written {
-            Written::Fetched(_) => format!("in {:.1} s", started.elapsed().as_secs_f64()),
+            Written::Fetched(_) => format!("in {:.1} s", done.took.as_secs_f64()),
             Written::UpToDate(_) => "up to date, nothing was fetched".to_owned(),
         };
         let (size, path) = (ui::size(written.archive().size_bytes), ui::shell_word(&archive.path));
@@ -191,6 +220,7 @@ fn tell(
             ui::talk(&words);
         }
         ui::talk(&format!("{size} {how}; to load it: docker load -i {path}"));
+        sidecars::tell(&archive.path, sidecars);
     }
     Ok(())
 }
@@ -254,6 +284,11 @@ struct File<'a> {
     up_to_date: bool,
     /// What was copied from files that are here, not fetched.
     reused_bytes: u64,
+    #[serde(flatten)]
+    beside: Beside,
+    /// The file's own SHA-256, where something that stands beside it needed that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<&'a str>,
 }
 
 /// What is known of an image before its layers come.
@@ -269,13 +304,16 @@ struct Identity<'a> {
 }
 
 impl<'a> File<'a> {
-    fn of(planned: &'a PlannedArchive, written: &Written, tally: &Tally) -> Self {
+    fn of(planned: &'a PlannedArchive, done: &'a Done, sidecars: &[Sidecar], tally: &Tally) -> Self {
+        let written = &done.written;
         Self {
             images: Identity::all_of(planned),
             size_bytes: written.archive().size_bytes,
             path: planned.path.display().to_string(),
             up_to_date: matches!(written, Written::UpToDate(_)),
             reused_bytes: if matches!(written, Written::Fetched(_)) { tally.reused_bytes() } else { 0 },
+            beside: Beside::of(&planned.path, sidecars),
+            sha256: done.checksum.as_ref().map(|checksum| checksum.digest.hex()),
         }
     }
 }

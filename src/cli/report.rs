@@ -221,6 +221,7 @@ fn pointed_at(error: &ReferenceError) -> [String; 2] {
 fn code_of(error: &sealift::Error) -> u8 {
     match error {
         Error::File(_)
+        | Error::Sidecar { .. }
         | Error::Stream(_)
         | Error::Against(AgainstError::File(_))
         | Error::Open(OpenError::File(_))

@@ -190,6 +190,7 @@ async fn fix(
         layers: LayerMode::Keep,
         limits: Limits::default(),
         reuse: None,
+        sidecars: &[],
     };
     pull.check(std::slice::from_ref(&repaired.planned))?;
     pull.write(&repaired.planned).await?;

@@ -2,9 +2,9 @@
 //!
 //! What a run wrote before it ended is written down in a journal, for the next to carry on from.
 //!
-//! [`PartialFile`] is the only way to a final name; nothing else in sealift creates a file under one. [`ScratchFile`]
-//! never comes to a name. [`FileHandle`] writes and reads an open file at offsets, from any thread. [`open_regular`] opens
-//! files that others made, [`copy_range`] copies from them.
+//! [`PartialFile`] is the only way to a final name; nothing else in sealift creates a file under one. [`write_whole`] is
+//! that for small files. [`ScratchFile`] never comes to a name. [`FileHandle`] writes and reads an open file at offsets,
+//! from any thread. [`open_regular`] opens files that others made, [`copy_range`] copies from them.
 
 mod blocking;
 mod copy;
@@ -19,6 +19,7 @@ mod ranges;
 mod scratch;
 mod space;
 mod target;
+mod whole;
 
 pub use blocking::blocking;
 pub use copy::{CopyError, copy_range};
@@ -29,6 +30,7 @@ pub use left_over::LeftOver;
 pub use partial::PartialFile;
 pub use private::replace_private;
 pub use ranges::Ranges;
-pub use scratch::{ScratchFile, scratch_path};
+pub use scratch::{LONGEST_SUFFIX, ScratchFile, scratch_path};
 pub use space::{FAT32_MAX_FILE_BYTES, Space, check_room, space};
 pub use target::{Existing, check_folder, check_target, folder_of};
+pub use whole::{write_program, write_whole};

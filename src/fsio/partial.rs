@@ -129,6 +129,18 @@ impl PartialFile {
         FileHandle::new(Arc::clone(&self.file), self.journal.clone(), &self.partial)
     }
 
+    /// Lets whoever may read the file run it, where the file system knows of that.
+    pub(super) fn make_executable(&self) {
+        #[cfg(unix)]
+        if let Ok(metadata) = self.file.metadata() {
+            use std::os::unix::fs::PermissionsExt;
+            let mut permissions = metadata.permissions();
+            permissions.set_mode(permissions.mode() | (permissions.mode() & 0o444) >> 2);
+            // FAT refuses; `sh FILE` runs it all the same.
+            let _ = self.file.set_permissions(permissions);
+        }
+    }
+
     /// Waits until the disk has all bytes.
     pub fn sync(&self) -> Result<(), FileError> {
         self.file.sync_all().map_err(FileError::io("write", &self.partial))

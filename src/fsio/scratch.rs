@@ -54,6 +54,10 @@ impl ScratchFile {
     }
 }
 
+/// The longest that is put behind a target's name for what is there on the way to it: a journal that takes the place of
+/// the scratch file's.
+pub const LONGEST_SUFFIX: &str = ".layers.partial.journal.new";
+
 /// What a target's scratch file is called, before the `.partial`.
 pub fn scratch_path(target: &Path) -> PathBuf {
     let mut path = target.as_os_str().to_owned();

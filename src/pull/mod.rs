@@ -10,6 +10,7 @@ mod output;
 mod pipe;
 mod resolve;
 mod reuse;
+mod sidecars;
 mod small;
 
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ use crate::event::{Event, Reporter, Warning};
 use crate::fsio::{Existing, LeftOver, ScratchFile, blocking};
 use crate::image::{Platform, Reference, ResolvedImage};
 use crate::reuse::Pool;
+use crate::sidecar::Sidecar;
 use crate::source::Source;
 
 pub use attempts::Retries;
@@ -50,6 +52,8 @@ pub struct Pull<'a> {
     pub limits: Limits,
     /// What may be copied instead of fetched. Archives that are written join it.
     pub reuse: Option<&'a Pool>,
+    /// What is to stand beside each archive.
+    pub sidecars: &'a [Sidecar],
 }
 
 /// An archive that is planned to the byte, but for the sizes of layers that are to be inflated; nothing of its layers
@@ -166,7 +170,7 @@ impl Pull<'_> {
 
     /// Makes sure, before the first byte of a layer, that all of `planned` has names and room.
     pub fn check(&self, planned: &[PlannedArchive]) -> Result<()> {
-        if let Some(warning) = Output::check_all(planned, self.existing)? {
+        if let Some(warning) = Output::check_all(planned, self.sidecars, self.existing)? {
             self.reporter.report(Event::Warning(&warning));
         }
         Ok(())

@@ -8,6 +8,7 @@ use crate::archive::file_name::file_names;
 use crate::event::Warning;
 use crate::fsio::{self, Existing, FileError};
 use crate::image::ResolvedImage;
+use crate::sidecar::Sidecar;
 
 /// Where a pull writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,9 +49,17 @@ impl Output {
     /// inflate to is only guessed at, so that it may be too much is but a warning.
     pub(super) fn check_all(
         planned: &[PlannedArchive],
+        sidecars: &[Sidecar],
         existing: Existing,
     ) -> Result<Option<Warning>, FileError> {
-        planned.iter().try_for_each(|archive| fsio::check_target(&archive.path, existing))?;
+        let beside: Vec<_> = planned
+            .iter()
+            .flat_map(|PlannedArchive { path, images, .. }| {
+                sidecars.iter().map(|sidecar| (sidecar.path(path), sidecar.most_bytes(path, images)))
+            })
+            .collect();
+        let paths = planned.iter().map(|archive| &archive.path).chain(beside.iter().map(|(path, _)| path));
+        paths.into_iter().try_for_each(|path| fsio::check_target(path, existing))?;
         let Some(first) = planned.first() else { return Ok(None) };
         // One archive is written after the other, so one spool is there at a time.
         let spool_bytes = planned.iter().map(|archive| Spool::size_bytes(&archive.plan)).max().unwrap_or(0);
@@ -58,6 +67,7 @@ impl Output {
         let mut files: Vec<_> =
             planned.iter().map(|archive| (&*archive.path, archive.plan.least_size_bytes())).collect();
         files.push((&*spool_path, spool_bytes));
+        files.extend(beside.iter().map(|(path, bytes)| (&**path, *bytes)));
         fsio::check_room(&files)?;
         let estimated_bytes = planned.iter().map(|archive| archive.plan.size_bytes()).sum();
         let room = fsio::space(fsio::folder_of(&first.path)).filter(|_| spool_bytes > 0);

@@ -5,12 +5,11 @@ use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::fsio::{FileError, FileHandle, Links};
+use crate::fsio::FileError;
 use crate::image::digest::DigestError;
-use crate::image::{Algorithm, Digest, Hasher};
+use crate::image::{Algorithm, Digest};
+use crate::sidecar::Reading;
 
-/// Bytes read at a time.
-const CHUNK_BYTES: usize = 256 << 10;
 /// A file of checksums is not longer.
 const MAX_CHECKSUMS_BYTES: u64 = 1 << 20;
 
@@ -52,9 +51,8 @@ pub fn expected(against: &str, archive: &Path) -> Result<Digest, AgainstError> {
     let file = fs::File::open(path).map_err(FileError::io("open", path))?;
     file.take(MAX_CHECKSUMS_BYTES).read_to_string(&mut text).map_err(FileError::io("read", path))?;
     let name = archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let lines: Vec<(&str, &str)> = text.lines().filter_map(|line| line.split_once(' ')).collect();
-    let of_name = |(_, file): &&(&str, &str)| {
-        let file = file.trim_start_matches([' ', '*']);
+    let lines: Vec<(&str, String)> = text.lines().filter_map(line_of).collect();
+    let of_name = |(_, file): &&(&str, String)| {
         Path::new(file).file_name().is_some_and(|file| file.to_string_lossy() == name)
     };
     let found = lines.iter().find(of_name).or(if lines.len() == 1 { lines.first() } else { None });
@@ -62,17 +60,25 @@ pub fn expected(against: &str, archive: &Path) -> Result<Digest, AgainstError> {
     digest.ok_or_else(|| AgainstError::NotListed { path: path.to_owned(), name })
 }
 
+/// The hex digits and the name in a line; a backslash in front says that those in the name are doubled, and newlines
+/// written `\\n`.
+fn line_of(line: &str) -> Option<(&str, String)> {
+    let is_escaped = line.starts_with('\\');
+    let (hex, name) = line.trim_start_matches('\\').split_once(' ')?;
+    let name = name.strip_prefix([' ', '*']).unwrap_or(name);
+    let name = if is_escaped { name.replace("\\n", "\n").replace("\\\\", "\\") } else { name.to_owned() };
+    Some((hex, name))
+}
+
 /// The digest of all of a file. Blocks.
 pub fn digest_of(path: &Path, algorithm: Algorithm, progress: &dyn Fn(u64)) -> Result<Digest, FileError> {
-    let mut reader = FileHandle::open_foreign(path, Links::Follow)?.reader();
-    let mut hasher = Hasher::new(algorithm);
-    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut reading = Reading::begin(path, algorithm)?;
     loop {
-        let read = reader.read(&mut chunk).map_err(FileError::io("read", path))?;
-        if read == 0 {
-            return Ok(hasher.finish());
+        let (rest, bytes) = reading.advance()?;
+        if bytes == 0 {
+            return Ok(rest.finish().digest);
         }
-        hasher.update(&chunk[..read]);
-        progress(read as u64);
+        progress(bytes);
+        reading = rest;
     }
 }

@@ -49,7 +49,7 @@ impl Content {
 pub(crate) struct Containerd(pub(crate) Set);
 
 impl Containerd {
-    fn content(&self) -> Content {
+    pub(crate) fn content(&self) -> Content {
         let socket = format!("{}-containerd.sock", self.0.name());
         Content {
             set: self.0,

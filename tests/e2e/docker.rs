@@ -17,10 +17,15 @@ impl Docker {
     /// A command line of this daemon's own client.
     pub(crate) fn docker(&self, arguments: &[&str]) -> Command {
         let mut command = self.0.command("/usr/bin/docker");
-        let socket = session().run.join(format!("{}-docker.sock", self.0.name()));
-        command.arg(format!("--host=unix://{}", socket.display()));
+        command.arg(format!("--host={}", self.host()));
         command.args(arguments);
         command
+    }
+
+    /// Where the daemon is, as `DOCKER_HOST` has it.
+    pub(crate) fn host(&self) -> String {
+        let socket = session().run.join(format!("{}-docker.sock", self.0.name()));
+        format!("unix://{}", socket.display())
     }
 
     fn inspect(&self, name: &str) -> Value {

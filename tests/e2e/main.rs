@@ -26,6 +26,7 @@ mod images;
 mod interrupted;
 mod layer;
 mod load;
+mod load_script;
 mod loader;
 mod loads;
 mod login;

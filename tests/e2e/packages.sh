@@ -12,6 +12,7 @@ PACKAGES=(
     busybox-static libcap2-bin                                      # what test images are made of
     iproute2 util-linux e2fsprogs ca-certificates
     file                                                            # says what the binary is
+    dash perl shellcheck                                            # run load scripts, hash (shasum), read them
 )
 
 missing_packages() {

@@ -1,7 +1,9 @@
 //! podman, which has no daemon: each set has a storage folder of its own.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -14,16 +16,36 @@ pub(crate) struct Podman(pub(crate) Set);
 
 impl Podman {
     pub(crate) fn podman(&self, arguments: &[&str]) -> Command {
-        let session = session();
-        let folder = format!("{}-podman", self.0.name());
         let mut command = self.0.command("/usr/bin/podman");
-        command.arg("--root").arg(session.state.join(&folder));
-        command.arg("--runroot").arg(session.run.join(&folder));
+        let [root, run_root] = self.folders();
+        command.arg("--root").arg(root).arg("--runroot").arg(run_root);
         // crun refuses a machine with control groups of both versions; without systemd there is no journal, no scopes.
         command.args(["--storage-driver=overlay", "--runtime=/usr/sbin/runc"]);
         command.args(["--cgroup-manager=cgroupfs", "--events-backend=file"]);
         command.args(arguments);
         command
+    }
+
+    /// Where images are, and where containers run.
+    fn folders(&self) -> [PathBuf; 2] {
+        let folder = format!("{}-podman", self.0.name());
+        [session().state.join(&folder), session().run.join(&folder)]
+    }
+
+    /// A file for `CONTAINERS_STORAGE_CONF`, which tells a podman without options of the same storage.
+    pub(crate) fn storage_conf(&self) -> PathBuf {
+        static WRITTEN: [OnceLock<PathBuf>; 2] = [const { OnceLock::new() }; 2];
+        let file = WRITTEN[usize::from(self.0 == Set::Modern)].get_or_init(|| {
+            let [root, run_root] = self.folders();
+            let file = root.with_extension("storage.conf");
+            let (root, run_root) = (root.display(), run_root.display());
+            let text = format!(
+                "[storage]\ndriver = \"overlay\"\ngraphroot = \"{root}\"\nrunroot = \"{run_root}\"\n"
+            );
+            fs::write(&file, text).unwrap();
+            file
+        });
+        file.clone()
     }
 
     fn inspect(&self, name: &str) -> Value {

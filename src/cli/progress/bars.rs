@@ -132,6 +132,11 @@ impl Reporter for Bars {
                 in_flight.total = Some(self.bar(None, 0, COMMIT, "sent; it is being unpacked".to_owned()));
             }
             event => {
+                if let Event::Checksummed { .. } = event
+                    && let Some(total) = in_flight.total.take()
+                {
+                    total.finish_and_clear();
+                }
                 if let Some(words) = super::words(&event, &short) {
                     self.screen.suspend(|| super::ui::talk(&words));
                 }

@@ -13,7 +13,7 @@ const EVERY: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub(super) struct Plain(Mutex<Option<Fill>>);
 
-/// A fill that is under way.
+/// A fill, or the reading for a checksum, that is under way.
 struct Fill {
     total_bytes: u64,
     done_bytes: u64,

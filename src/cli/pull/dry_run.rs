@@ -6,9 +6,11 @@ use sealift::fsio::{FAT32_MAX_FILE_BYTES, folder_of, space};
 use sealift::image::Digest;
 use sealift::pull::PlannedArchive;
 use sealift::reuse::Pool;
+use sealift::sidecar::Sidecar;
 use serde::Serialize;
 
 use super::Identity;
+use super::sidecars::Beside;
 use crate::cli::report::Failure;
 use crate::cli::ui;
 
@@ -27,6 +29,8 @@ struct DryRun<'a> {
     /// Of the layers, what would be copied and what fetched.
     reuse_bytes: u64,
     fetch_bytes: u64,
+    #[serde(flatten)]
+    beside: Beside,
 }
 
 #[derive(Serialize)]
@@ -47,7 +51,12 @@ fn reused(planned: &PlannedArchive, pool: &Pool) -> Vec<Reused> {
 }
 
 /// Prints what a pull of `planned` would fetch and write.
-pub(super) fn show(planned: &PlannedArchive, pool: Option<&Pool>, as_json: bool) -> Result<(), Failure> {
+pub(super) fn show(
+    planned: &PlannedArchive,
+    sidecars: &[Sidecar],
+    pool: Option<&Pool>,
+    as_json: bool,
+) -> Result<(), Failure> {
     let size_bytes = planned.plan.size_bytes();
     let reused = pool.map(|pool| reused(planned, pool)).unwrap_or_default();
     let reuse_bytes = reused.iter().map(|layer| layer.size_bytes).sum();
@@ -62,6 +71,7 @@ pub(super) fn show(planned: &PlannedArchive, pool: Option<&Pool>, as_json: bool)
         reused,
         reuse_bytes,
         fetch_bytes: layer_bytes - reuse_bytes,
+        beside: Beside::of(&planned.path, sidecars),
     };
     if as_json {
         return ui::json(&dry_run);
@@ -118,5 +128,7 @@ fn table(dry_run: &DryRun<'_>, with_reuse: bool) -> String {
         ("free space", free.unwrap_or_else(|| "unknown".into())),
         ("FAT32", fat32.into()),
     ]);
+    rows.extend(dry_run.beside.checksum.clone().map(|path| ("checksum", path)));
+    rows.extend(dry_run.beside.load_script.clone().map(|path| ("load script", path)));
     rows.iter().map(|(name, value)| format!("{name:<11} {value}")).collect::<Vec<_>>().join("\n")
 }

@@ -143,6 +143,9 @@ fn of(error: &sealift::Error) -> Option<String> {
         Error::Open(OpenError::File(error)) | Error::File(error) => file(error),
         Error::Daemon(error) => load::daemon(error),
         Error::Load(error) => load::load(error),
+        Error::Sidecar { .. } => {
+            Some("mend that and run the same command again: the archive is not fetched again".into())
+        }
         _ => None,
     }
 }

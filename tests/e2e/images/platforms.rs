@@ -26,7 +26,10 @@ fn push_platform(repository: &str, platform: Value) -> Value {
     let architecture = platform["architecture"].as_str().unwrap().to_owned();
     let layers = [
         LayerBuilder::busybox(repository).gzip(),
-        LayerBuilder::new().file("platform", 0o644, format!("for {architecture}").as_bytes()).gzip(),
+        LayerBuilder::new()
+            .file("platform", 0o644, format!("for {architecture}").as_bytes())
+            .file("of", 0o644, repository.as_bytes()) // so that no other image has the layer
+            .gzip(),
     ];
     let mut config = config(&architecture, &layers, &["/bin/cat", "/platform"]);
     if let Some(variant) = platform.get("variant") {
