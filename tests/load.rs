@@ -269,7 +269,9 @@ fn the_names_that_podman_makes_up_are_mended() {
                          "Arch": "amd64", "Components": [{"Name": "Podman Engine"}]});
     let brings =
         [("localhost/app:1".to_owned(), of(&app)), ("localhost/other:1".to_owned(), of(&other))].into();
-    let engine = TestEngine::start(sandbox.path(), Script { version, brings, ..Script::default() });
+    // One of the names is another image's until then.
+    let images = [("docker.io/library/app:1".to_owned(), of(&other))].into();
+    let engine = TestEngine::start(sandbox.path(), Script { version, images, brings, ..Script::default() });
     let shown = sandbox.run(&["load", "--to", "podman", "-H", &engine.host(), "both.tar"]);
     assert_snapshot!("names_mended", without_times(&shown));
     let deleted: Vec<_> =

@@ -14,7 +14,9 @@ use url::Url;
 
 use super::address::Address;
 use super::endpoint::{Endpoint, TlsFiles};
-use super::error::{DaemonError, SshSaid, Why};
+#[cfg(unix)]
+use super::error::SshSaid;
+use super::error::{DaemonError, Why};
 #[cfg(unix)]
 use super::ssh::Bridge;
 use crate::config::Environment;

@@ -58,7 +58,13 @@ impl Ctr {
             platform: Platform::linux_amd64(),
             folder: None,
         };
-        let plugins = ctr.run("tell its plugins", &["plugins", "list", "--detailed"]).await?;
+        let plugins = ctr.run("tell its plugins", &["plugins", "list", "--detailed"]).await;
+        let plugins = plugins.map_err(|error| match error {
+            DaemonError::CtrFailed { said, .. } => {
+                DaemonError::ContainerdUnreachable { address: ctr.address.clone(), said }
+            }
+            other => other,
+        })?;
         let Plugins { platform, folder } = Plugins::read(&plugins);
         ctr.platform = platform.ok_or_else(|| DaemonError::CtrFailed {
             action: "tell which platform it runs".to_owned(),

@@ -89,6 +89,14 @@ pub enum DaemonError {
     /// containerd's socket is not there.
     #[error("cannot reach containerd at {}: there is no such socket", .0.display())]
     NoContainerd(PathBuf),
+    /// containerd's client could not reach it.
+    #[error("cannot reach containerd at {}: {said}", .address.display())]
+    ContainerdUnreachable {
+        /// Its socket.
+        address: PathBuf,
+        /// The end of what the client said, fit to show.
+        said: String,
+    },
     /// containerd's client ended with an error.
     #[error("containerd can't {action}: {said}")]
     CtrFailed {

@@ -93,8 +93,8 @@ impl Load<'_> {
             self.send(archive, images).await?;
             after = self.find_all(&wanted).await?;
             for ((wanted, found), stray) in wanted.iter().zip(&mut after).zip(strays) {
-                if found.is_none() && stray.is_none() {
-                    *found = self.mend_name(wanted).await?;
+                if !wanted.is_in(found.as_ref()) && stray.is_none() {
+                    *found = self.mend_name(wanted).await?.or(found.take());
                 }
             }
         }

@@ -63,6 +63,10 @@ impl<'a> Wanted<'a> {
         found.is_some_and(|found| self.is_surely(&found.held))
     }
 
+    pub(super) fn is_in(&self, found: Option<&Found>) -> bool {
+        found.is_some_and(|found| self.is(&found.held))
+    }
+
     fn is_surely(&self, held: &Held) -> bool {
         held.is_whole
             && self.images.iter().any(|image| {

@@ -364,11 +364,16 @@ fn docker_on_another_machine_is_spoken_to_over_ssh() {
 #[test]
 fn a_socket_for_others_is_told() {
     let image = push_platforms("e2e/load/denied");
-    let load = Target::docker(Set::Old).load(image.archive(), &[]);
-    let mut denied = Command::new("/usr/bin/setpriv");
-    denied.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(load.get_program());
-    let said = failure_of(at_home(denied.args(load.get_args()), Path::new("/tmp")), 7);
+    let denied = |target: &Target| {
+        let load = target.load(image.archive(), &[]);
+        let mut nobodys = Command::new("/usr/bin/setpriv");
+        nobodys.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(load.get_program());
+        failure_of(at_home(nobodys.args(load.get_args()), Path::new("/tmp")), 7)
+    };
+    let said = denied(&Target::docker(Set::Old));
     assert!(said.contains("not for this user") && said.contains("group `docker`"), "{said}");
+    let said = denied(&Target::containerd(Set::Old, "load-denied", "k8s.io"));
+    assert!(said.contains("cannot reach containerd") && said.contains("root"), "{said}");
 }
 
 #[test]

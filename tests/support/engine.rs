@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -180,17 +181,22 @@ fn load(
         Loading::Say(said, bytes) => {
             reader.read_exact(&mut vec![0; bytes])?;
             write(stream, 200, said)?;
-            // As Go's server does: what was said gets through before the connection breaks.
-            stream.shutdown(std::net::Shutdown::Write)?;
-            io::copy(&mut reader.take(1 << 16), &mut io::sink()).map(drop)
+            end_answer(stream)
         }
         Loading::HangUp(bytes) => reader.read_exact(&mut vec![0; bytes]),
         Loading::Status(status, message) => {
             write(stream, status, &json!({"message": message}).to_string())?;
-            stream.shutdown(std::net::Shutdown::Write)?;
-            io::copy(&mut reader.take(1 << 16), &mut io::sink()).map(drop)
+            end_answer(stream)
         }
     }
+}
+
+/// As Go's server does with a request that it doesn't read to its end: nothing more is said, and the connection stays for
+/// a while, here as long as the test, so that what was said gets through.
+fn end_answer(stream: &UnixStream) -> io::Result<()> {
+    stream.shutdown(Shutdown::Write)?;
+    std::mem::forget(stream.try_clone()?);
+    Ok(())
 }
 
 fn write(mut stream: &UnixStream, status: u16, body: &str) -> io::Result<()> {

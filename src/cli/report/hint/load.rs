@@ -53,13 +53,15 @@ pub(super) fn daemon(error: &DaemonError) -> Option<String> {
         DaemonError::Interrupted { .. } => {
             "the daemon's log tells more (`journalctl -u docker`); then run the same command again"
         }
-        DaemonError::NoCtr => "it comes with containerd; for docker's own containerd use `--to docker`",
+        DaemonError::NoCtr => {
+            "it comes with containerd (RKE2 has it in /var/lib/rancher/rke2/bin); for docker it is `--to docker`"
+        }
         DaemonError::NoContainerd(_) => "start it, or name its socket with `--address SOCKET`",
-        DaemonError::CtrFailed { said, .. } if said.contains("permission denied") => {
+        DaemonError::ContainerdUnreachable { said, .. } if said.contains("permission denied") => {
             "containerd's socket is for root: run it with sudo"
         }
-        DaemonError::CtrFailed { said, .. } if said.contains("failed to dial") => {
-            "start containerd, or name its socket with `--address SOCKET`"
+        DaemonError::ContainerdUnreachable { .. } => {
+            "start containerd, or name its socket with `--address SOCKET`; without root's rights it stays silent"
         }
         _ => return None,
     };
