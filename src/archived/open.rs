@@ -72,8 +72,8 @@ impl Archive {
 
     fn open_and(path: &Path, measuring: Option<Measuring<'_>>) -> Result<Self, OpenError> {
         if path == Path::new("-") {
-            let mut stdin = BufReader::with_capacity(BUFFER_BYTES, io::stdin());
-            let packing = head_of(&mut stdin).map_err(FileError::io("read", path))?;
+            let (packing, stdin) = Packing::sniff(io::stdin()).map_err(FileError::io("read", path))?;
+            let stdin = BufReader::with_capacity(BUFFER_BYTES, stdin);
             let tar = packing.unpack(stdin).map_err(FileError::io("read", path))?;
             return Self::of_stream(path, Medium::Pipe, packing, tar, measuring);
         }
@@ -396,10 +396,6 @@ fn whole(medium: &Medium, place: Place) -> io::Result<Option<Bytes>> {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(Some(bytes.into()))
-}
-
-fn head_of(reader: &mut impl io::BufRead) -> io::Result<Packing> {
-    Ok(Packing::of(reader.fill_buf()?))
 }
 
 /// What is left of a member's content.
