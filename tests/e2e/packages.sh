@@ -9,6 +9,7 @@ PACKAGES=(
     golang-docker-credential-helpers pass gnupg                     # where docker keeps passwords
     squid microsocks                                                # proxies: HTTP, SOCKS5
     busybox-static libcap2-bin                                      # what test images are made of
+    umoci                                                           # makes OCI layouts of its own
     iproute2 util-linux e2fsprogs ca-certificates
     file                                                            # says what the binary is
 )
