@@ -32,6 +32,31 @@ answers() { for _ in $(seq 100); do curl -s "http://127.0.0.1:$1/v2/" > /dev/nul
 push() { python3 benches/push.py "127.0.0.1:$port" "$@"; }
 # A file of noise, as gzip'd layers are to a transfer: its name in the folder, and how many bytes.
 noise() { mkdir -p "$(dirname "$folder/$1")" && head -c "$2" /dev/urandom > "$folder/$1"; }
+compress() {
+    tar --create --file="$1.tar" --null --files-from="$1.list" --mtime=@0 --owner=0 --group=0 2> /dev/null
+    gzip -6 --no-name < "$1.tar" > "$1.tar.gz"
+    zstd -3 -q -c "$1.tar" > "$1.tar.zst"
+}
+# Four layers of real files, 700 MB of them: those of /usr in an order that only their names decide. In the folder as
+# layers/1.tar to 4.tar, each with .gz and .zst beside it.
+make_layers() {
+    mkdir -p "$folder/layers"
+    python3 - "$folder/layers" <<'PYTHON'
+import hashlib, os, sys
+paths = [os.path.join(at, name) for at, _, names in os.walk("/usr") for name in names]
+paths = {os.stat(path).st_ino: path for path in paths if os.path.isfile(path) and not os.path.islink(path)}.values()
+paths = [path for path in paths if os.path.getsize(path) < 60_000_000]
+paths.sort(key=lambda path: hashlib.sha1(os.fsencode(path)).digest())
+for number, room in enumerate([336_000_000, 196_000_000, 112_000_000, 56_000_000], 1):
+    with open(f"{sys.argv[1]}/{number}.list", "wb") as list:
+        while room > 0 and paths:
+            path = paths.pop()
+            room -= os.path.getsize(path)
+            list.write(os.fsencode(path) + b"\0")
+PYTHON
+    export -f compress
+    printf '%s\n' "$folder"/layers/{1,2,3,4} | xargs -P2 -I{} bash -c 'compress {}'
+}
 # Pushes an image of layers of noise: its repository, and their sizes.
 push_noise() {
     local repository=$1 number=0 layers=() size

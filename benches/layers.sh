@@ -12,34 +12,13 @@ cd "$(dirname "$0")/.."
 # shellcheck source=benches/common.sh
 . benches/common.sh
 open_bench "${1:-}"
-mkdir -p "$folder"/{layers,fleet,spool}
+mkdir -p "$folder"/{fleet,spool}
 export TMPDIR=$folder/spool # where `-o -` keeps blobs until their inflated size is known: the same disk
-
-compress() {
-    tar --create --file="$1.tar" --null --files-from="$1.list" --mtime=@0 --owner=0 --group=0 2> /dev/null
-    gzip -6 --no-name < "$1.tar" > "$1.tar.gz"
-    zstd -3 -q -c "$1.tar" > "$1.tar.zst"
-}
-export -f compress
 
 # Made once: a FOLDER that was used before is used again.
 make_images() {
     local layer layers n gzips=() zstds=() unique=()
-    # Four layers of real files, 700 MB of them: those of /usr in an order that only their names decide.
-    python3 - "$folder/layers" <<'PYTHON'
-import hashlib, os, sys
-paths = [os.path.join(at, name) for at, _, names in os.walk("/usr") for name in names]
-paths = {os.stat(path).st_ino: path for path in paths if os.path.isfile(path) and not os.path.islink(path)}.values()
-paths = [path for path in paths if os.path.getsize(path) < 60_000_000]
-paths.sort(key=lambda path: hashlib.sha1(os.fsencode(path)).digest())
-for number, room in enumerate([336_000_000, 196_000_000, 112_000_000, 56_000_000], 1):
-    with open(f"{sys.argv[1]}/{number}.list", "wb") as list:
-        while room > 0 and paths:
-            path = paths.pop()
-            room -= os.path.getsize(path)
-            list.write(os.fsencode(path) + b"\0")
-PYTHON
-    printf '%s\n' "$folder"/layers/{1,2,3,4} | xargs -P2 -I{} bash -c 'compress {}'
+    make_layers
     for layer in "$folder"/layers/?.tar; do gzips+=("$layer.gz=$layer") zstds+=("$layer.zst=$layer"); done
     push bench/gzip application/vnd.oci.image.layer.v1.tar+gzip "${gzips[@]}"
     push bench/zstd application/vnd.oci.image.layer.v1.tar+zstd "${zstds[@]}"

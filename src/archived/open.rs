@@ -78,16 +78,16 @@ impl Archive {
             let archive = Self::open(path)?;
             return Ok(archive.into_plain()?.0);
         }
-        let mut stdin = BufReader::with_capacity(BUFFER_BYTES, io::stdin());
-        let packing = head_of(&mut stdin).map_err(FileError::io("read", path))?;
+        let (packing, stdin) = Packing::sniff(io::stdin()).map_err(FileError::io("read", path))?;
+        let stdin = BufReader::with_capacity(BUFFER_BYTES, stdin);
         let mut tar = packing.unpack(stdin).map_err(FileError::io("read", path))?;
         Self::of_file(path, spooled(&mut tar)?)
     }
 
     fn open_and(path: &Path, measuring: Option<Measuring<'_>>) -> Result<Self, OpenError> {
         if path == Path::new("-") {
-            let mut stdin = BufReader::with_capacity(BUFFER_BYTES, io::stdin());
-            let packing = head_of(&mut stdin).map_err(FileError::io("read", path))?;
+            let (packing, stdin) = Packing::sniff(io::stdin()).map_err(FileError::io("read", path))?;
+            let stdin = BufReader::with_capacity(BUFFER_BYTES, stdin);
             let tar = packing.unpack(stdin).map_err(FileError::io("read", path))?;
             return Self::of_stream(path, Medium::Pipe, packing, tar, measuring);
         }
@@ -368,38 +368,40 @@ fn images(reading: &mut Reading<'_>) -> Vec<ArchivedImage> {
     images
 }
 
-/// One list of both: images with one config are one, by the name they share or else the first.
-fn joined(docker: Vec<ArchivedImage>, oci: Vec<ArchivedImage>) -> Vec<ArchivedImage> {
-    let mut rest: Vec<ArchivedImage> = Vec::new();
+/// One list of both: images with one config are one, by the names they share or else the first.
+fn joined(mut docker: Vec<ArchivedImage>, mut oci: Vec<ArchivedImage>) -> Vec<ArchivedImage> {
+    let is_same = |one: &ArchivedImage, other: &ArchivedImage| match (&one.config, &other.config) {
+        (Some(one), Some(other)) => one.digest == other.digest,
+        _ => false,
+    };
+    let shares_name = |one: &ArchivedImage, other: &ArchivedImage| {
+        other.names.iter().any(|name| one.names.iter().any(|one| one.is(name)))
+    };
+    // Of one image with several names `index.json` speaks several times, `manifest.json` once or several times.
+    for image in &mut docker {
+        let twins: Vec<_> =
+            oci.extract_if(.., |other| is_same(image, other) && shares_name(image, other)).collect();
+        for twin in twins {
+            image.join(twin);
+        }
+    }
+    for image in docker.iter_mut().filter(|image| !image.form.oci) {
+        if let Some(at) = oci.iter().position(|other| is_same(image, other)) {
+            image.join(oci.remove(at));
+        }
+    }
     for image in oci {
-        // Of one image with several names `index.json` speaks several times.
-        let twin = rest.iter_mut().find(|other| {
+        let twin = docker.iter_mut().filter(|other| !other.form.docker).find(|other| {
             let digest = |image: &ArchivedImage| image.manifest.as_ref().map(|(it, _)| it.digest().clone());
             let root = |image: &ArchivedImage| image.root.as_ref().map(|root| root.digest.clone());
             digest(other) == digest(&image) && root(other) == root(&image)
         });
         match twin {
             Some(twin) => twin.names.extend(image.names),
-            None => rest.push(image),
+            None => docker.push(image),
         }
     }
-    let mut images = Vec::new();
-    for mut image in docker {
-        let is_same = |other: &ArchivedImage| match (&image.config, &other.config) {
-            (Some(one), Some(other)) => one.digest == other.digest,
-            _ => false,
-        };
-        let shares_name =
-            |other: &ArchivedImage| other.names.iter().any(|name| image.names.iter().any(|one| one.is(name)));
-        let at = rest.iter().position(|other| is_same(other) && shares_name(other));
-        let at = at.or_else(|| rest.iter().position(is_same));
-        if let Some(at) = at {
-            image.join(rest.remove(at));
-        }
-        images.push(image);
-    }
-    images.extend(rest);
-    images
+    docker
 }
 
 impl ArchivedImage {
@@ -444,10 +446,6 @@ fn spooled(tar: &mut impl Read) -> Result<FileHandle, FileError> {
     let scratch = ScratchFile::temporary(0)?;
     scratch.handle().fill_from(0, tar)?;
     Ok(scratch.handle())
-}
-
-fn head_of(reader: &mut impl io::BufRead) -> io::Result<Packing> {
-    Ok(Packing::of(reader.fill_buf()?))
 }
 
 /// What is left of a member's content.

@@ -5,7 +5,7 @@
 //! comes out counts only with the diff ID of the config. What a layer is packed with is told by its first bytes, not by
 //! its media type. The tar inside is not looked at.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader, Read};
 
 use super::WrittenBlob;
 use super::packing::Packing;
@@ -271,10 +271,9 @@ impl Read for Counted<'_> {
 
 /// The layer in `blob`, inflated as it is read, and what it is packed with.
 pub(super) fn decoder<'a>(blob: impl Read + Send + 'a) -> io::Result<(Packing, Box<dyn Read + Send + 'a>)> {
-    let mut blob = BufReader::with_capacity(CHUNK_BYTES, blob);
-    let packing = Packing::of(blob.fill_buf()?);
+    let (packing, blob) = Packing::sniff(blob)?;
     let packing = if packing.is_of_layers() { packing } else { Packing::Plain };
-    Ok((packing, packing.unpack(blob)?))
+    Ok((packing, packing.unpack(BufReader::with_capacity(CHUNK_BYTES, blob))?))
 }
 
 #[cfg(test)]

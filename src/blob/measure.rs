@@ -248,6 +248,20 @@ mod tests {
     }
 
     #[test]
+    fn a_content_that_comes_in_drops_is_still_inflated() {
+        let plain = vec![7; 1 << 16];
+        for packed in [gzip(&plain), zstd::encode_all(&plain[..], 3).unwrap()] {
+            let (head, rest) = packed.split_at(1);
+            let size_bytes = packed.len() as u64;
+            let measured =
+                measure(head.chain(rest), size_bytes, Limits::default(), &[Algorithm::Sha256], &|_| {});
+            let measured = measured.unwrap();
+            assert!(measured.hashes.are(&Digest::of(&packed)));
+            assert!(measured.tar_hashes().unwrap().are(&Digest::of(&plain)));
+        }
+    }
+
+    #[test]
     fn what_can_not_be_inflated_is_hashed_to_its_end() {
         let plain: Vec<u8> = (0..1_000_000u32).flat_map(u32::to_le_bytes).collect();
         let mut packed = gzip(&plain);

@@ -2,7 +2,7 @@
 //!
 //! Threats: windows are held to what the formats' own tools take unasked. How much comes out is for the reader to bound.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, Cursor, Read};
 
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
@@ -16,6 +16,8 @@ const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// The upper three bytes of the sixteen magic numbers of zstd's skippable frames.
 const ZSTD_SKIPPABLE: [u8; 3] = [0x2a, 0x4d, 0x18];
 const XZ_MAGIC: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
+/// What is looked at to tell.
+const HEAD_BYTES: u64 = 8;
 
 /// What something is packed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +35,13 @@ pub enum Packing {
 }
 
 impl Packing {
+    /// Tells by the first bytes of `reader`, however few of them it gives at a time; and the reader, with those bytes.
+    pub fn sniff(mut reader: impl Read + Send) -> io::Result<(Self, impl Read + Send)> {
+        let mut head = Vec::new();
+        reader.by_ref().take(HEAD_BYTES).read_to_end(&mut head)?;
+        Ok((Self::of(&head), Cursor::new(head).chain(reader)))
+    }
+
     /// Tells by the first bytes; eight of them do.
     pub fn of(head: &[u8]) -> Self {
         let is_skippable = head.get(1..4) == Some(&ZSTD_SKIPPABLE) && head[0] >> 4 == 5;

@@ -180,8 +180,10 @@ impl Load<'_> {
         let (report, ()) = tokio::join!(verifying, telling);
         self.reporter.report(Event::Checked { path: &path });
         let Report { archive, problems, .. } = report?;
-        if problems.iter().any(breaks) {
-            return Err(unsound(&path, problems.into_iter().filter(breaks)));
+        // Some loaders take a file that was cut between two entries for whole.
+        let is_fatal = |problem: &Problem| matches!(problem, Problem::NoEnd) || breaks(&archive, problem);
+        if problems.iter().any(is_fatal) {
+            return Err(unsound(&path, problems.into_iter().filter(is_fatal)));
         }
         Ok(archive)
     }

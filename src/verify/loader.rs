@@ -1,13 +1,18 @@
 //! What each loader makes of an archive. Every rule was measured on the versions it names (`docs/formats.md`).
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
 use crate::archive::names::Kind;
-use crate::archived::{Archive, ArchivedImage, Contents, Problem};
+use crate::archived::{Archive, ArchivedImage, Contents, ImageName, Problem};
 use crate::blob::Packing;
 use crate::event::MAX_GRAPH_DRIVER_LAYERS;
+use crate::foreign::shown;
 use crate::image::Digest;
+
+/// The layers that podman 4.3 runs: more it loads, and says `max depth exceeded` then.
+const PODMAN_4_LAYERS: usize = 128;
 
 /// A program that takes archives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,121 +55,263 @@ impl Loader {
 
     /// What it makes of an archive whose contents were measured.
     pub fn verdict(self, archive: &Archive, contents: &Contents, problems: &[Problem]) -> Verdict {
-        if let Some(broken) = problems.iter().find(|problem| breaks(problem)) {
-            return Verdict::Refuses(broken.to_string());
+        match self.loaded(archive, contents, problems) {
+            Ok(images) => Verdict::Loads(images),
+            Err(why) => Verdict::Refuses(why),
         }
-        if let Some(why) = self.refuses_form(archive).or_else(|| self.refuses_layers(archive, contents)) {
-            return Verdict::Refuses(why);
-        }
-        let images = archive.images().iter().filter(|image| self.sees(archive, image));
-        Verdict::Loads(images.flat_map(|image| self.names(image)).collect())
     }
 
-    /// Does it go by the half that names this image?
-    fn sees(self, archive: &Archive, image: &ArchivedImage) -> bool {
-        let goes_by_oci = matches!(self, Self::Docker29 | Self::Containerd)
-            && archive.images().iter().any(|image| image.form.oci);
-        if goes_by_oci { image.form.oci } else { image.form.docker || !self.is_docker20() }
-    }
-
-    fn is_docker20(self) -> bool {
-        self == Self::Docker20
-    }
-
-    fn refuses_form(self, archive: &Archive) -> Option<String> {
-        if archive.is_folder() && self != Self::Skopeo {
-            return Some(
-                "it takes files, not folders: make a tar of it (`tar -C FOLDER -cf FILE .`)".to_owned(),
-            );
+    /// The images it loads, or why it takes nothing, or less than all.
+    fn loaded(
+        self,
+        archive: &Archive,
+        contents: &Contents,
+        problems: &[Problem],
+    ) -> Result<Vec<(String, Option<Digest>)>, String> {
+        if let Some(broken) = problems.iter().find(|problem| breaks(archive, problem)) {
+            return Err(broken.to_string());
         }
-        let refused: &[Packing] = match self {
-            Self::Docker20 => &[Packing::Zstd],
-            Self::Docker29 => &[],
-            Self::Containerd => &[Packing::Gzip, Packing::Xz, Packing::Zstd],
-            Self::Podman | Self::Skopeo => &[Packing::Gzip, Packing::Zstd],
+        let half = self.half(archive)?;
+        refused(self.refuses_form(half, archive))?;
+        let images: Vec<_> = archive.images().iter().filter(|image| self.sees(half, image)).collect();
+        let mut loaded = Vec::new();
+        for image in &images {
+            refused(self.refuses_layers(half, image, archive, contents))?;
+            let id = self.id(half, image, &images);
+            let names = self.names(half, image, archive)?;
+            // Of several platforms of one name it speaks once.
+            let new: Vec<_> = names.into_iter().map(|name| (name, id.clone())).collect();
+            loaded.extend(new.into_iter().filter(|one| !loaded.contains(one)).collect::<Vec<_>>());
+        }
+        Ok(loaded)
+    }
+
+    /// The half it goes by.
+    fn half(self, archive: &Archive) -> Result<Half, String> {
+        let images = archive.images();
+        let has_docker = images.iter().any(|image| image.form.docker);
+        let has_layout = archive.names().place("oci-layout").is_some();
+        let named = named_by_index(images);
+        match self {
+            Self::Docker20 if has_docker => Ok(Half::Docker),
+            Self::Docker20 => Err("it has no `manifest.json`".to_owned()),
+            Self::Docker29 | Self::Containerd if has_layout && named > 0 => Ok(Half::Oci),
+            Self::Docker29 | Self::Containerd if has_docker => Ok(Half::Docker),
+            Self::Docker29 | Self::Containerd => Err("it has no `oci-layout`".to_owned()),
+            Self::Podman if named == 1 => Ok(Half::Oci),
+            Self::Podman if has_docker => Ok(Half::Docker),
+            Self::Podman => Err(format!("`index.json` has {named} names, and it takes one")),
+            // It is told which, and of several images each by its name.
+            Self::Skopeo if images.iter().all(|image| image.form.oci) => Ok(Half::Oci),
+            Self::Skopeo => Ok(Half::Docker),
+        }
+    }
+
+    fn sees(self, half: Half, image: &ArchivedImage) -> bool {
+        match half {
+            _ if self == Self::Skopeo => true,
+            Half::Docker => image.form.docker,
+            Half::Oci => image.form.oci,
+        }
+    }
+
+    fn refuses_form(self, half: Half, archive: &Archive) -> Option<String> {
+        if archive.is_folder() {
+            let takes_layouts = matches!(self, Self::Podman | Self::Skopeo) && half == Half::Oci;
+            return (!takes_layouts).then(|| {
+                "it takes files, not folders: make a tar of it (`tar -C FOLDER -cf FILE .`)".to_owned()
+            });
+        }
+        let name = archive.packing().name();
+        let only_newer = |old: &str, new: &str| {
+            Some(format!(
+                "the archive as a whole is packed with {name}, which {old} can't read ({new} can): unpack it first"
+            ))
         };
-        if refused.contains(&archive.packing()) {
-            let name = archive.packing().name();
-            return Some(format!("the archive as a whole is packed with {name}: unpack it first"));
+        match (self, archive.packing()) {
+            (Self::Docker20, Packing::Zstd) | (Self::Containerd, Packing::Xz) => {
+                Some(format!("the archive as a whole is packed with {name}: unpack it first"))
+            }
+            (Self::Docker29, Packing::Xz) => Some(format!(
+                "the archive as a whole is packed with {name}, which it reads only where the program `xz` is \
+                 installed: unpack it first"
+            )),
+            (Self::Containerd, Packing::Gzip | Packing::Zstd) => only_newer("containerd 1.6", "2.1"),
+            (Self::Podman, Packing::Gzip) if half == Half::Docker => only_newer("podman 4.3", "5.8"),
+            (Self::Skopeo, Packing::Gzip) if half == Half::Docker => only_newer("skopeo 1.9", "1.22"),
+            _ => self.refuses_links(half, archive),
         }
-        let has_docker = archive.images().iter().any(|image| image.form.docker);
-        (self.is_docker20() && !has_docker).then(|| "it has no `manifest.json`".to_owned())
     }
 
-    fn refuses_layers(self, archive: &Archive, contents: &Contents) -> Option<String> {
-        let images = || archive.images().iter().filter(|image| self.sees(archive, image));
-        if self.is_docker20()
-            && let Some(image) = images().find(|image| image.layers.len() > MAX_GRAPH_DRIVER_LAYERS)
-        {
-            let (label, layers) = (image.label(), image.layers.len());
+    /// containerd looks for what each symlink leads to, whoever names it.
+    fn refuses_links(self, half: Half, archive: &Archive) -> Option<String> {
+        if half == Half::Oci || !matches!(self, Self::Docker29 | Self::Containerd) {
+            return None;
+        }
+        let names = archive.names();
+        let leads_nowhere =
+            |path: &&str| names.kind(path) == Some(Kind::Symlink) && names.place(path).is_none();
+        names.paths().find(leads_nowhere).map(|path| format!("the symlink `{}` leads nowhere", shown(path)))
+    }
+
+    fn refuses_layers(
+        self,
+        half: Half,
+        image: &ArchivedImage,
+        archive: &Archive,
+        contents: &Contents,
+    ) -> Option<String> {
+        let layers = image.layers.len();
+        if self == Self::Docker20 && layers > MAX_GRAPH_DRIVER_LAYERS {
+            let label = image.label();
             return Some(format!("{label} has {layers} layers, it takes at most {MAX_GRAPH_DRIVER_LAYERS}"));
         }
-        for image in images() {
-            for layer in &image.layers {
-                let kind = archive.names().kind(&layer.path);
-                let refuses_hard_links = !self.is_docker20() && self != Self::Skopeo;
-                if kind == Some(Kind::HardLink) && refuses_hard_links {
-                    return Some(format!("`{}` is a hard link", layer.path));
-                }
-                let refuses_symlinks = matches!(self, Self::Podman | Self::Skopeo) && !image.form.oci;
-                if kind == Some(Kind::Symlink) && refuses_symlinks {
-                    return Some(format!("`manifest.json` names `{}`, which is a symlink", layer.path));
-                }
-                let measured = layer.place.and_then(|place| contents.get(&place)?.as_ref().ok());
-                let is_zstd = measured.is_some_and(|measured| measured.packing == Packing::Zstd);
-                if is_zstd && self.is_docker20() {
-                    return Some(format!("`{}` is packed with zstd, which needs Docker 23", layer.path));
-                }
-            }
+        if self == Self::Podman && layers > PODMAN_4_LAYERS {
+            let label = image.label();
+            return Some(format!(
+                "{label} has {layers} layers, podman 4.3 runs at most {PODMAN_4_LAYERS} (5.8 more)"
+            ));
         }
-        None
+        image.layers.iter().find_map(|layer| {
+            let path = shown(&layer.path);
+            // What `index.json` leads to is found by its digest, or unpacked with its links.
+            match archive.names().kind(&layer.path).filter(|_| half == Half::Docker) {
+                Some(Kind::HardLink) if self != Self::Docker20 => {
+                    return Some(format!("`manifest.json` names `{path}`, which is a hard link"));
+                }
+                Some(Kind::Symlink) if matches!(self, Self::Podman | Self::Skopeo) => {
+                    return Some(format!("`manifest.json` names `{path}`, which is a symlink"));
+                }
+                _ => {}
+            }
+            let measured = layer.place.and_then(|place| contents.get(&place)?.as_ref().ok())?;
+            let refuses_zstd = self == Self::Docker20 && measured.packing == Packing::Zstd;
+            refuses_zstd.then(|| format!("`{path}` is packed with zstd, which needs Docker 23"))
+        })
     }
 
-    /// Under which names the image is there then, with its ID.
-    fn names(self, image: &ArchivedImage) -> Vec<(String, Option<Digest>)> {
-        let config = || image.config.as_ref().map(|config| config.digest.clone());
-        let root = || image.root.as_ref().map(|root| root.digest.clone());
-        let id = match self {
-            // Of an image without a manifest they make one, whose digest is not known before.
-            Self::Docker29 | Self::Containerd => root(),
-            _ => config(),
-        };
-        let names = image.names.iter().filter(|name| match self {
-            Self::Docker20 => name.in_docker,
-            _ => true,
-        });
-        let shown = names.filter_map(|name| {
-            let reference = name.reference.as_ref()?;
-            match self {
-                Self::Docker20 => reference.familiar_tagged_name(),
-                Self::Docker29 if reference.tag().is_some() => reference.familiar_tagged_name(),
-                _ => Some(reference.tagged_name().unwrap_or_else(|| reference.to_string())),
+    /// What it calls the image; none where that is not known before.
+    fn id(self, half: Half, image: &ArchivedImage, images: &[&ArchivedImage]) -> Option<Digest> {
+        let root = |image: &ArchivedImage| image.root.as_ref().map(|root| root.digest.clone());
+        match (self, half) {
+            // Of an image without a manifest they make one.
+            (Self::Docker29 | Self::Containerd, Half::Docker) => None,
+            (Self::Docker29 | Self::Containerd, Half::Oci) => root(image),
+            // Of several platforms they take their own machine's.
+            (Self::Podman | Self::Skopeo, Half::Oci)
+                if images.iter().filter(|other| root(other) == root(image)).count() > 1 =>
+            {
+                None
             }
+            _ => image.config.as_ref().map(|config| config.digest.clone()),
+        }
+    }
+
+    /// Under which names the image is there then.
+    fn names(self, half: Half, image: &ArchivedImage, archive: &Archive) -> Result<Vec<String>, String> {
+        let given = image.names.iter().filter(|name| match half {
+            _ if self == Self::Skopeo => true,
+            Half::Docker => name.in_docker,
+            Half::Oci => name.in_oci,
         });
-        let names: Vec<_> = shown.map(|name| (name, id.clone())).collect();
-        if names.is_empty() { vec![("<none>".to_owned(), id)] } else { names }
+        let names = given.map(|name| self.name_of(half, name)).collect::<Result<Vec<_>, _>>()?;
+        let has_none = names.is_empty() || (self == Self::Podman && archive.is_folder());
+        match self {
+            Self::Containerd if has_none => {
+                Err(format!("{} has no name, and it keeps nothing without one", image.label()))
+            }
+            _ if has_none => Ok(vec!["<none>".to_owned()]),
+            _ => Ok(names),
+        }
+    }
+
+    fn name_of(self, half: Half, name: &ImageName) -> Result<String, String> {
+        let text = shown(&name.text);
+        let is_tag_alone = !name.text.contains(['/', ':', '@']);
+        let Some(reference) = &name.reference else {
+            return match (self, half) {
+                (Self::Containerd, Half::Oci) if is_tag_alone => Ok(format!("import-<date>:{text}")),
+                (Self::Podman, Half::Oci) if is_tag_alone => Ok(format!("localhost/{text}:latest")),
+                (Self::Skopeo, _) | (Self::Containerd, Half::Oci) => Ok(text),
+                _ => Err(format!("`{text}` is no name of an image")),
+            };
+        };
+        let has_tag = reference.tag().is_some_and(|tag| name.text.ends_with(&format!(":{tag}")));
+        // Where both halves have a name, its text is that of `manifest.json`.
+        let is_whole = (half == Half::Oci && name.in_docker)
+            || name.text.starts_with(&format!("{}/", reference.registry().as_str()));
+        let in_full = reference.tagged_name().unwrap_or_else(|| reference.to_string());
+        match (self, half, reference.familiar_tagged_name()) {
+            (Self::Docker20 | Self::Podman, Half::Docker, _) if !has_tag => {
+                Err(format!("`{text}` has no tag"))
+            }
+            (Self::Docker29, Half::Oci, _) if !is_whole || !has_tag && reference.tag().is_some() => {
+                Err(format!("`{text}` is not a whole name, by which alone it finds images: `{in_full}`"))
+            }
+            (Self::Docker20 | Self::Docker29, _, Some(familiar)) => Ok(familiar),
+            // Names without a registry are its own machine's.
+            (Self::Podman, ..) if !is_whole => {
+                Ok(format!("localhost/{}", reference.familiar_tagged_name().unwrap_or(in_full)))
+            }
+            // It keeps names of `index.json` as they stand there.
+            (Self::Containerd, Half::Oci, _) if !name.in_docker => Ok(text),
+            _ => Ok(in_full),
+        }
     }
 }
 
+/// The half of an archive that a loader goes by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Half {
+    /// `manifest.json`.
+    Docker,
+    /// `index.json`.
+    Oci,
+}
+
+fn refused(why: Option<String>) -> Result<(), String> {
+    why.map_or(Ok(()), Err)
+}
+
+/// How many descriptors of images `index.json` has: one for each name, with all platforms of it.
+fn named_by_index(images: &[ArchivedImage]) -> usize {
+    let mut descriptors = BTreeSet::new();
+    for image in images {
+        let Some(root) = &image.root else { continue };
+        let names: Vec<_> = image.names.iter().filter(|name| name.in_oci).map(|name| &name.text).collect();
+        if names.is_empty() {
+            descriptors.insert((&root.digest, None));
+        }
+        descriptors.extend(names.into_iter().map(|name| (&root.digest, Some(name))));
+    }
+    descriptors.len()
+}
+
 /// True for what no loader gets over.
-pub fn breaks(problem: &Problem) -> bool {
-    !matches!(
-        problem,
+pub fn breaks(archive: &Archive, problem: &Problem) -> bool {
+    match problem {
         Problem::Twice { .. }
-            | Problem::LeadsOut { .. }
-            | Problem::NoOciLayout
-            | Problem::NoName { .. }
-            | Problem::BadName { .. }
-            | Problem::SameName { .. }
-            | Problem::InOnePart { .. }
-            | Problem::NamesDiffer { .. }
-            | Problem::Repositories { .. }
-            | Problem::Legacy { .. }
-            | Problem::WrongPlatform { .. }
-            | Problem::WrongFile { .. }
-            | Problem::Altered { .. }
-            | Problem::Loader { .. }
-    )
+        | Problem::LeadsOut { .. }
+        | Problem::NoEnd
+        | Problem::NoOciLayout
+        | Problem::NoName { .. }
+        | Problem::BadName { .. }
+        | Problem::InOnePart { .. }
+        | Problem::NamesDiffer { .. }
+        | Problem::Repositories { .. }
+        | Problem::Legacy { .. }
+        | Problem::WrongPlatform { .. }
+        | Problem::WrongFile { .. }
+        | Problem::Altered { .. }
+        | Problem::Loader { .. } => false,
+        // How a config's file is called counts for `index.json` alone.
+        Problem::WrongDigest { path, .. } => {
+            let has_it =
+                |image: &ArchivedImage| image.config.as_ref().is_some_and(|config| config.path == *path);
+            archive.images().iter().any(|image| image.form.oci) || !archive.images().iter().any(has_it)
+        }
+        _ => true,
+    }
 }
 
 impl fmt::Display for Loader {

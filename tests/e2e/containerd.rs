@@ -59,6 +59,11 @@ impl Containerd {
         }
     }
 
+    /// A command line of this containerd's own client, in the session's namespace.
+    pub(crate) fn ctr(&self, arguments: &[&str]) -> Command {
+        self.content().ctr(arguments)
+    }
+
     /// Names and digests of all images.
     fn images(&self) -> Vec<(String, String)> {
         let text = output_of(&mut self.content().ctr(&["images", "list"]));
@@ -72,8 +77,10 @@ impl Containerd {
 }
 
 impl Loader for Containerd {
-    fn load(&self, archive: &Path) {
-        output_of(self.content().ctr(&["images", "import"]).arg(archive));
+    fn load_file(&self, archive: &Path) -> Command {
+        let mut command = self.ctr(&["images", "import"]);
+        command.arg(archive);
+        command
     }
 
     fn load_stdin(&self) -> Command {
@@ -98,12 +105,18 @@ impl Loader for Containerd {
         Some(digest)
     }
 
-    fn run(&self, name: &str, command: &[&str]) -> String {
+    fn has(&self, name: &str) -> bool {
+        self.images().iter().any(|(image, _)| image == name)
+    }
+
+    fn run_command(&self, name: &str, command: &[&str]) -> Command {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let container = format!("container-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         // Without new privileges, file capabilities would not count; the other loaders allow them by default.
         let options = ["run", "--rm", "--allow-new-privs", name, &container];
-        output_of(self.content().ctr(&options).args(command))
+        let mut run = self.ctr(&options);
+        run.args(command);
+        run
     }
 
     fn remove(&self, name: &str) {

@@ -41,8 +41,10 @@ impl Docker {
 }
 
 impl Loader for Docker {
-    fn load(&self, archive: &Path) {
-        output_of(self.docker(&["load", "--input"]).arg(archive));
+    fn load_file(&self, archive: &Path) -> Command {
+        let mut command = self.docker(&["load", "--input"]);
+        command.arg(archive);
+        command
     }
 
     fn load_stdin(&self) -> Command {
@@ -71,8 +73,14 @@ impl Loader for Docker {
         }
     }
 
-    fn run(&self, name: &str, command: &[&str]) -> String {
-        output_of(self.docker(&["run", "--rm", "--network=none", name]).args(command))
+    fn has(&self, name: &str) -> bool {
+        self.docker(&["image", "inspect", name]).output().unwrap().status.success()
+    }
+
+    fn run_command(&self, name: &str, command: &[&str]) -> Command {
+        let mut run = self.docker(&["run", "--rm", "--network=none", name]);
+        run.args(command);
+        run
     }
 
     fn remove(&self, name: &str) {

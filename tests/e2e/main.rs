@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "tests read their own environment and write their own files")]
 
+mod altered;
 mod archive;
 mod as_typed;
 mod basic_access;
@@ -41,6 +42,8 @@ mod pull;
 mod registry;
 mod reuse;
 mod running;
+mod saved;
+mod savers;
 mod sealift;
 mod server;
 mod session;
@@ -50,3 +53,4 @@ mod slow_lines;
 mod support;
 mod tls;
 mod token_server;
+mod verdicts;

@@ -55,8 +55,10 @@ impl Podman {
 }
 
 impl Loader for Podman {
-    fn load(&self, archive: &Path) {
-        output_of(self.podman(&["load", "--input"]).arg(archive));
+    fn load_file(&self, archive: &Path) -> Command {
+        let mut command = self.podman(&["load", "--input"]);
+        command.arg(archive);
+        command
     }
 
     fn load_stdin(&self) -> Command {
@@ -77,10 +79,15 @@ impl Loader for Podman {
         None
     }
 
-    fn run(&self, name: &str, command: &[&str]) -> String {
+    fn has(&self, name: &str) -> bool {
+        self.podman(&["image", "exists", name]).output().unwrap().status.success()
+    }
+
+    fn run_command(&self, name: &str, command: &[&str]) -> Command {
         let group = format!("--cgroup-parent=/{}", session().control_group);
-        let options = ["run", "--rm", "--network=none", &group, name];
-        output_of(self.podman(&options).args(command))
+        let mut run = self.podman(&["run", "--rm", "--network=none", &group, name]);
+        run.args(command);
+        run
     }
 
     fn remove(&self, name: &str) {

@@ -5,7 +5,6 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::command::output_of;
 use crate::session::{Set, session};
 
 /// The skopeo of a set.
@@ -20,12 +19,20 @@ impl Skopeo {
 
     /// Copies an image into a folder, which makes skopeo read and check every blob; the config's digest there.
     pub(crate) fn copy_to_folder(&self, source: &str, name: &str) -> String {
-        let folder = session().work_folder(name);
+        self.try_copy_to_folder(source, name).unwrap_or_else(|said| panic!("{source}: {said}"))
+    }
+
+    /// The same, or what skopeo said.
+    pub(crate) fn try_copy_to_folder(&self, source: &str, name: &str) -> Result<String, String> {
+        let folder = session().work_folder(&format!("{name}-{}", self.0.name()));
         let target = format!("dir:{}", folder.display());
-        output_of(&mut self.skopeo(&["copy", source, &target]));
+        let output = self.skopeo(&["copy", source, &target]).output().unwrap();
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
         let manifest = fs::read(folder.join("manifest.json")).unwrap();
         let manifest: Value = serde_json::from_slice(&manifest).unwrap();
         fs::remove_dir_all(&folder).unwrap();
-        manifest["config"]["digest"].as_str().unwrap().into()
+        Ok(manifest["config"]["digest"].as_str().unwrap().into())
     }
 }

@@ -77,7 +77,7 @@ pub(super) fn push() -> Image {
     image
 }
 
-pub(super) fn buildah(arguments: &[&str]) -> Command {
+pub(crate) fn buildah(arguments: &[&str]) -> Command {
     let session = session();
     let mut command = Command::new("/usr/bin/buildah");
     command.arg("--root").arg(session.state.join("buildah"));

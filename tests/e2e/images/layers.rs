@@ -6,16 +6,16 @@ use super::by_hand::{OCI, config, push};
 use super::{Image, TAG};
 use crate::layer::{Layer, LayerBuilder};
 
-/// Sixty layers: a base, and one after the other that writes its number over the one before.
-pub(super) fn push_sixty() -> Image {
-    let repository = "e2e/sixty-layers";
+/// So many layers, each of which writes its number over the one before.
+pub(crate) fn push_many_layers(count: u32) -> Image {
+    let repository: &'static str = format!("e2e/layers-{count}").leak();
     let numbered =
-        (1..60).map(|n: u32| LayerBuilder::new().file("number", 0o644, n.to_string().as_bytes()).gzip());
+        (1..count).map(|n| LayerBuilder::new().file("number", 0o644, n.to_string().as_bytes()).gzip());
     let layers: Vec<Layer> =
         std::iter::once(LayerBuilder::busybox(repository).gzip()).chain(numbered).collect();
     let config = config("amd64", &layers, &["/bin/cat", "/number"]);
     push(&OCI, repository, Some(TAG), &to_vec(&config).unwrap(), &layers);
-    Image::new(repository, "59")
+    Image::new(repository, (count - 1).to_string())
 }
 
 /// The same layer twice, apart from and next to itself, and empty layers, gzip'd and plain.

@@ -2,7 +2,7 @@
 
 mod by_hand;
 mod debian;
-mod filesystem;
+pub(crate) mod filesystem;
 mod fleet;
 mod layers;
 mod manifest_list;
@@ -14,7 +14,7 @@ mod zstd;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, OnceLock};
 
-pub(crate) use layers::{push_own, push_repeated, push_small};
+pub(crate) use layers::{push_many_layers, push_own, push_repeated, push_small};
 pub(crate) use platforms::push_platforms;
 
 use crate::registry::{Resolved, resolve};
@@ -93,7 +93,7 @@ pub(crate) static DEBIAN: LazyLock<Image> = LazyLock::new(debian::push);
 pub(crate) static FILESYSTEM: LazyLock<Image> = LazyLock::new(filesystem::push);
 pub(crate) static PLATFORMS: LazyLock<Image> = LazyLock::new(|| push_platforms("e2e/platforms"));
 pub(crate) static MANIFEST_LIST: LazyLock<Image> = LazyLock::new(manifest_list::push);
-pub(crate) static SIXTY_LAYERS: LazyLock<Image> = LazyLock::new(layers::push_sixty);
+pub(crate) static SIXTY_LAYERS: LazyLock<Image> = LazyLock::new(|| push_many_layers(60));
 pub(crate) static REPEATED_LAYERS: LazyLock<Image> = LazyLock::new(|| push_repeated("e2e/repeated-layers"));
 pub(crate) static NO_LAYERS: LazyLock<Image> = LazyLock::new(layers::push_none);
 pub(crate) static CONFIG_BYTES: LazyLock<Image> = LazyLock::new(layers::push_config_bytes);
