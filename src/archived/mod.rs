@@ -26,6 +26,6 @@ mod source;
 pub use error::OpenError;
 pub use image::{ArchivedImage, ArchivedLayer, Form, ImageName, StoredConfig};
 pub use open::{Archive, Contents, Measuring, Progress};
-pub use problem::Problem;
+pub use problem::{Problem, Problems};
 pub use resolve::Unresolved;
 pub use source::{ArchiveSource, ArchiveSourceError};

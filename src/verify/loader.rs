@@ -7,6 +7,7 @@ use crate::archive::names::Kind;
 use crate::archived::{Archive, ArchivedImage, Contents, Problem};
 use crate::blob::Packing;
 use crate::event::MAX_GRAPH_DRIVER_LAYERS;
+use crate::foreign::shown;
 use crate::image::Digest;
 
 /// A program that takes archives.
@@ -53,11 +54,24 @@ impl Loader {
         if let Some(broken) = problems.iter().find(|problem| breaks(problem)) {
             return Verdict::Refuses(broken.to_string());
         }
+        if let Some(unseen) = problems.iter().find(|problem| self.overlooks(problem)) {
+            return Verdict::Refuses(unseen.to_string());
+        }
         if let Some(why) = self.refuses_form(archive).or_else(|| self.refuses_layers(archive, contents)) {
             return Verdict::Refuses(why);
         }
         let images = archive.images().iter().filter(|image| self.sees(archive, image));
         Verdict::Loads(images.flat_map(|image| self.names(image)).collect())
+    }
+
+    /// True for an image that the half it goes by does not name.
+    fn overlooks(self, problem: &Problem) -> bool {
+        let Problem::InOnePart { not_in, .. } = problem else { return false };
+        match self {
+            Self::Docker20 => *not_in == "manifest.json",
+            Self::Docker29 | Self::Containerd => *not_in == "index.json",
+            Self::Podman | Self::Skopeo => false,
+        }
     }
 
     /// Does it go by the half that names this image?
@@ -101,19 +115,20 @@ impl Loader {
         }
         for image in images() {
             for layer in &image.layers {
+                let path = shown(&layer.path);
                 let kind = archive.names().kind(&layer.path);
                 let refuses_hard_links = !self.is_docker20() && self != Self::Skopeo;
                 if kind == Some(Kind::HardLink) && refuses_hard_links {
-                    return Some(format!("`{}` is a hard link", layer.path));
+                    return Some(format!("`{path}` is a hard link"));
                 }
                 let refuses_symlinks = matches!(self, Self::Podman | Self::Skopeo) && !image.form.oci;
                 if kind == Some(Kind::Symlink) && refuses_symlinks {
-                    return Some(format!("`manifest.json` names `{}`, which is a symlink", layer.path));
+                    return Some(format!("`manifest.json` names `{path}`, which is a symlink"));
                 }
                 let measured = layer.place.and_then(|place| contents.get(&place)?.as_ref().ok());
                 let is_zstd = measured.is_some_and(|measured| measured.packing == Packing::Zstd);
                 if is_zstd && self.is_docker20() {
-                    return Some(format!("`{}` is packed with zstd, which needs Docker 23", layer.path));
+                    return Some(format!("`{path}` is packed with zstd, which needs Docker 23"));
                 }
             }
         }
@@ -150,8 +165,10 @@ impl Loader {
 fn breaks(problem: &Problem) -> bool {
     !matches!(
         problem,
-        Problem::Twice { .. }
+        Problem::NoEnd
+            | Problem::Twice { .. }
             | Problem::LeadsOut { .. }
+            | Problem::Backslash { .. }
             | Problem::NoOciLayout
             | Problem::NoName { .. }
             | Problem::BadName { .. }
