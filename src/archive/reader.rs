@@ -182,6 +182,13 @@ impl<R: Read> Members<R> {
         Ok(read)
     }
 
+    /// Reads what stands behind the tar's end, to its own end.
+    pub fn read_to_end(&mut self) -> Result<(), ReadError> {
+        let at_bytes = self.position_bytes;
+        io::copy(&mut self.reader, &mut io::sink()).map_err(|source| ReadError::Io { at_bytes, source })?;
+        Ok(())
+    }
+
     fn content_left_bytes(&self) -> u64 {
         self.current.end.saturating_sub(self.position_bytes)
     }

@@ -11,6 +11,8 @@ use crate::image::Digest;
 pub(super) const MANIFEST_JSON: &str = "manifest.json";
 /// Images that are read of one archive.
 pub(super) const MAX_IMAGES: usize = 10_000;
+/// Layers of all its images together.
+pub(super) const MAX_LAYERS: usize = 100_000;
 
 /// The images; none if there is no `manifest.json`.
 pub(super) fn images(reading: &mut Reading<'_>) -> Option<Vec<ArchivedImage>> {
@@ -18,14 +20,14 @@ pub(super) fn images(reading: &mut Reading<'_>) -> Option<Vec<ArchivedImage>> {
     let items = reading.document(MANIFEST_JSON, MAX_LIST_BYTES);
     let items = items.and_then(|bytes| reading.read(MANIFEST_JSON, read_manifest_json(&bytes)));
     let items = items.unwrap_or_default();
-    let mut images = Vec::new();
-    for item in items.into_iter().take(MAX_IMAGES) {
-        if !reading.take_layers(item.layers.len()) {
-            break;
+    let layers: usize = items.iter().map(|item| item.layers.len()).sum();
+    for (what, found, limit) in [("images", items.len(), MAX_IMAGES), ("layers", layers, MAX_LAYERS)] {
+        if found > limit {
+            reading.problems.push(Problem::TooMany { path: MANIFEST_JSON.to_owned(), what, limit });
+            return Some(Vec::new());
         }
-        images.push(image(reading, item));
     }
-    Some(images)
+    Some(items.into_iter().map(|item| image(reading, item)).collect())
 }
 
 fn image(reading: &mut Reading<'_>, item: ManifestItem) -> ArchivedImage {
@@ -34,7 +36,7 @@ fn image(reading: &mut Reading<'_>, item: ManifestItem) -> ArchivedImage {
         || format!("the image of `{}`", shown(&item.config)),
         |name: &ImageName| format!("`{}`", shown(&name.text)),
     );
-    let config = reading.config(&label, &item.config).map(|config| StoredConfig {
+    let config = reading.config(&label, &item.config, MANIFEST_JSON).map(|config| StoredConfig {
         path: item.config.clone(),
         digest: Digest::of(config.bytes()),
         config,
@@ -56,21 +58,28 @@ fn image(reading: &mut Reading<'_>, item: ManifestItem) -> ArchivedImage {
         layers,
         config,
     };
-    missing_layers(reading, &label, &image);
+    missing_layers(reading, &label, &image, |_| MANIFEST_JSON.to_owned());
     image
 }
 
-/// Tells of the layers that aren't there, and of another number of them than the config's.
-pub(super) fn missing_layers(reading: &mut Reading<'_>, label: &str, image: &ArchivedImage) {
+/// Tells of the layers that aren't there, and of another number of them than the config's. `named_by` tells which
+/// document names a layer.
+pub(super) fn missing_layers(
+    reading: &mut Reading<'_>,
+    label: &str,
+    image: &ArchivedImage,
+    named_by: impl Fn(usize) -> String,
+) {
     for (index, layer) in image.layers.iter().enumerate().filter(|(_, layer)| layer.place.is_none()) {
         let (image, what, path) = (label.to_owned(), image.layer_label(index), layer.path.clone());
-        reading.problems.push(Problem::Missing { image, what, path });
+        reading.problems.push(Problem::Missing { image, what, path, named_by: named_by(index) });
     }
     let layers = image.layers.len();
     if let Some(diff_ids) = image.config.as_ref().map(|stored| stored.config.diff_ids().len())
         && diff_ids != layers
     {
-        reading.problems.push(Problem::LayerCount { image: label.to_owned(), layers, diff_ids });
+        let (image, named_by) = (label.to_owned(), named_by(0));
+        reading.problems.push(Problem::LayerCount { image, named_by, layers, diff_ids });
     }
 }
 

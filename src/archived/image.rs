@@ -1,6 +1,7 @@
 //! An image as an archive describes it, from whichever of its documents.
 
 use crate::archive::names::Place;
+use crate::foreign::shown;
 use crate::image::manifest::Document;
 use crate::image::{Descriptor, DiffId, Digest, ImageConfig, Manifest, Platform, Reference};
 
@@ -70,12 +71,13 @@ pub struct ArchivedLayer {
 }
 
 impl ArchivedImage {
-    /// What it is called in messages: its first name, or that it has none.
+    /// What it is called in messages: by its first name, its config or its last layer.
     pub fn label(&self) -> String {
-        match (self.names.first(), &self.config) {
-            (Some(name), _) => format!("`{}`", crate::foreign::shown(&name.text)),
-            (None, Some(config)) => format!("the image {} without a name", config.digest.short()),
-            (None, None) => "an image without a name".to_owned(),
+        match (self.names.first(), &self.config, self.layers.last()) {
+            (Some(name), _, _) => format!("`{}`", shown(&name.text)),
+            (None, Some(config), _) => format!("the image {}", config.digest.short()),
+            (None, None, Some(layer)) => format!("the image of `{}`", shown(&layer.path)),
+            (None, None, None) => "an image of nothing".to_owned(),
         }
     }
 

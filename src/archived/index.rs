@@ -1,6 +1,6 @@
 //! Images as `index.json` names them (OCI image-spec, "Image Layout").
 
-use super::docker::{MAX_IMAGES, missing_layers};
+use super::docker::{MAX_IMAGES, MAX_LAYERS, missing_layers};
 use super::image::{ArchivedImage, ArchivedLayer, Form, ImageName, StoredConfig};
 use super::problem::Problem;
 use super::reading::{MAX_LIST_BYTES, Reading};
@@ -17,7 +17,7 @@ const MAX_DEPTH: usize = 4;
 /// The images; none if there is no `index.json`.
 pub(super) fn images(reading: &mut Reading<'_>) -> Option<Vec<ArchivedImage>> {
     reading.names.place(INDEX_JSON)?;
-    let mut search = Search { reading, images: Vec::new() };
+    let mut search = Search { reading, images: Vec::new(), layers: 0 };
     if let Some(bytes) = search.reading.document(INDEX_JSON, MAX_LIST_BYTES)
         && let Some(Parsed::Index(index)) =
             search.parse(INDEX_JSON, &Document::of(bytes, MediaType::OciIndex))
@@ -33,6 +33,8 @@ pub(super) fn images(reading: &mut Reading<'_>) -> Option<Vec<ArchivedImage>> {
 struct Search<'a, 'b> {
     reading: &'a mut Reading<'b>,
     images: Vec<ArchivedImage>,
+    /// How many layers they have.
+    layers: usize,
 }
 
 impl Search<'_, '_> {
@@ -45,14 +47,15 @@ impl Search<'_, '_> {
         if self.reading.names.place(&path).is_none() {
             // Of a registry's index only what was chosen comes along.
             if indexes.is_empty() {
-                self.reading.problems.push(Problem::Missing { image: label, what: "manifest".into(), path });
+                self.missing_manifest(label, path, INDEX_JSON.to_owned());
             }
             return;
         }
         let Some(bytes) = self.reading.document(&path, MAX_MANIFEST_BYTES) else { return };
         if bytes.len() as u64 != entry.size_bytes {
             let (expected, got) = (entry.size_bytes, bytes.len() as u64);
-            self.reading.problems.push(Problem::WrongSize { path: path.clone(), expected, got });
+            let said_by = indexes.last().map_or(INDEX_JSON.to_owned(), |index| blob_path(index.digest()));
+            self.reading.problems.push(Problem::WrongSize { path: path.clone(), said_by, expected, got });
         }
         let document = match Document::verified(bytes, entry.media_type.clone(), &entry.digest) {
             Ok(document) => document,
@@ -66,8 +69,9 @@ impl Search<'_, '_> {
                     self.descend(root, entry, &indexes);
                 }
                 if self.images.len() == before && indexes.len() == 1 {
-                    let what = "manifest (its index is there, but nothing that it names)".to_owned();
-                    self.reading.problems.push(Problem::Missing { image: label, what, path });
+                    let first = index.manifests.iter().find(|entry| entry.may_be_image());
+                    let manifest = first.map(|entry| blob_path(&entry.digest)).unwrap_or_default();
+                    self.missing_manifest(label, manifest, path);
                 }
             }
             Some(Parsed::Manifest(manifest)) if manifest.config.media_type.is_image_config() => {
@@ -77,13 +81,21 @@ impl Search<'_, '_> {
         }
     }
 
+    fn missing_manifest(&mut self, image: String, path: String, named_by: String) {
+        let what = "manifest".to_owned();
+        self.reading.problems.push(Problem::Missing { image, what, path, named_by });
+    }
+
     fn take(&mut self, root: &Descriptor, document: Document, manifest: Manifest, indexes: &[Document]) {
-        if !self.reading.take_layers(manifest.layers.len()) {
-            return;
+        self.layers += manifest.layers.len();
+        if self.layers > MAX_LAYERS {
+            let (path, what, limit) = (INDEX_JSON.to_owned(), "layers", MAX_LAYERS);
+            return self.reading.problems.push(Problem::TooMany { path, what, limit });
         }
         let label = label(root);
+        let named_by = blob_path(document.digest());
         let path = blob_path(&manifest.config.digest);
-        let config = self.reading.config(&label, &path).map(|config| StoredConfig {
+        let config = self.reading.config(&label, &path, &named_by).map(|config| StoredConfig {
             path,
             digest: Digest::by(manifest.config.digest.algorithm(), config.bytes()),
             config,
@@ -104,7 +116,7 @@ impl Search<'_, '_> {
             manifest: Some((document, manifest)),
             config,
         };
-        missing_layers(self.reading, &label, &image);
+        missing_layers(self.reading, &label, &image, |_| named_by.clone());
         self.images.push(image);
     }
 

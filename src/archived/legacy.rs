@@ -1,12 +1,14 @@
 //! Layers as Docker 1.9 and dlgrab wrote them (Docker image spec v1): `<id>/json` names its parent, `<id>/layer.tar` is the
 //! layer, `repositories` the names. Nothing loads such archives any more; their images can be put together anew.
 //!
-//! Threats: parents may form a ring, or lead nowhere; each layer is met once.
+//! Threats: parents may form a ring, or lead nowhere; an image meets each layer once, and all together no more than
+//! [`MAX_LAYERS`]. What was cut so is no image that could be written anew (`resolve.rs`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Deserialize;
 
+use super::docker::{MAX_IMAGES, MAX_LAYERS, missing_layers};
 use super::image::{ArchivedImage, ArchivedLayer, Form, ImageName};
 use super::problem::Problem;
 use super::reading::{MAX_LIST_BYTES, Reading};
@@ -14,38 +16,44 @@ use crate::archive::docker::{Repositories, read_repositories};
 
 /// The largest metadata of a layer.
 const MAX_JSON_BYTES: u64 = 1 << 20;
-/// Layers that are looked at.
-const MAX_LAYERS: usize = 10_000;
 
 /// What the metadata of a layer says of its place.
 #[derive(Deserialize)]
 pub(super) struct LayerJson {
-    #[serde(default)]
-    pub(super) parent: Option<String>,
+    parent: Option<String>,
+}
+
+impl LayerJson {
+    /// The layer below, if there is one.
+    pub(super) fn parent(self) -> Option<String> {
+        self.parent.filter(|parent| !parent.is_empty())
+    }
 }
 
 /// The IDs of all `<id>/layer.tar`.
-pub(super) fn layer_ids(reading: &Reading<'_>) -> Vec<String> {
+fn layer_ids(reading: &Reading<'_>) -> Vec<String> {
     let folders = reading.names.paths().filter_map(|path| path.strip_suffix("/layer.tar"));
     folders.filter(|folder| !folder.contains('/')).take(MAX_LAYERS).map(ToOwned::to_owned).collect()
 }
 
-/// Reads the metadata of these layers.
-pub(super) fn metadata(reading: &mut Reading<'_>, ids: &[String]) -> BTreeMap<String, LayerJson> {
+/// The layer below each of these.
+fn parents(reading: &mut Reading<'_>, ids: &[String]) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for id in ids {
         let path = format!("{id}/json");
         if let Some(bytes) = reading.document(&path, MAX_JSON_BYTES)
-            && let Some(json) = reading.read(&path, serde_json::from_slice(&bytes).map_err(Into::into))
+            && let Some(json) =
+                reading.read(&path, serde_json::from_slice::<LayerJson>(&bytes).map_err(Into::into))
+            && let Some(parent) = json.parent()
         {
-            found.insert(id.clone(), json);
+            found.insert(id.clone(), parent);
         }
     }
     found
 }
 
 /// The names in `repositories`, by the ID of the last layer.
-pub(super) fn repositories(reading: &mut Reading<'_>) -> Option<Repositories> {
+fn repositories(reading: &mut Reading<'_>) -> Option<Repositories> {
     let bytes = reading.document("repositories", MAX_LIST_BYTES)?;
     reading.read("repositories", read_repositories(&bytes))
 }
@@ -57,10 +65,8 @@ pub(super) fn images(reading: &mut Reading<'_>) -> Vec<ArchivedImage> {
         return Vec::new();
     }
     reading.problems.push(Problem::NoManifestJson);
-    let layers = metadata(reading, &ids);
-    let parent_of =
-        |id: &str| layers.get(id).and_then(|json| json.parent.clone()).filter(|id| !id.is_empty());
-    let parents: HashSet<String> = ids.iter().filter_map(|id| parent_of(id)).collect();
+    let parents = parents(reading, &ids);
+    let are_below: HashSet<&String> = parents.values().collect();
     let mut names: HashMap<String, Vec<ImageName>> = HashMap::new();
     for (repository, tags) in repositories(reading).unwrap_or_default() {
         for (tag, id) in tags {
@@ -70,36 +76,58 @@ pub(super) fn images(reading: &mut Reading<'_>) -> Vec<ArchivedImage> {
             names.entry(id).or_default().push(name);
         }
     }
-    let is_top = |id: &&String| !parents.contains(*id) || names.contains_key(*id);
-    let tops: Vec<_> = ids.iter().filter(is_top).cloned().collect();
-    tops.into_iter()
-        .map(|top| {
-            let image = image(reading, &top, &parent_of, names.remove(&top).unwrap_or_default());
-            let label = image.label();
-            super::docker::missing_layers(reading, &label, &image);
-            image
-        })
-        .collect()
+    let is_top = |id: &&String| !are_below.contains(*id) || names.contains_key(*id);
+    let tops: Vec<_> = ids.iter().filter(is_top).take(MAX_IMAGES).cloned().collect();
+    let mut images = Vec::new();
+    let mut room = MAX_LAYERS;
+    for top in tops {
+        let image = image(&*reading, &top, &parents, names.remove(&top).unwrap_or_default(), room);
+        room -= image.layers.len();
+        if room == 0 {
+            let (path, what) = (format!("{top}/json"), "layers");
+            reading.problems.push(Problem::TooMany { path, what, limit: MAX_LAYERS });
+            break;
+        }
+        let label = image.label();
+        for layer in &image.layers {
+            let path = metadata_path(&layer.path);
+            if layer.place.is_some() && reading.names.place(&path).is_none() {
+                let what = "it is missing, so the layers below are not known".to_owned();
+                reading.problems.push(Problem::Legacy { path, what });
+            }
+        }
+        missing_layers(reading, &label, &image, |index| {
+            let child = image.layers.get(index + 1);
+            child.map_or_else(|| "repositories".into(), |child| metadata_path(&child.path))
+        });
+        images.push(image);
+    }
+    images
 }
 
+/// Where the metadata of the layer at `path` is.
+pub(super) fn metadata_path(path: &str) -> String {
+    format!("{}json", path.strip_suffix("layer.tar").unwrap_or_default())
+}
+
+/// The image of this last layer, with as many layers as there is room for.
 fn image(
-    reading: &mut Reading<'_>,
+    reading: &Reading<'_>,
     top: &str,
-    parent_of: &dyn Fn(&str) -> Option<String>,
+    parents: &BTreeMap<String, String>,
     names: Vec<ImageName>,
+    room: usize,
 ) -> ArchivedImage {
     let mut met = HashSet::new();
     let mut layers = Vec::new();
     let mut next = Some(top.to_owned());
     while let Some(id) = next {
-        if !met.insert(id.clone()) {
-            let what = "its parents form a ring".to_owned();
-            reading.problems.push(Problem::Legacy { path: format!("{top}/json"), what });
+        if layers.len() == room || !met.insert(id.clone()) {
             break;
         }
         let path = format!("{id}/layer.tar");
         let place = reading.names.place(&path);
-        next = parent_of(&id);
+        next = parents.get(&id).cloned();
         layers.push(ArchivedLayer { path, place, blob: None, diff_id: None });
     }
     layers.reverse();

@@ -80,7 +80,7 @@ impl Read for Content {
 /// Opens a packed file, unpacked as it is read.
 pub(super) fn unpacked(path: &Path, packing: Packing) -> Result<impl Read + Send, FileError> {
     let file = open_regular(path, Links::Follow)?;
-    packing.unpack(BufReader::with_capacity(BUFFER_BYTES, file)).map_err(FileError::io("read", path))
+    packing.unpack_no_bomb(BufReader::with_capacity(BUFFER_BYTES, file)).map_err(FileError::io("read", path))
 }
 
 /// The names of a folder's files, as if they stood in a tar.

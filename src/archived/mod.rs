@@ -28,6 +28,6 @@ pub use error::OpenError;
 pub use image::{ArchivedImage, ArchivedLayer, Form, ImageName, StoredConfig};
 pub use known::Known;
 pub use open::{Archive, Contents, Measuring, Progress};
-pub use problem::Problem;
+pub use problem::{Problem, Problems};
 pub use resolve::Unresolved;
 pub use source::{ArchiveSource, ArchiveSourceError};

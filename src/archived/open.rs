@@ -1,6 +1,7 @@
 //! An archive, opened: its entries indexed, its images read.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use bytes::Bytes;
 use super::error::OpenError;
 use super::image::{ArchivedImage, ImageName};
 use super::medium::{self, Content, Medium};
-use super::problem::Problem;
+use super::problem::{Problem, Problems};
 use super::reading::{MAX_LIST_BYTES, Reading};
 use super::{docker, index, legacy};
 use crate::archive::entry::{BLOCK_BYTES, file_header};
@@ -22,10 +23,12 @@ use crate::archive::names::{Names, Oddity, Place};
 use crate::archive::reader::{Members, ReadError};
 use crate::blob::{Limits, Measured, Packing, measure};
 use crate::fsio::{FileError, FileHandle, HandleReader, Links, ScratchFile};
-use crate::image::Algorithm;
+use crate::image::{Algorithm, Digest};
 
 /// What is kept of a stream's documents, all together.
 const MAX_KEPT_BYTES: u64 = 128 << 20;
+/// Contents up to this size are kept whatever they begin with.
+const SMALL_BYTES: u64 = 512;
 /// What is read of a tar at a time.
 const BUFFER_BYTES: usize = 64 << 10;
 
@@ -43,7 +46,7 @@ pub struct Archive {
     medium: Medium,
     names: Names,
     images: Vec<ArchivedImage>,
-    problems: Vec<Problem>,
+    problems: Problems,
     kept: BTreeMap<Place, Bytes>,
     /// Of what was read to its end when it was opened.
     measured: Contents,
@@ -78,22 +81,32 @@ impl Archive {
             let archive = Self::open(path)?;
             return Ok(archive.into_plain()?.0);
         }
-        let (packing, stdin) = Packing::sniff(io::stdin()).map_err(FileError::io("read", path))?;
-        let stdin = BufReader::with_capacity(BUFFER_BYTES, stdin);
-        let mut tar = packing.unpack(stdin).map_err(FileError::io("read", path))?;
+        let (packing, stdin) = Packing::peek(io::stdin()).map_err(FileError::io("read", path))?;
+        let mut tar = packing.unpack_no_bomb(stdin).map_err(FileError::io("read", path))?;
         Self::of_file(path, spooled(&mut tar)?)
+    }
+
+    /// An archive that comes through a pipe; `path` is what it is called. Blocks.
+    pub fn read(
+        path: &Path,
+        pipe: impl Read + Send,
+        measuring: Option<Measuring<'_>>,
+    ) -> Result<Self, OpenError> {
+        let (packing, pipe) = Packing::peek(pipe).map_err(FileError::io("read", path))?;
+        if packing == Packing::Bzip2 {
+            return Err(OpenError::Packing { path: path.to_owned(), packing: packing.name() });
+        }
+        let tar = packing.unpack_no_bomb(pipe).map_err(FileError::io("read", path))?;
+        Self::of_stream(path, Medium::Pipe, packing, tar, measuring)
     }
 
     fn open_and(path: &Path, measuring: Option<Measuring<'_>>) -> Result<Self, OpenError> {
         if path == Path::new("-") {
-            let (packing, stdin) = Packing::sniff(io::stdin()).map_err(FileError::io("read", path))?;
-            let stdin = BufReader::with_capacity(BUFFER_BYTES, stdin);
-            let tar = packing.unpack(stdin).map_err(FileError::io("read", path))?;
-            return Self::of_stream(path, Medium::Pipe, packing, tar, measuring);
+            return Self::read(path, io::stdin(), measuring);
         }
         if path.is_dir() {
             let (medium, names) = medium::folder(path)?;
-            return Ok(Self::of(path, Packing::Plain, medium, names, Vec::new(), BTreeMap::new()));
+            return Ok(Self::of(path, Packing::Plain, medium, names, Problems::default(), BTreeMap::new()));
         }
         let file = FileHandle::open_foreign(path, Links::Follow)?;
         let mut head = [0; 8];
@@ -114,7 +127,7 @@ impl Archive {
         let not_an_archive = |source| OpenError::NotAnArchive { path: path.to_owned(), source };
         let reader = BufReader::with_capacity(BUFFER_BYTES, file.reader());
         let mut members = Members::new(reader).map_err(not_an_archive)?;
-        let (mut names, mut problems) = (Names::default(), Vec::new());
+        let (mut names, mut problems) = (Names::default(), Problems::default());
         for member in &mut members {
             match member {
                 Ok(member) => names.add(&member),
@@ -136,7 +149,7 @@ impl Archive {
         measuring: Option<Measuring<'_>>,
     ) -> Result<Self, OpenError> {
         let mut members = Members::streaming(tar);
-        let (mut names, mut problems) = (Names::default(), Vec::new());
+        let (mut names, mut problems) = (Names::default(), Problems::default());
         let (mut kept, mut measured) = (Kept::default(), Contents::new());
         loop {
             let member = match members.next() {
@@ -169,6 +182,10 @@ impl Archive {
         if problems.is_empty() && !members.has_end() {
             problems.push(Problem::NoEnd);
         }
+        if measuring.is_some() && problems.is_empty() {
+            // Whoever writes into the pipe wants to come to its end, and what packs the tar has its checksum there.
+            problems.extend(members.read_to_end().err().map(Problem::Tar));
+        }
         let mut archive = Self::of(path, packing, medium, names, problems, kept.documents);
         archive.measured = measured;
         Ok(archive)
@@ -179,7 +196,7 @@ impl Archive {
         packing: Packing,
         medium: Medium,
         names: Names,
-        mut problems: Vec<Problem>,
+        mut problems: Problems,
         kept: BTreeMap<Place, Bytes>,
     ) -> Self {
         problems.extend(names.oddities().iter().cloned().map(Problem::from));
@@ -191,7 +208,7 @@ impl Archive {
         };
         let mut reading = Reading::new(&names, &fetch);
         let images = images(&mut reading);
-        problems.append(&mut reading.problems);
+        problems.extend(reading.problems);
         let has_sha512 = names.paths().any(|path| path.starts_with("blobs/sha512/"))
             || images.iter().flat_map(|image| &image.layers).any(|layer| {
                 layer.diff_id.as_ref().is_some_and(|id| id.digest().algorithm() == Algorithm::Sha512)
@@ -232,7 +249,7 @@ impl Archive {
     }
 
     /// The same, for who tells of them with others.
-    pub fn take_problems(&mut self) -> Vec<Problem> {
+    pub fn take_problems(&mut self) -> Problems {
         std::mem::take(&mut self.problems)
     }
 
@@ -243,6 +260,12 @@ impl Archive {
             None if place.size_bytes > MAX_LIST_BYTES => Ok(None),
             None => whole(&self.medium, place),
         }
+    }
+
+    /// How long the file is; none where it can't be read at any place.
+    pub fn size_bytes(&self) -> Option<u64> {
+        let Medium::File(file) = &self.medium else { return None };
+        file.reader().seek(SeekFrom::End(0)).ok()
     }
 
     /// True if these bytes stand at this place of the file; none where it can't be read at any place.
@@ -307,7 +330,9 @@ impl Archive {
                 let (path, packing) = (path.clone(), *packing);
                 let tar = medium::unpacked(&path, packing)?;
                 let medium = Medium::Packed { path: path.clone(), packing };
-                Ok(Self::of_stream(&path, medium, packing, tar, Some(measuring))?.measured)
+                let again = Self::of_stream(&path, medium, packing, tar, Some(measuring))?;
+                self.problems.extend(again.problems);
+                Ok(again.measured)
             }
             Medium::Pipe => Ok(Contents::new()),
         }
@@ -369,50 +394,67 @@ fn images(reading: &mut Reading<'_>) -> Vec<ArchivedImage> {
 }
 
 /// One list of both: images with one config are one, by the names they share or else the first.
-fn joined(mut docker: Vec<ArchivedImage>, mut oci: Vec<ArchivedImage>) -> Vec<ArchivedImage> {
-    let is_same = |one: &ArchivedImage, other: &ArchivedImage| match (&one.config, &other.config) {
-        (Some(one), Some(other)) => one.digest == other.digest,
-        _ => false,
+fn joined(docker: Vec<ArchivedImage>, oci: Vec<ArchivedImage>) -> Vec<ArchivedImage> {
+    let mut by_config: HashMap<Digest, Vec<usize>> = HashMap::new();
+    for (at, config) in oci.iter().enumerate().filter_map(|(at, image)| Some((at, image.config.as_ref()?))) {
+        by_config.entry(Digest::of(config.config.bytes())).or_default().push(at);
+    }
+    let mut oci: Vec<_> = oci.into_iter().map(Some).collect();
+    let same = |image: &ArchivedImage| {
+        let config = image.config.as_ref().map(|stored| Digest::of(stored.config.bytes()));
+        config.and_then(|config| by_config.get(&config)).map_or(&[][..], Vec::as_slice)
     };
-    let shares_name = |one: &ArchivedImage, other: &ArchivedImage| {
-        other.names.iter().any(|name| one.names.iter().any(|one| one.is(name)))
-    };
-    // Of one image with several names `index.json` speaks several times, `manifest.json` once or several times.
-    for image in &mut docker {
-        let twins: Vec<_> =
-            oci.extract_if(.., |other| is_same(image, other) && shares_name(image, other)).collect();
-        for twin in twins {
-            image.join(twin);
+    let mut images = docker;
+    // Of one image with several names `index.json` speaks several times.
+    for image in &mut images {
+        for at in same(image) {
+            if let Some(other) = oci[*at].take_if(|other| image.shares_name(other)) {
+                image.join(other);
+            }
         }
     }
-    for image in docker.iter_mut().filter(|image| !image.form.oci) {
-        if let Some(at) = oci.iter().position(|other| is_same(image, other)) {
-            image.join(oci.remove(at));
+    for image in images.iter_mut().filter(|image| !image.form.oci) {
+        if let Some(other) = same(image).iter().find_map(|at| oci[*at].take()) {
+            image.join(other);
         }
     }
-    for image in oci {
-        let twin = docker.iter_mut().filter(|other| !other.form.docker).find(|other| {
-            let digest = |image: &ArchivedImage| image.manifest.as_ref().map(|(it, _)| it.digest().clone());
-            let root = |image: &ArchivedImage| image.root.as_ref().map(|root| root.digest.clone());
-            digest(other) == digest(&image) && root(other) == root(&image)
-        });
-        match twin {
-            Some(twin) => twin.names.extend(image.names),
-            None => docker.push(image),
+    images.extend(one_of_each(oci.into_iter().flatten()));
+    images
+}
+
+/// Those that `index.json` has several times, once with all their names.
+fn one_of_each(images: impl Iterator<Item = ArchivedImage>) -> Vec<ArchivedImage> {
+    let mut met: HashMap<(Option<Digest>, Option<Digest>), usize> = HashMap::new();
+    let mut once: Vec<ArchivedImage> = Vec::new();
+    for image in images {
+        let root = image.root.as_ref().map(|root| root.digest.clone());
+        let manifest = image.manifest.as_ref().map(|(document, _)| document.digest().clone());
+        match met.entry((root, manifest)) {
+            Entry::Occupied(at) => once[*at.get()].names.extend(image.names),
+            Entry::Vacant(place) => {
+                place.insert(once.len());
+                once.push(image);
+            }
         }
     }
-    docker
+    once
 }
 
 impl ArchivedImage {
+    fn shares_name(&self, other: &Self) -> bool {
+        other.names.iter().any(|name| self.names.iter().any(|one| one.is(name)))
+    }
+
     /// Takes in what `index.json` says of the same image.
     fn join(&mut self, other: Self) {
-        self.form.oci = true;
         for name in other.names {
             match self.names.iter_mut().find(|one| one.is(&name)) {
                 Some(one) => one.in_oci = true,
                 None => self.names.push(name),
             }
+        }
+        if std::mem::replace(&mut self.form.oci, true) {
+            return;
         }
         (self.root, self.indexes, self.manifest) = (other.root, other.indexes, other.manifest);
         for (layer, theirs) in self.layers.iter_mut().zip(other.layers) {
@@ -457,7 +499,7 @@ impl<R: Read> Read for Rest<'_, R> {
     }
 }
 
-/// The documents of a stream: small contents that begin as JSON does.
+/// The documents of a stream: contents that begin as JSON does, and the smallest ones (`VERSION`).
 #[derive(Default)]
 struct Kept {
     documents: BTreeMap<Place, Bytes>,
@@ -479,7 +521,7 @@ impl Kept {
             return Ok(());
         }
         self.started.push(first[0]);
-        if matches!(first[0], b'{' | b'[' | b' ' | b'\n') {
+        if place.size_bytes <= SMALL_BYTES || matches!(first[0], b'{' | b'[' | b' ' | b'\t' | b'\r' | b'\n') {
             Rest(members).read_to_end(&mut self.started)?;
             self.total_bytes += place.size_bytes;
             self.documents.insert(place, Bytes::copy_from_slice(&self.started));

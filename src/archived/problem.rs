@@ -1,16 +1,66 @@
 //! What can be wrong with an archive: each kind with the object it is about.
 
+use std::collections::HashSet;
+use std::error::Error;
+
 use crate::archive::reader::ReadError;
 use crate::foreign::shown;
 use crate::image::manifest::ManifestError;
 use crate::image::{DiffId, Digest, JsonError, Platform};
+
+/// How many problems of one archive are kept.
+const MAX_PROBLEMS: usize = 1000;
+
+/// What is wrong with an archive: each thing once, and no more than anybody reads.
+#[derive(Debug, Default)]
+pub struct Problems {
+    list: Vec<Problem>,
+    told: HashSet<String>,
+}
+
+impl Problems {
+    /// Takes in one more, if it is new.
+    pub fn push(&mut self, problem: Problem) {
+        if self.list.len() < MAX_PROBLEMS && self.told.insert(problem.to_string()) {
+            self.list.push(problem);
+        }
+    }
+
+    /// All of them, in the order they were found.
+    pub fn into_vec(self) -> Vec<Problem> {
+        self.list
+    }
+}
+
+impl std::ops::Deref for Problems {
+    type Target = [Problem];
+
+    fn deref(&self) -> &[Problem] {
+        &self.list
+    }
+}
+
+impl Extend<Problem> for Problems {
+    fn extend<T: IntoIterator<Item = Problem>>(&mut self, problems: T) {
+        problems.into_iter().for_each(|problem| self.push(problem));
+    }
+}
+
+impl IntoIterator for Problems {
+    type Item = Problem;
+    type IntoIter = std::vec::IntoIter<Problem>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.list.into_iter()
+    }
+}
 
 /// Something wrong with an archive. The text is a sentence without its full stop, and names the object.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
     /// The tar can't be read to its end.
-    #[error("the tar can't be read on: {0}")]
+    #[error("the tar can't be read on: {}", in_full(.0))]
     Tar(#[source] ReadError),
     /// The tar has no end: most likely the file was cut between two entries.
     #[error("the tar has no end mark: the file was cut, maybe between two entries")]
@@ -51,22 +101,28 @@ pub enum Problem {
         /// Why.
         source: JsonError,
     },
+    /// A document names far more than any honest one.
+    #[error("`{}` names more than {limit} {what}: no honest archive does", shown(.path))]
+    TooMany {
+        /// Its name.
+        path: String,
+        /// `images`, `layers`.
+        what: &'static str,
+        /// How many are looked at.
+        limit: usize,
+    },
     /// A manifest or index is none.
-    #[error("`{}` is no manifest: {source}", shown(.path))]
+    #[error("`{}` can't be read: {}", shown(.path), in_full(.source))]
     Manifest {
         /// Its name.
         path: String,
         /// Why.
         source: ManifestError,
     },
-    /// Its images have more layers than any honest ones.
-    #[error("its images name more than {limit} layers: those after them are not looked at")]
-    TooManyLayers {
-        /// How many are looked at.
-        limit: usize,
-    },
     /// Nothing names an image.
-    #[error("it holds no image: neither `manifest.json` nor `index.json` nor layers as Docker wrote them")]
+    #[error(
+        "it holds no image that can be read, by `manifest.json`, `index.json` or the layers' own metadata"
+    )]
     NoImages,
     /// It is of the days before `manifest.json`.
     #[error("it has no `manifest.json`: Docker 1.9 wrote such archives, and nothing loads them any more")]
@@ -81,10 +137,8 @@ pub enum Problem {
         image: String,
     },
     /// A name that no loader takes.
-    #[error("{image} has a name that is none: `{}`", shown(.name))]
+    #[error("`{}` is not an image's name: loaders want one like `app:1.2`", shown(.name))]
     BadName {
-        /// Which image.
-        image: String,
         /// The name.
         name: String,
     },
@@ -95,14 +149,16 @@ pub enum Problem {
         name: String,
     },
     /// An entry that an image needs isn't there.
-    #[error("{image}: its {what} `{}` is missing", shown(.path))]
+    #[error("{image}: {}", missing(.what, .path, .named_by))]
     Missing {
         /// Which image.
         image: String,
         /// `config`, `layer 3 of 7`, `manifest`.
         what: String,
-        /// The entry.
+        /// The entry; empty where not even a name of it is there.
         path: String,
+        /// The document that names it.
+        named_by: String,
     },
     /// A file is not what its name says.
     #[error("`{}` has other bytes than its name says: they are {got}", shown(.path))]
@@ -113,11 +169,13 @@ pub enum Problem {
         got: Digest,
     },
     /// A blob has another size than its descriptor says.
-    #[error("`{}` has {got} bytes, its manifest says {expected}", shown(.path))]
+    #[error("`{}` has {got} bytes, `{}` says {expected}", shown(.path), shown(.said_by))]
     WrongSize {
         /// The entry.
         path: String,
-        /// What the manifest says.
+        /// The document that has its descriptor.
+        said_by: String,
+        /// What that says.
         expected: u64,
         /// What there is.
         got: u64,
@@ -155,10 +213,12 @@ pub enum Problem {
         problem: String,
     },
     /// The config lists another number of layers.
-    #[error("{image}: it has {layers} layers, its config lists {diff_ids}")]
+    #[error("{image}: `{}` names {layers} layers, its config lists {diff_ids}", shown(.named_by))]
     LayerCount {
         /// Which image.
         image: String,
+        /// The document that names the layers.
+        named_by: String,
         /// How many layers are named.
         layers: usize,
         /// How many the config has.
@@ -251,6 +311,25 @@ pub enum Problem {
     },
 }
 
+fn missing(what: &str, path: &str, named_by: &str) -> String {
+    let (path, named_by) = (shown(path), shown(named_by));
+    match path.as_str() {
+        "" => format!("`{named_by}` names no {what}"),
+        path => format!("its {what} `{path}`, which `{named_by}` names, is missing"),
+    }
+}
+
+/// An error with its causes, on one line.
+fn in_full(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}
+
 impl Problem {
     /// A word for programs.
     pub fn kind(&self) -> &'static str {
@@ -262,9 +341,9 @@ impl Problem {
             Self::LeadsOut { .. } => "leads-out",
             Self::Backslash { .. } => "backslash",
             Self::DocumentTooLarge { .. } => "document-too-large",
+            Self::TooMany { .. } => "too-many",
             Self::Document { .. } => "document",
             Self::Manifest { .. } => "manifest",
-            Self::TooManyLayers { .. } => "too-many-layers",
             Self::NoImages => "no-images",
             Self::NoManifestJson => "no-manifest-json",
             Self::NoOciLayout => "no-oci-layout",

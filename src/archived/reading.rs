@@ -6,7 +6,7 @@ use std::io;
 
 use bytes::Bytes;
 
-use super::Problem;
+use super::{Problem, Problems};
 use crate::archive::names::{Names, Place};
 use crate::image::config::MAX_CONFIG_BYTES;
 use crate::image::{ImageConfig, JsonError};
@@ -16,24 +16,20 @@ pub(super) const MAX_LIST_BYTES: u64 = 16 << 20;
 /// All documents together.
 const MAX_DOCUMENT_BYTES: u64 = 128 << 20;
 
-/// Layers of all images together.
-const MAX_LAYERS: usize = 200_000;
-
 /// Gives the bytes of a content.
 pub(super) type Fetch<'a> = &'a dyn Fn(Place) -> io::Result<Option<Bytes>>;
 
 /// An archive's documents on their way to be read.
 pub(super) struct Reading<'a> {
     pub(super) names: &'a Names,
-    pub(super) problems: Vec<Problem>,
+    pub(super) problems: Problems,
     fetch: Fetch<'a>,
     read_bytes: u64,
-    layers: usize,
 }
 
 impl<'a> Reading<'a> {
     pub(super) fn new(names: &'a Names, fetch: Fetch<'a>) -> Self {
-        Self { names, problems: Vec::new(), fetch, read_bytes: 0, layers: 0 }
+        Self { names, problems: Problems::default(), fetch, read_bytes: 0 }
     }
 
     /// The bytes of an entry; none if there is no such, or it can't be read, which is told then.
@@ -60,22 +56,11 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// False, once and for all that follow, if with so many layers more there are more than are looked at.
-    pub(super) fn take_layers(&mut self, count: usize) -> bool {
-        let was_over = self.layers > MAX_LAYERS;
-        self.layers = self.layers.saturating_add(count);
-        let is_over = self.layers > MAX_LAYERS;
-        if is_over && !was_over {
-            self.problems.push(Problem::TooManyLayers { limit: MAX_LAYERS });
-        }
-        !is_over
-    }
-
-    /// The config in an entry; none if it is missing or can't be read, which is told.
-    pub(super) fn config(&mut self, image: &str, path: &str) -> Option<ImageConfig> {
+    /// The config that `named_by` names; none if it is missing or can't be read, which is told.
+    pub(super) fn config(&mut self, image: &str, path: &str, named_by: &str) -> Option<ImageConfig> {
         if self.names.place(path).is_none() {
             let (image, what, path) = (image.to_owned(), "config".to_owned(), path.to_owned());
-            self.problems.push(Problem::Missing { image, what, path });
+            self.problems.push(Problem::Missing { image, what, path, named_by: named_by.to_owned() });
             return None;
         }
         let bytes = self.document(path, MAX_CONFIG_BYTES)?;

@@ -9,10 +9,13 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::image::ArchivedImage;
+use super::image::{ArchivedImage, ArchivedLayer, StoredConfig};
 use super::known::Known;
+use super::legacy::{LayerJson, metadata_path};
 use super::open::{Archive, Contents};
+use crate::archive::contents::digest_named_by;
 use crate::blob::{Measured, Packing};
+use crate::foreign::shown;
 use crate::image::manifest::Parsed;
 use crate::image::media_type::LayerType;
 use crate::image::{
@@ -24,7 +27,7 @@ use crate::image::{
 #[derive(Debug, thiserror::Error)]
 pub enum Unresolved {
     /// It has no name.
-    #[error("{image} has no name")]
+    #[error("{image} has no name that loaders take")]
     NoName {
         /// Which image.
         image: String,
@@ -32,6 +35,22 @@ pub enum Unresolved {
     /// Its config is missing or can't be read.
     #[error("{image} has no config that can be read")]
     NoConfig {
+        /// Which image.
+        image: String,
+    },
+    /// Its config has other bytes than it should.
+    #[error("{image}: its config `{}` was changed: it has not the digest in its name", shown(.path))]
+    Config {
+        /// Which image.
+        image: String,
+        /// The entry.
+        path: String,
+    },
+    /// Which layers make it is not known for sure.
+    #[error(
+        "{image}: its layers' parents are missing, unreadable or form a ring, so what it is made of is not known"
+    )]
+    Parents {
         /// Which image.
         image: String,
     },
@@ -69,9 +88,11 @@ impl ArchivedImage {
     pub fn resolved(&self, reference: Reference) -> Option<ResolvedImage> {
         let (document, manifest) = self.manifest.as_ref()?;
         let config = &self.config.as_ref()?.config;
+        let outermost = self.indexes.first().unwrap_or(document);
         let target = match &self.root {
-            Some(root) => Descriptor::new(root.media_type.clone(), root.digest.clone(), root.size_bytes),
-            None => document.descriptor(manifest.media_type.clone()),
+            // What `index.json` says of its size may be wrong.
+            Some(root) => outermost.descriptor(root.media_type.clone()),
+            None => outermost.descriptor(manifest.media_type.clone()),
         };
         let marked = self.indexes.last().and_then(|index| match index.parse() {
             Ok(Parsed::Index(index)) => {
@@ -114,6 +135,9 @@ impl Archive {
             layers.push(descriptor(measured));
         }
         let config = match &image.config {
+            Some(stored) if !has_its_digest(stored) => {
+                return Err(Unresolved::Config { image: image.label(), path: stored.path.clone() });
+            }
             Some(stored) => stored.config.clone(),
             None if image.form.docker || image.form.oci => {
                 return Err(Unresolved::NoConfig { image: image.label() });
@@ -139,17 +163,33 @@ impl Archive {
         })
     }
 
+    /// True if each layer's metadata says that the one before is its parent, and the first has none.
+    fn is_chain(&self, layers: &[ArchivedLayer]) -> bool {
+        let mut below: Option<&str> = None;
+        layers.iter().all(|layer| {
+            let json =
+                self.metadata(layer).and_then(|bytes| serde_json::from_slice::<LayerJson>(&bytes).ok());
+            let is_next = json.is_some_and(|json| json.parent().as_deref() == below);
+            below = layer.path.strip_suffix("/layer.tar");
+            is_next
+        })
+    }
+
+    fn metadata(&self, layer: &ArchivedLayer) -> Option<Bytes> {
+        self.document(self.names().place(&metadata_path(&layer.path))?).ok().flatten()
+    }
+
     /// A config of what Docker 1.9 wrote into an image's last layer.
     fn config_of_metadata(
         &self,
         image: &ArchivedImage,
         diff_ids: &[Digest],
     ) -> Result<ImageConfig, Unresolved> {
+        if !self.is_chain(&image.layers) {
+            return Err(Unresolved::Parents { image: image.label() });
+        }
         let no_config = || Unresolved::NoConfig { image: image.label() };
-        let last = image.layers.last().ok_or_else(no_config)?;
-        let path = last.path.strip_suffix("layer.tar").map(|folder| format!("{folder}json"));
-        let place = path.and_then(|path| self.names().place(&path)).ok_or_else(no_config)?;
-        let bytes = self.document(place).ok().flatten().ok_or_else(no_config)?;
+        let bytes = image.layers.last().and_then(|last| self.metadata(last)).ok_or_else(no_config)?;
         let broken =
             |error: serde_json::Error| Unresolved::Legacy { image: image.label(), source: error.into() };
         let fields: BTreeMap<String, &RawValue> = serde_json::from_slice(&bytes).map_err(broken)?;
@@ -159,6 +199,11 @@ impl Archive {
         let bytes = serde_json::to_vec(&made).map_err(broken)?;
         ImageConfig::parse(bytes.into()).map_err(|source| Unresolved::Legacy { image: image.label(), source })
     }
+}
+
+/// False for a config that has a digest for its name, and other bytes.
+fn has_its_digest(StoredConfig { path, config, .. }: &StoredConfig) -> bool {
+    digest_named_by(path).is_none_or(|named| Digest::by(named.algorithm(), config.bytes()) == named)
 }
 
 #[derive(Serialize)]

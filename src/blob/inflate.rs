@@ -5,19 +5,16 @@
 //! comes out counts only with the diff ID of the config. What a layer is packed with is told by its first bytes, not by
 //! its media type. The tar inside is not looked at.
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 
 use super::WrittenBlob;
-use super::packing::Packing;
+use super::packing::{MAX_RATIO, Packing, is_bomb};
 use super::region::BlobReader;
 use crate::fsio::{FileError, FileHandle};
 use crate::image::{DiffId, Digest, Hasher};
 
 /// Bytes read and inflated at a time.
 const CHUNK_BYTES: usize = 128 << 10;
-/// gzip packs at most 1032 bytes into one. What goes beyond, in layers over [`RATIO_FROM_BYTES`], was made to fill disks.
-const MAX_RATIO: u64 = 1100;
-const RATIO_FROM_BYTES: u64 = 1 << 30;
 /// The longest header of a zstd frame.
 const ZSTD_HEADER_BYTES: usize = 18;
 
@@ -43,8 +40,7 @@ impl Limits {
         if inflated_bytes > self.layer_bytes {
             return Some(Excess::TooLarge { limit_bytes: self.layer_bytes });
         }
-        let is_bomb = inflated_bytes > RATIO_FROM_BYTES && inflated_bytes / MAX_RATIO > size_bytes;
-        (self.check_ratio && is_bomb).then_some(Excess::Bomb { size_bytes })
+        (self.check_ratio && is_bomb(size_bytes, inflated_bytes)).then_some(Excess::Bomb { size_bytes })
     }
 }
 
@@ -271,9 +267,9 @@ impl Read for Counted<'_> {
 
 /// The layer in `blob`, inflated as it is read, and what it is packed with.
 pub(super) fn decoder<'a>(blob: impl Read + Send + 'a) -> io::Result<(Packing, Box<dyn Read + Send + 'a>)> {
-    let (packing, blob) = Packing::sniff(blob)?;
+    let (packing, blob) = Packing::peek(blob)?;
     let packing = if packing.is_of_layers() { packing } else { Packing::Plain };
-    Ok((packing, packing.unpack(BufReader::with_capacity(CHUNK_BYTES, blob))?))
+    Ok((packing, packing.unpack(blob)?))
 }
 
 #[cfg(test)]

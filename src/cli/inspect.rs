@@ -73,13 +73,20 @@ fn of_archive(arguments: &Arguments, archive: &Archive) -> Result<(), Failure> {
         return Err(Failure::NotInArchive { name: name.clone(), path: archive.path().to_owned() });
     }
     if let Some(document) = arguments.raw {
-        let [image] = images[..] else { return Err(Failure::SeveralInArchive(images.len())) };
+        let [image] = images[..] else {
+            return Err(Failure::SeveralInArchive { path: archive.path().to_owned(), count: images.len() });
+        };
         let index = image.indexes.first().or_else(|| Some(&image.manifest.as_ref()?.0));
         let bytes = match document {
             Document::Config => image.config.as_ref().map(|stored| stored.config.bytes()),
             Document::Manifest => index.map(sealift::image::Document::bytes),
         };
-        return print(bytes.ok_or_else(|| Failure::NotKept(archive.path().to_owned()))?);
+        let name = match document {
+            Document::Config => "config",
+            Document::Manifest => "manifest",
+        };
+        let not_kept = || Failure::NotKept { document: name, path: archive.path().to_owned() };
+        return print(bytes.ok_or_else(not_kept)?);
     }
     let mut told: Vec<_> = images.into_iter().map(Inspected::from).collect();
     find_shared(&mut told);
@@ -179,7 +186,9 @@ impl Told {
             if !lines.is_empty() {
                 lines.push(String::new());
             }
-            lines.extend(rows(image).into_iter().map(|(name, value)| format!("{name:<11} {value}")));
+            // Foreign words stay on their line.
+            let row = |(name, value): (_, String)| format!("{name:<11} {}", value.replace('\n', "\\n"));
+            lines.extend(rows(image).into_iter().map(row));
             lines.extend(steps(image));
         }
         lines.join("\n")

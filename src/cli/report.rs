@@ -59,6 +59,9 @@ pub(super) enum Failure {
     /// No daemon was found.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    /// The same of `verify`.
+    #[error("{0}")]
+    VerifyUsage(&'static str),
     /// A path to reuse blobs from isn't there.
     #[error("{} does not exist", .0.display())]
     NothingToReuse(PathBuf),
@@ -73,11 +76,11 @@ pub(super) enum Failure {
     #[error("{} has no image `{name}`", .path.display())]
     NotInArchive { name: String, path: PathBuf },
     /// One image was to be told, and there are more, or none.
-    #[error("the archive holds {0} images")]
-    SeveralInArchive(usize),
+    #[error("{} holds {count} images", .path.display())]
+    SeveralInArchive { path: PathBuf, count: usize },
     /// An archive came without what was asked for.
-    #[error("{} was made without it", .0.display())]
-    NotKept(PathBuf),
+    #[error("{} has no {document} of the image", .path.display())]
+    NotKept { document: &'static str, path: PathBuf },
     /// A path that was meant as an archive.
     #[error("{} does not exist", .0.display())]
     NoSuchArchive(PathBuf),
@@ -187,10 +190,11 @@ impl Failure {
                 | EndpointError::NoContext { .. }
                 | EndpointError::NoDaemon { .. },
             )
+            | Self::VerifyUsage(_)
             | Self::NothingToReuse(_)
-            | Self::SeveralInArchive(_)
+            | Self::SeveralInArchive { .. }
             | Self::Config(_) => 2,
-            Self::NotInArchive { .. } | Self::NotKept(_) => 4,
+            Self::NotInArchive { .. } | Self::NotKept { .. } => 4,
             Self::Wrong { .. } => 3,
             Self::NoSuchArchive(_)
             | Self::NoConfigFolder

@@ -9,6 +9,7 @@ use sealift::archive::{LayerMode, size_of_archive};
 use sealift::archived::{Measuring, Problem};
 use sealift::blob::Limits;
 use sealift::event::{Event, Reporter};
+use sealift::foreign::shown;
 use sealift::fsio::{Existing, FileError, blocking};
 use sealift::image::{Digest, Platform, Reference};
 use sealift::pull::{Pull, Retries};
@@ -22,6 +23,10 @@ use super::{Context, ui};
 
 /// How many problems of one archive are told.
 const MAX_TOLD: usize = 100;
+/// And how many entries that nothing names.
+const MAX_EXTRA: usize = 5;
+/// The same for programs.
+const MAX_EXTRA_JSON: usize = 1000;
 
 /// Check archives to the last byte, and tell all that is wrong with them
 ///
@@ -63,7 +68,12 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments, _: Context) -> Result<(), Failure> {
     if arguments.fix && arguments.archives.len() > 1 {
-        return Err(Failure::Usage("--fix mends one archive at a time"));
+        return Err(Failure::VerifyUsage("--fix mends one archive at a time"));
+    }
+    if arguments.against.is_some() && arguments.archives.iter().any(|path| path == Path::new("-")) {
+        return Err(Failure::VerifyUsage(
+            "--against is for files: what comes from stdin is gone when it is read",
+        ));
     }
     let wants = Wants {
         platform: arguments.platform.as_deref().map(str::parse).transpose()?,
@@ -74,19 +84,39 @@ pub(super) async fn run(arguments: Arguments, _: Context) -> Result<(), Failure>
     let reporter: Arc<dyn Reporter> = Arc::from(mode.reporter());
     let mut wrong = 0;
     for path in &arguments.archives {
-        let report = check(path, &arguments, &wants, &reporter).await?;
+        let against = arguments.against.as_deref();
+        let expected = against.map(|text| against::expected(text, path)).transpose()?;
+        let report = check(path, expected, &wants, &reporter).await?;
         let is_right = report.problems.is_empty();
         if !arguments.quiet {
             tell(path, &report, &arguments)?;
         }
         wrong += usize::from(!is_right);
         if let Some(output) = &arguments.output {
+            let is_what_was_wanted = !report.problems.iter().any(is_not_to_be_mended);
             fix(report, output, &wants, &*reporter, &arguments).await?;
-            wrong = 0;
+            wrong = usize::from(!is_what_was_wanted || !loads(output, &wants, &reporter).await?);
         }
     }
     let of = arguments.archives.len();
     if wrong > 0 { Err(Failure::Wrong { wrong, of }) } else { Ok(()) }
+}
+
+/// True for what no other packing of the same images changes.
+fn is_not_to_be_mended(problem: &Problem) -> bool {
+    matches!(problem, Problem::WrongPlatform { .. } | Problem::WrongFile { .. })
+}
+
+/// Do the loaders that were asked about take the mended archive?
+async fn loads(path: &Path, wants: &Wants, reporter: &Arc<dyn Reporter>) -> Result<bool, Failure> {
+    if wants.loaders.is_empty() {
+        return Ok(true);
+    }
+    let report = check(path, None, wants, reporter).await?;
+    for problem in &report.problems {
+        ui::talk(&format!("still: {problem}"));
+    }
+    Ok(report.problems.is_empty())
 }
 
 /// What is expected of all archives.
@@ -98,11 +128,10 @@ struct Wants {
 
 async fn check(
     path: &Path,
-    arguments: &Arguments,
+    against: Option<Digest>,
     wants: &Wants,
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Report, Failure> {
-    let against = arguments.against.as_deref().map(|text| against::expected(text, path)).transpose()?;
     let (path, reporter) = (path.to_owned(), Arc::clone(reporter));
     let (platform, loaders) = (wants.platform.clone(), wants.loaders.clone());
     let work = move || {
@@ -146,6 +175,14 @@ fn tell(path: &Path, report: &Report, arguments: &Arguments) -> Result<(), Failu
     lines.extend(problems.map(|problem| format!("  problem: {problem}")));
     if report.problems.len() > MAX_TOLD {
         lines.push(format!("  and {} more", report.problems.len() - MAX_TOLD));
+    }
+    // Where something is wrong, they are most likely what is left of that.
+    if report.problems.is_empty() && !report.extra.is_empty() {
+        let shown = report.extra.iter().take(MAX_EXTRA).map(|path| format!("`{}`", shown(path)));
+        let shown = shown.collect::<Vec<_>>().join(", ");
+        let (count, more) = (report.extra.len(), if report.extra.len() > MAX_EXTRA { " …" } else { "" });
+        let what = if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") };
+        lines.push(format!("  besides: {what} that nothing names: {shown}{more}"));
     }
     for (loader, verdict) in verdicts {
         match verdict {
@@ -225,6 +262,10 @@ struct Told<'a> {
     /// True if every byte is what sealift writes for these images.
     is_exact: bool,
     problems: Vec<ToldProblem>,
+    /// How many entries are there that nothing names, which is no problem.
+    extra_entries: usize,
+    /// The first of them.
+    extra: &'a [String],
     loaders: Vec<ToldVerdict<'a>>,
 }
 
@@ -242,8 +283,8 @@ struct ToldVerdict<'a> {
     refuses: Option<String>,
 }
 
-impl Told<'_> {
-    fn of(path: &Path, report: &Report, verdicts: impl Iterator<Item = (Loader, Verdict)>) -> Self {
+impl<'a> Told<'a> {
+    fn of(path: &Path, report: &'a Report, verdicts: impl Iterator<Item = (Loader, Verdict)>) -> Self {
         let problem = |problem: &Problem| ToldProblem { kind: problem.kind(), text: problem.to_string() };
         let verdict = |(loader, verdict): (Loader, Verdict)| {
             let (loads, refuses) = match verdict {
@@ -259,6 +300,8 @@ impl Told<'_> {
             is_whole: report.problems.is_empty(),
             is_exact: report.is_exact,
             problems: report.problems.iter().map(problem).collect(),
+            extra_entries: report.extra.len(),
+            extra: &report.extra[..report.extra.len().min(MAX_EXTRA_JSON)],
             loaders: verdicts.map(verdict).collect(),
         }
     }

@@ -170,7 +170,7 @@ impl Load<'_> {
         let verifying = blocking(move || {
             let progress = |bytes| _ = sender.send(bytes);
             let measuring = Measuring { limits: Limits::default(), progress: &progress };
-            Verify { measuring, platform: None, loaders: &[] }.opened(archive)
+            Verify { measuring, platform: None, loaders: &[] }.report(archive)
         });
         let telling = async {
             while let Some(bytes) = progress.recv().await {

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use crate::archive::contents::digest_named_by;
 use crate::archive::docker::read_repositories;
 use crate::archive::names::Place;
-use crate::archived::{Archive, ArchivedImage, ArchivedLayer, Contents, Problem};
+use crate::archive::oci::blob_path;
+use crate::archived::{Archive, ArchivedImage, ArchivedLayer, Contents, Problem, Problems};
 use crate::blob::Measured;
 use crate::foreign::shown;
 use crate::image::{Digest, Reference};
@@ -16,8 +17,8 @@ use crate::image::{Digest, Reference};
 const MAX_JSON_BYTES: u64 = 1 << 20;
 
 /// All that can be found by comparing.
-pub(super) fn problems(archive: &Archive, contents: &Contents) -> Vec<Problem> {
-    let mut check = Check { archive, contents, told: HashSet::new(), problems: Vec::new() };
+pub(super) fn problems(archive: &Archive, contents: &Contents) -> Problems {
+    let mut check = Check { archive, contents, told: HashSet::new(), problems: Problems::default() };
     check.unreadable();
     check.digests_in_names();
     for image in archive.images() {
@@ -26,7 +27,9 @@ pub(super) fn problems(archive: &Archive, contents: &Contents) -> Vec<Problem> {
     }
     check.names();
     check.layout();
-    check.repositories();
+    if archive.images().iter().any(|image| image.form.docker) {
+        check.repositories();
+    }
     check.metadata();
     check.problems
 }
@@ -36,7 +39,7 @@ struct Check<'a> {
     contents: &'a Contents,
     /// Places of which something was told already.
     told: HashSet<Place>,
-    problems: Vec<Problem>,
+    problems: Problems,
 }
 
 impl<'a> Check<'a> {
@@ -113,7 +116,9 @@ impl<'a> Check<'a> {
             && self.told.insert(*blob)
         {
             let (path, expected, got) = (self.path_of(*blob), descriptor.size_bytes, blob.size_bytes);
-            self.problems.push(Problem::WrongSize { path, expected, got });
+            let manifest = image.manifest.as_ref().map(|(document, _)| blob_path(document.digest()));
+            let said_by = manifest.unwrap_or_default();
+            self.problems.push(Problem::WrongSize { path, said_by, expected, got });
         }
         let Some(measured) = self.measured(place) else { return };
         let is_blob = measured.hashes.are(&descriptor.digest);
@@ -168,8 +173,7 @@ impl<'a> Check<'a> {
             }
             for name in &image.names {
                 let Some(reference) = &name.reference else {
-                    let (image, name) = (image.label(), name.text.clone());
-                    self.problems.push(Problem::BadName { image, name });
+                    self.problems.push(Problem::BadName { name: name.text.clone() });
                     continue;
                 };
                 let other = met.insert(reference, image);
@@ -251,13 +255,16 @@ impl<'a> Check<'a> {
         }
         let names = self.archive.names();
         let folders = names.paths().filter_map(|path| path.strip_suffix("/layer.tar"));
-        let folders: Vec<_> = folders.filter(|folder| !folder.contains('/')).collect();
+        let folders: BTreeSet<_> = folders.filter(|folder| !folder.contains('/')).collect();
         let mut parents: BTreeMap<String, String> = BTreeMap::new();
+        // Where nothing else names images, they were put together by it.
+        let is_read_already = !self.archive.images().iter().any(|image| image.form.docker || image.form.oci);
         for folder in &folders {
             let path = format!("{folder}/json");
             let Some(bytes) = self.document(&path) else { continue };
             let mut wrong = |what: String| self.problems.push(Problem::Legacy { path: path.clone(), what });
             match serde_json::from_slice::<Metadata>(&bytes) {
+                Err(_) if is_read_already => {}
                 Err(_) => wrong("it is not the metadata of a layer".to_owned()),
                 Ok(metadata) => {
                     if metadata.id.as_ref().is_some_and(|id| id != folder) {
@@ -267,7 +274,7 @@ impl<'a> Check<'a> {
                         ));
                     }
                     if let Some(parent) = metadata.parent.filter(|parent| !parent.is_empty()) {
-                        if !folders.contains(&parent.as_str()) {
+                        if !folders.contains(parent.as_str()) {
                             wrong(format!("its parent `{}` is not there", shown(&parent)));
                         }
                         parents.insert((*folder).to_owned(), parent);

@@ -292,6 +292,7 @@ pub fn breaks(archive: &Archive, problem: &Problem) -> bool {
     match problem {
         Problem::Twice { .. }
         | Problem::LeadsOut { .. }
+        | Problem::Backslash { .. }
         | Problem::NoEnd
         | Problem::NoOciLayout
         | Problem::NoName { .. }

@@ -8,6 +8,7 @@
 pub mod against;
 mod check;
 mod exact;
+mod extra;
 pub mod loader;
 mod repair;
 
@@ -39,6 +40,8 @@ pub struct Report {
     pub contents: Contents,
     /// What is wrong with it, first what its entries and documents show.
     pub problems: Vec<Problem>,
+    /// Entries that nothing in it names, which is no problem.
+    pub extra: Vec<String>,
     /// True if every byte is what sealift writes for these images.
     pub is_exact: bool,
 }
@@ -46,11 +49,12 @@ pub struct Report {
 impl Verify<'_> {
     /// Reads all of the file or folder at `path`. Blocks, and keeps all processors busy.
     pub fn archive(&self, path: &Path) -> Result<Report, OpenError> {
-        self.opened(Archive::open_measured(path, self.measuring)?)
+        self.report(Archive::open_measured(path, self.measuring)?)
     }
 
-    /// Reads all of an archive that was opened. Blocks, and keeps all processors busy.
-    pub fn opened(&self, mut archive: Archive) -> Result<Report, OpenError> {
+    /// Reads all of an archive that is open; one that comes through a pipe was measured on its way. Blocks, and keeps all
+    /// processors busy.
+    pub fn report(&self, mut archive: Archive) -> Result<Report, OpenError> {
         let contents = archive.measure(self.measuring)?;
         let mut problems = archive.take_problems();
         problems.extend(check::problems(&archive, &contents));
@@ -58,18 +62,21 @@ impl Verify<'_> {
             problems.extend(wrong_platforms(&archive, wanted));
         }
         let exact = exact::compare(&archive);
-        let is_exact = matches!(&exact, Some(altered) if altered.is_empty()) && problems.is_empty();
+        let is_exact = exact.as_ref().is_some_and(|exact| exact.is_exact) && problems.is_empty();
         // Of what is known already nobody needs to hear twice.
         if problems.is_empty() {
-            problems.extend(exact.unwrap_or_default());
+            problems.extend(exact.into_iter().flat_map(|exact| exact.altered));
         }
+        let mut refused = Vec::new();
         for loader in self.loaders {
             if let loader::Verdict::Refuses(why) = loader.verdict(&archive, &contents, &problems) {
-                problems
+                refused
                     .push(Problem::Loader { loader: loader.name(), verdict: format!("refuses it: {why}") });
             }
         }
-        Ok(Report { archive: archive.into(), contents, problems, is_exact })
+        problems.extend(refused);
+        let extra = extra::entries(&archive);
+        Ok(Report { archive: archive.into(), contents, problems: problems.into_vec(), extra, is_exact })
     }
 }
 

@@ -3,6 +3,7 @@
 //! Layers are found by what they are, not by what they are called: links, invented names, another order and missing
 //! documents don't matter, as long as a config says which layers make the image. What was never there can't be mended.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,6 +27,9 @@ pub enum RepairError {
     /// It holds several images, and one name was given.
     #[error("the archive holds {0} images: a name can be given only where there is one")]
     SeveralImages(usize),
+    /// One file can give a name to one image only.
+    #[error("two images have the name `{0}`: one file can give it to one of them only")]
+    SameName(Reference),
     /// Its images don't go into one archive.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -76,6 +80,13 @@ impl Repair<'_> {
                     Some(kept) => kept,
                     None => archive.resolved_anew(image, reference, &contents, &known)?,
                 });
+            }
+        }
+        let mut targets = HashMap::new();
+        for image in &images {
+            let target = targets.entry(&image.reference).or_insert(&image.target.digest);
+            if **target != image.target.digest {
+                return Err(RepairError::SameName(image.reference.clone()));
             }
         }
         let plan = Plan::of(&images, LayerMode::Keep)?;

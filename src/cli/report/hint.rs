@@ -5,9 +5,10 @@ mod load;
 use std::io::ErrorKind;
 
 use sealift::archive::{PlanError, StreamError};
-use sealift::archived::OpenError;
+use sealift::archived::{OpenError, Unresolved};
 use sealift::blob::InflateError;
 use sealift::config::ConfigError;
+use sealift::foreign::shown;
 use sealift::fsio::FileError;
 use sealift::image::Platform;
 use sealift::image::reference::{ReferenceError, ReferenceProblem};
@@ -20,6 +21,7 @@ use sealift::registry::{
 use sealift::secret::SafeUrl;
 use sealift::source::SourceError;
 use sealift::verify::RepairError;
+use sealift::verify::against::AgainstError;
 
 use super::Failure;
 use crate::cli::ui;
@@ -47,6 +49,7 @@ impl Failure {
             Self::LoginUsage(_) => Some("`sealift login --help` tells more".into()),
             Self::LoadUsage(_) => Some("`sealift load --help` tells more".into()),
             Self::Endpoint(error) => Some(load::endpoint(error).into()),
+            Self::VerifyUsage(_) => Some("`sealift verify --help` tells more".into()),
             Self::Usage(_) => Some("`sealift pull --help` tells more".into()),
             Self::Several { .. } => {
                 Some("run the same command again: what is there already is not fetched again".into())
@@ -57,12 +60,26 @@ impl Failure {
             Self::NotInArchive { path, .. } => {
                 Some(format!("`sealift inspect {}` lists what it has", ui::shell_word(path)))
             }
-            Self::SeveralInArchive(_) => Some("name one of them: `sealift inspect ARCHIVE NAME --raw`".into()),
-            Self::NotKept(_) => Some("`docker save` before 25 and others leave manifests out".into()),
+            Self::SeveralInArchive { path, count: 0 } => {
+                Some(format!("`sealift verify {}` tells what is wrong with it", ui::shell_word(path)))
+            }
+            Self::SeveralInArchive { path, .. } => {
+                Some(format!("name one of them: `sealift inspect {} NAME --raw`", ui::shell_word(path)))
+            }
+            Self::NotKept { document: "config", path } => {
+                Some(format!("`sealift verify {}` tells what is wrong with it", ui::shell_word(path)))
+            }
+            Self::NotKept { .. } => {
+                Some("`docker save` before 25, crane and docker-archives of skopeo leave manifests out".into())
+            }
             Self::Wrong { .. } => Some(
                 "`--fix -o FILE` writes anew what can be mended; what is missing or damaged has to be fetched again".into(),
             ),
-            Self::NoSuchArchive(_) | Self::Interrupted | Self::Terminated | Self::ReaderGone | Self::Other(_) => None,
+            Self::NoSuchArchive(_) => Some(
+                "`sealift inspect` takes an image's name, an archive, an OCI layout, or `-` for an archive from stdin"
+                    .into(),
+            ),
+            Self::Interrupted | Self::Terminated | Self::ReaderGone | Self::Other(_) => None,
         }
     }
 }
@@ -134,19 +151,50 @@ fn of(error: &sealift::Error) -> Option<String> {
         Error::Stream(StreamError::Write(error)) if error.kind() == ErrorKind::StorageFull => {
             Some("make room where stdout goes; a pipe begins anew, a file (`-o FILE`) carries on from what came".into())
         }
-        Error::Open(OpenError::NotAnArchive { .. }) | Error::Repair(RepairError::Open(OpenError::NotAnArchive { .. })) => {
-            Some("an archive is what `sealift pull`, `docker save`, `podman save` and skopeo write, or an OCI layout".into())
-        }
-        Error::Open(OpenError::Packing { path, .. }) => {
-            Some(format!("unpack it first: `bunzip2 -k {}`", ui::shell_word(path)))
-        }
-        Error::Open(OpenError::File(error)) | Error::File(error) => file(error),
         Error::Daemon(error) => load::daemon(error),
         Error::Load(error) => load::load(error),
         Error::Sidecar { .. } => {
             Some("mend that and run the same command again: the archive is not fetched again".into())
         }
+        Error::File(error) => file(error),
+        Error::Open(error) => open(error),
+        Error::Against(AgainstError::Neither { .. }) => {
+            Some("`--against` takes `sha256:<64 hex digits>`, or a file as `sha256sum` writes it".into())
+        }
+        Error::Against(AgainstError::NotListed { name, .. }) => {
+            Some(format!("such a line is `<64 hex digits>  {}`", shown(name)))
+        }
+        Error::Repair(error) => repair(error),
         _ => None,
+    }
+}
+
+fn open(error: &OpenError) -> Option<String> {
+    match error {
+        OpenError::NotAnArchive { path, .. } => Some(format!(
+            "archives are tars, plain or packed with gzip, zstd or xz; `file {}` tells what this is",
+            ui::shell_word(path)
+        )),
+        OpenError::Packing { path, .. } => {
+            Some(format!("unpack it first: `bzip2 -dc {} | sealift verify -`", ui::shell_word(path)))
+        }
+        OpenError::TooManyFiles { .. } => Some("name the folder of the layout itself".into()),
+        OpenError::File(_) => None,
+    }
+}
+
+fn repair(error: &RepairError) -> Option<String> {
+    match error {
+        RepairError::Unresolved(Unresolved::NoName { .. }) => Some("give it one: `--tag NAME:TAG`".into()),
+        RepairError::Unresolved(_) | RepairError::NoImages(_) => {
+            Some("nothing was written: what is missing or damaged has to be fetched again".into())
+        }
+        RepairError::SameName(_) => {
+            Some("nothing was written: save them again, each under its own name".into())
+        }
+        RepairError::SeveralImages(_) => Some("leave `--tag` out: they keep their names".into()),
+        RepairError::Open(error) => open(error),
+        RepairError::Plan(_) | RepairError::Pipe => None,
     }
 }
 
