@@ -10,6 +10,7 @@
 //! Verbs: [`pull`]. [`source`] is where a verb gets images from. Nouns know nothing of verbs.
 
 pub mod archive;
+pub mod attempts;
 pub mod blob;
 pub mod config;
 pub mod demo;

@@ -28,7 +28,7 @@ const NOUNS: &[&str] = &[
 ];
 const VERBS: &[&str] = &["demo", "pull"];
 /// What joins nouns for the verbs' use.
-const JOINTS: &[&str] = &["error"];
+const JOINTS: &[&str] = &["attempts", "error"];
 
 #[test]
 fn every_module_of_the_library_is_a_noun_or_a_verb() {

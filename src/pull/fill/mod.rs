@@ -17,8 +17,8 @@ use tokio::sync::Semaphore;
 
 use self::part::PartEnd;
 use self::schedule::Schedule;
-use super::attempts::Attempts;
 use super::{Pull, blocking};
+use crate::attempts::Attempts;
 use crate::blob::{RegionError, RegionWriter, WrittenBlob};
 use crate::error::{Error, Result};
 use crate::event::Event;
