@@ -214,7 +214,31 @@ pub enum RegistryError {
         said: Option<Said>,
     },
 
+    /// The registry wants another token for what was sent; it was got meanwhile.
+    #[error("{object}: the registry wants a new token")]
+    NewToken {
+        /// What was being sent.
+        object: Box<Object>,
+    },
+    /// The registry knows an upload no more, or has it at another place than it said (404, 409, 416).
+    #[error("the registry gave up the upload of {object}")]
+    UploadLost {
+        /// The blob.
+        object: Box<Object>,
+        /// What it said.
+        #[source]
+        said: Option<Said>,
+    },
+
     // -- nonsense --
+    /// The registry names a place for an upload that it may not lead to.
+    #[error("{url} names a place for the upload that is not used: {problem}")]
+    BadUploadPlace {
+        /// Who named it.
+        url: Box<SafeUrl>,
+        /// Why not.
+        problem: RedirectProblem,
+    },
     /// A web page came instead of a registry's answer.
     #[error("{url} answered with a web page (status {status}); is this a registry?")]
     WebPage {
@@ -291,6 +315,17 @@ pub enum RegistryError {
         expected: Box<Digest>,
         /// The digest of the bytes.
         got: Box<Digest>,
+    },
+    /// What was sent was right, and the registry says that it got something else, or keeps something else.
+    #[error("{object} is something else at {url}")]
+    Altered {
+        /// What was sent.
+        object: Box<Object>,
+        /// To where.
+        url: Box<SafeUrl>,
+        /// What the registry said.
+        #[source]
+        said: Option<Said>,
     },
     /// A server states another length for a blob than its descriptor.
     #[error("{object} has the wrong length at {url}: {expected_bytes} bytes were promised, {got_bytes} come")]

@@ -45,8 +45,12 @@ impl RegistryError {
             | Self::RedirectLoop { .. }
             | Self::BadHeader { .. }
             | Self::RangeIgnored { .. }
-            | Self::NoToken { .. } => Kind::Network,
+            | Self::NoToken { .. }
+            | Self::NewToken { .. }
+            | Self::UploadLost { .. }
+            | Self::BadUploadPlace { .. } => Kind::Network,
             Self::DigestMismatch { .. }
+            | Self::Altered { .. }
             | Self::WrongLength { .. }
             | Self::WrongLayer { .. }
             | Self::ManifestTooLarge { .. } => Kind::Integrity,

@@ -15,6 +15,11 @@ pub enum Object {
         /// What it was asked for by.
         selector: Selector,
     },
+    /// A repository, to put something into.
+    Repository {
+        /// Where it should be.
+        repository: Repository,
+    },
     /// A config or layer.
     Blob {
         /// Where it should be.
@@ -28,14 +33,16 @@ impl Object {
     /// The repository it was looked for in.
     pub fn repository(&self) -> &Repository {
         match self {
-            Self::Manifest { repository, .. } | Self::Blob { repository, .. } => repository,
+            Self::Manifest { repository, .. }
+            | Self::Repository { repository }
+            | Self::Blob { repository, .. } => repository,
         }
     }
 
     /// Its digest, if it is a blob.
     pub(super) fn blob(&self) -> Option<&Digest> {
         match self {
-            Self::Manifest { .. } => None,
+            Self::Manifest { .. } | Self::Repository { .. } => None,
             Self::Blob { digest, .. } => Some(digest),
         }
     }
@@ -50,6 +57,7 @@ impl fmt::Display for Object {
             Self::Manifest { repository, selector: Selector::Digest(digest) } => {
                 write!(formatter, "`{repository}@{digest}`")
             }
+            Self::Repository { repository } => write!(formatter, "`{repository}`"),
             Self::Blob { repository, digest } => write!(formatter, "blob {digest} of `{repository}`"),
         }
     }

@@ -18,6 +18,13 @@ pub(super) struct Asked {
     pub(super) permit: Permit,
 }
 
+impl Asked {
+    /// With nothing: what stands elsewhere is nobody's to show credentials to.
+    pub(super) fn as_nobody() -> Self {
+        Self { stranger: None, permit: Permit::default() }
+    }
+}
+
 /// The error an answer with a status other than 2xx is.
 pub(super) async fn of(answer: Answer, object: &Object, asked: Asked) -> RegistryError {
     let status = answer.response.status();
@@ -68,5 +75,6 @@ fn missing(object: &Object, said: Option<&Said>) -> Missing {
         _ if said.is_some_and(|said| said.has_code("NAME_UNKNOWN")) => Missing::Repository,
         Object::Manifest { .. } => Missing::Manifest,
         Object::Blob { .. } => Missing::Blob,
+        Object::Repository { .. } => Missing::Repository,
     }
 }
