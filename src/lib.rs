@@ -7,7 +7,7 @@
 //!
 //! Nouns: [`image`] (the field's words), [`image_list`] (names in files), [`registry`] (the wire), [`blob`] (verified
 //! bytes), [`archive`] (the file), [`reuse`] (blobs that are here already).
-//! Verbs: [`pull`]. [`source`] is where a verb gets images from. Nouns know nothing of verbs.
+//! Verbs: [`pull`], [`push`]. [`source`] is where a verb gets images from. Nouns know nothing of verbs.
 
 pub mod archive;
 pub mod attempts;
@@ -21,6 +21,7 @@ pub mod fsio;
 pub mod image;
 pub mod image_list;
 pub mod pull;
+pub mod push;
 pub mod registry;
 pub mod reuse;
 pub mod secret;

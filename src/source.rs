@@ -1,15 +1,17 @@
 //! Where images come from: resolve a reference, open a blob.
 //!
-//! A registry is a source; archives, containerd stores and grabbed pushes are to be others. What a source hands out
+//! A registry is a source, an archive is one; containerd stores and grabbed pushes are to be others. What a source hands out
 //! is **not** believed: manifests are [`Document`]s, which carry the digest their bytes hash to, and blob streams are
 //! verified by whoever reads them.
 
 use std::ops::Range;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
+use crate::fsio::FileError;
 use crate::image::{Descriptor, Digest, Document, Repository};
 use crate::registry::RegistryError;
 
@@ -29,6 +31,34 @@ pub enum SourceError {
     /// A registry could not be reached, refused or answered nonsense.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// A file could not be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// An archive names it, but does not have it.
+    #[error("{what} is not in {}", .path.display())]
+    NotInArchive {
+        /// What was asked for.
+        what: String,
+        /// The archive.
+        path: PathBuf,
+    },
+    /// A manifest of an archive isn't what its name says.
+    #[error("the manifest {expected} of {} is another: it has {got}", .path.display())]
+    WrongDocument {
+        /// The archive.
+        path: PathBuf,
+        /// The digest its name says.
+        expected: Digest,
+        /// The digest it has.
+        got: Digest,
+    },
+}
+
+impl SourceError {
+    /// True if the source is sound, but does not have what was asked for.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::NotInArchive { .. } | Self::Registry(RegistryError::NotFound { .. }))
+    }
 }
 
 /// The bytes of a blob as they come in, in chunks of any size.

@@ -26,7 +26,7 @@ const NOUNS: &[&str] = &[
     "secret",
     "source",
 ];
-const VERBS: &[&str] = &["demo", "pull"];
+const VERBS: &[&str] = &["demo", "pull", "push"];
 /// What joins nouns for the verbs' use.
 const JOINTS: &[&str] = &["attempts", "error"];
 
@@ -60,7 +60,7 @@ fn pure_nouns_do_no_io() {
     for (_, file, source) in sources() {
         let is_pure = file.starts_with("src/image")
             || (file.starts_with("src/archive")
-                && !["writer.rs", "existing.rs"].iter().any(|io| file.ends_with(io)));
+                && !["writer.rs", "existing.rs", "source.rs"].iter().any(|io| file.ends_with(io)));
         let code = source.split("#[cfg(test)]").next().unwrap();
         for io in ["std::fs", "std::net::Tcp", "tokio", "reqwest", "std::time", "std::env"] {
             assert!(!(is_pure && code.contains(io)), "{} uses {io}", file.display());

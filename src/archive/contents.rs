@@ -127,7 +127,7 @@ fn joined(folder: &str, path: &str) -> Option<String> {
 }
 
 /// The digest in an entry's name.
-fn digest_named_by(path: &str) -> Option<Digest> {
+pub(super) fn digest_named_by(path: &str) -> Option<Digest> {
     if let Some((algorithm, hex)) = path.strip_prefix("blobs/").and_then(|rest| rest.split_once('/')) {
         return format!("{algorithm}:{hex}").parse().ok();
     }

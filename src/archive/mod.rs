@@ -2,7 +2,7 @@
 //!
 //! [`plan`] knows the place of every byte before a layer is fetched, [`writer`] puts bytes there and lets only a
 //! whole, verified archive appear under its name. [`reader`] reads archives that others made, [`contents`] finds blobs in
-//! them. Nothing here fetches: images come from [`crate::image`], verified
+//! them, and as a [`source`](ArchiveSource) their images are had like a registry's. Nothing here fetches: images come from [`crate::image`], verified
 //! blobs from [`crate::blob`]. What goes into the archive and why is written in `docs/formats.md`.
 
 pub mod contents;
@@ -14,6 +14,7 @@ mod layer_mode;
 mod oci;
 pub mod plan;
 pub mod reader;
+mod source;
 mod stream;
 pub mod writer;
 
@@ -22,5 +23,6 @@ pub use entry::{Content, Entry};
 pub use existing::size_of_archive;
 pub use layer_mode::{LayerMode, UnknownLayerMode};
 pub use plan::{InflatedLayer, Plan, PlanError, PlannedBlob};
+pub use source::{ArchiveError, ArchiveSource, ArchivedImage};
 pub use stream::{ArchiveStream, StreamError};
 pub use writer::{CommittedArchive, CompleteArchive, DurableArchive, PartialArchive};

@@ -17,6 +17,7 @@ mod name_service;
 mod progress;
 mod prompt;
 mod pull;
+mod push;
 mod registry_argument;
 mod report;
 mod ui;
@@ -45,6 +46,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Pull(Box<pull::Arguments>),
+    Push(Box<push::Arguments>),
     Login(login::Arguments),
     Logout(logout::Arguments),
     Doctor(doctor::Arguments),
@@ -81,6 +83,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     match arguments.command {
         Command::Pull(command) => until_interrupted(pull::run(*command, context()?)),
+        Command::Push(command) => until_interrupted(push::run(*command, context()?)),
         Command::Login(command) => {
             let context = context()?;
             let ready = command.complete(&context)?;

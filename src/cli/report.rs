@@ -16,13 +16,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use sealift::Error;
-use sealift::archive::{PlanError, StreamError};
+use sealift::archive::{ArchiveError, PlanError, StreamError};
 use sealift::config::ConfigError;
 use sealift::fsio::FileError;
 use sealift::image::platform::PlatformError;
 use sealift::image::reference::ReferenceError;
 use sealift::image_list::ListError;
 use sealift::pull::ResolveError;
+use sealift::push::{DestinationError, RenameError};
 use sealift::registry::login::StoreError;
 use sealift::registry::{Kind, RegistryError};
 use sealift::source::SourceError;
@@ -42,6 +43,12 @@ pub(super) enum Failure {
     Platform(#[from] PlatformError),
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    Archive(ArchiveError),
+    #[error(transparent)]
+    Destination(DestinationError),
+    #[error(transparent)]
+    Rename(#[from] RenameError),
     /// The options don't go together.
     #[error("{0}")]
     Usage(&'static str),
@@ -74,6 +81,24 @@ pub(super) enum Failure {
 impl From<RegistryError> for Failure {
     fn from(error: RegistryError) -> Self {
         Self::Sealift(SourceError::from(error).into())
+    }
+}
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::File(error) => error.into(),
+            error => Self::Archive(error),
+        }
+    }
+}
+
+impl From<DestinationError> for Failure {
+    fn from(error: DestinationError) -> Self {
+        match error {
+            DestinationError::Reference(error) => error.into(),
+            error => Self::Destination(error),
+        }
     }
 }
 
@@ -144,7 +169,10 @@ impl Failure {
             | Self::Usage(_)
             | Self::LoginUsage(_)
             | Self::NothingToReuse(_)
+            | Self::Destination(_)
+            | Self::Rename(_)
             | Self::Config(_) => 2,
+            Self::Archive(_) => 3,
             Self::NoConfigFolder | Self::NoCredentialsFolder => 7,
             Self::Several { failures, .. } => failures.first().map_or(1, Self::code),
             Self::Interrupted => 130,
@@ -163,8 +191,15 @@ fn pointed_at(error: &ReferenceError) -> [String; 2] {
 
 fn code_of(error: &sealift::Error) -> u8 {
     match error {
-        Error::Blob { .. } | Error::Inflate(_) | Error::Reused { .. } => 3,
-        Error::GaveUp { source, .. } | Error::Stopped { source, .. } => code_of(source),
+        Error::Blob { .. }
+        | Error::Inflate(_)
+        | Error::Reused { .. }
+        | Error::Damaged { .. }
+        | Error::Gather(_)
+        | Error::Source(SourceError::NotInArchive { .. } | SourceError::WrongDocument { .. }) => 3,
+        Error::GaveUp { source, .. } | Error::Stopped { source, .. } | Error::NotSent { source, .. } => {
+            code_of(source)
+        }
         Error::Source(SourceError::Registry(error)) => match error.kind() {
             Kind::Unsupported => 1,
             Kind::Integrity => 3,
@@ -184,7 +219,7 @@ fn code_of(error: &sealift::Error) -> u8 {
             PlanError::PlatformsOfInflated { .. } => 2,
             _ => 3,
         },
-        Error::File(_) | Error::Stream(_) => 7,
+        Error::File(_) | Error::Stream(_) | Error::Source(SourceError::File(_)) => 7,
         _ => 1,
     }
 }

@@ -63,6 +63,10 @@ impl Reporter for Bars {
                 let name = if blobs == 1 { "1 layer".to_owned() } else { format!("{blobs} layers") };
                 in_flight.total = Some(self.bar(None, blob_bytes, TOTAL, name));
             }
+            Event::PushStarted { blobs, blob_bytes, .. } => {
+                let name = if blobs == 1 { "1 blob".to_owned() } else { format!("{blobs} blobs") };
+                in_flight.total = Some(self.bar(None, blob_bytes, TOTAL, name));
+            }
             Event::BlobStarted { digest, size_bytes } => {
                 let total = in_flight.total.as_ref();
                 let bar = self.bar(total, size_bytes, BLOB, digest.short().to_owned());
@@ -91,7 +95,7 @@ impl Reporter for Bars {
                     total.inc(bytes);
                 }
             }
-            Event::BlobReused { size_bytes, .. } => {
+            Event::BlobReused { size_bytes, .. } | Event::BlobSkipped { size_bytes, .. } => {
                 if let Some(total) = &in_flight.total {
                     // What is copied says nothing of the line's speed.
                     total.inc(size_bytes);
@@ -108,9 +112,9 @@ impl Reporter for Bars {
                 }
                 in_flight.total = Some(self.bar(None, 0, COMMIT, "putting it on disk".to_owned()));
             }
-            Event::Committed { .. } => {
-                if let Some(commit) = in_flight.total.take() {
-                    commit.finish_and_clear();
+            Event::Committed { .. } | Event::PushEnded => {
+                if let Some(bar) = in_flight.total.take() {
+                    bar.finish_and_clear();
                 }
             }
             event => {

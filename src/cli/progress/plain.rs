@@ -24,6 +24,11 @@ struct Fill {
 }
 
 impl Fill {
+    fn new(total_bytes: u64, inflate_bytes: u64) -> Self {
+        let now = Instant::now();
+        Self { total_bytes, done_bytes: 0, inflate_bytes, inflated_bytes: 0, started: now, told: now }
+    }
+
     /// Says how far it is, if that was not said lately.
     fn tell(&mut self) {
         if self.told.elapsed() >= EVERY {
@@ -69,17 +74,16 @@ impl Reporter for Plain {
                     path.display(),
                     ui::size(blob_bytes)
                 ));
-                let now = Instant::now();
-                *fill = Some(Fill {
-                    total_bytes: blob_bytes,
-                    done_bytes: 0,
-                    inflate_bytes,
-                    inflated_bytes: 0,
-                    started: now,
-                    told: now,
-                });
+                *fill = Some(Fill::new(blob_bytes, inflate_bytes));
             }
-            Event::BlobProgressed { bytes, .. } | Event::BlobReused { size_bytes: bytes, .. } => {
+            Event::PushStarted { registry, blobs, blob_bytes } => {
+                let blobs = if blobs == 1 { "1 blob".to_owned() } else { format!("{blobs} blobs") };
+                ui::talk(&format!("{registry}: {blobs}, {}", ui::size(blob_bytes)));
+                *fill = Some(Fill::new(blob_bytes, 0));
+            }
+            Event::BlobProgressed { bytes, .. }
+            | Event::BlobReused { size_bytes: bytes, .. }
+            | Event::BlobSkipped { size_bytes: bytes, .. } => {
                 if let Some(fill) = fill.as_mut() {
                     fill.done_bytes += bytes;
                     fill.tell();

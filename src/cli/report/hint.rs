@@ -2,7 +2,8 @@
 
 use std::io::ErrorKind;
 
-use sealift::archive::PlanError;
+use sealift::archive::reader::ReadError;
+use sealift::archive::{ArchiveError, PlanError};
 use sealift::blob::InflateError;
 use sealift::config::ConfigError;
 use sealift::fsio::FileError;
@@ -10,9 +11,10 @@ use sealift::image::Platform;
 use sealift::image::reference::{ReferenceError, ReferenceProblem};
 use sealift::image_list::{ListError, Note};
 use sealift::pull::ResolveError;
+use sealift::push::DestinationError;
 use sealift::registry::{
-    ClientCertificateProblem, Denial, Failure as Unreachable, HelperProblem, Missing, RedirectProblem,
-    RegistryError, UrlProblem,
+    ClientCertificateProblem, Denial, Failure as Unreachable, HelperProblem, Missing, Object,
+    RedirectProblem, RegistryError, UrlProblem,
 };
 use sealift::source::SourceError;
 
@@ -40,16 +42,52 @@ impl Failure {
             Self::NoConfigFolder => Some("name a file with `--config FILE`".into()),
             Self::NoCredentialsFolder => Some("set DOCKER_CONFIG to a folder".into()),
             Self::LoginUsage(_) => Some("`sealift login --help` tells more".into()),
-            Self::Usage(_) => Some("`sealift pull --help` tells more".into()),
+            Self::Usage(_) => Some("`--help` tells more".into()),
             Self::Several { .. } => {
-                Some("run the same command again: what is there already is not fetched again".into())
+                Some("run the same command again: what is there already stays there".into())
             }
             Self::NothingToReuse(_) => {
                 Some("`--reuse` takes an archive, a folder of archives or an OCI layout".into())
             }
+            Self::Archive(error) => Some(archive(error).into()),
+            Self::Destination(error) => destination(error),
+            Self::Rename(_) => Some(RENAME.into()),
             Self::Interrupted | Self::Terminated | Self::ReaderGone | Self::Other(_) => None,
         }
     }
+}
+
+const RENAME: &str = "names are in full there, as `sealift push --dry-run` shows them: `--rename docker.io/library/busybox=tools/busybox`";
+
+fn archive(error: &ArchiveError) -> &'static str {
+    match error {
+        ArchiveError::NoImages { .. } | ArchiveError::Tar { source: ReadError::NotATar, .. } => {
+            "`sealift push` takes what `sealift pull`, `docker save` and skopeo write, not compressed"
+        }
+        _ => "it came here damaged, or whoever wrote it did it wrong: copy it anew, or pull it anew",
+    }
+}
+
+fn destination(error: &DestinationError) -> Option<String> {
+    let hint = match error {
+        DestinationError::NoRegistry { text } => {
+            format!("name the registry, too: `HOST:PORT/{text}`, or for Docker Hub `docker.io/{text}`")
+        }
+        DestinationError::Several { .. } => {
+            "give the registry, with a path if need be: each image keeps its own name below it".into()
+        }
+        DestinationError::PrefixOfName { .. } => "give the registry alone, or leave `--prefix` out".into(),
+        DestinationError::Digest { .. } => "leave the digest out".into(),
+        DestinationError::Unused { .. } => RENAME.into(),
+        DestinationError::NoName { .. } => {
+            "if it is the only one, give the whole name: `HOST/PATH:TAG`".into()
+        }
+        DestinationError::Same { .. } => {
+            "keep them apart by a rule, e.g. `--rename quay.io=quay --rename ghcr.io=ghcr`".into()
+        }
+        DestinationError::Reference(_) => return None,
+    };
+    Some(hint)
 }
 
 fn reference(error: &ReferenceError) -> Option<String> {
@@ -115,6 +153,13 @@ fn of(error: &sealift::Error) -> Option<String> {
         Error::Stopped { .. } => {
             Some("run the same command again: it carries on from there".into())
         }
+        Error::Damaged { .. } | Error::Source(SourceError::WrongDocument { .. } | SourceError::NotInArchive { .. }) => {
+            Some("nothing wrong was sent; the archive is damaged: copy it anew, or pull it anew".into())
+        }
+        Error::NotSent { source, .. } => match &**source {
+            Error::GaveUp { source, .. } => of(source),
+            _ => None,
+        },
         Error::Reused { .. } => Some("run the same command again".into()),
         Error::File(error) => file(error),
         _ => None,
@@ -142,7 +187,29 @@ fn resolve(error: &ResolveError) -> Option<String> {
     }
 }
 
+/// Of what a push met.
+fn pushing(error: &RegistryError) -> Option<&'static str> {
+    match error {
+        RegistryError::NotFound { object, .. } if matches!(**object, Object::Repository { .. }) => {
+            Some("make the repository there first (at Harbor its project), or name another place")
+        }
+        RegistryError::Altered { .. } => {
+            Some("something between here and the registry alters what goes through")
+        }
+        RegistryError::NewToken { .. } | RegistryError::UploadLost { .. } => {
+            Some("run the same command again")
+        }
+        RegistryError::UnexpectedStatus { status: 413, .. } => {
+            Some("a proxy before the registry limits bodies: nginx has `client_max_body_size 0` for no limit")
+        }
+        _ => None,
+    }
+}
+
 fn registry(error: &RegistryError) -> Option<String> {
+    if let Some(hint) = pushing(error) {
+        return Some(hint.into());
+    }
     let hint = match error {
         RegistryError::NotFound { missing: Missing::Blob, .. } => {
             "the registry lost it: the image has to be pushed again".into()
@@ -184,13 +251,15 @@ fn registry(error: &RegistryError) -> Option<String> {
         RegistryError::DigestMismatch { .. }
         | RegistryError::WrongLength { .. }
         | RegistryError::WrongLayer { .. } => THROWN_AWAY.into(),
-        RegistryError::BadRedirect { problem: RedirectProblem::PlainHttp(to), .. } => format!(
+        RegistryError::BadRedirect { problem: RedirectProblem::PlainHttp(to), .. }
+        | RegistryError::BadUploadPlace { problem: RedirectProblem::PlainHttp(to), .. } => format!(
             "a registry behind a TLS proxy may not know that it is (Artifactory wants `X-Forwarded-Proto`); \
              `--insecure {}` allows plain HTTP to that host",
             to.reveal().host_str().unwrap_or("HOST")
         ),
         RegistryError::RedirectLoop { .. }
         | RegistryError::BadRedirect { .. }
+        | RegistryError::BadUploadPlace { .. }
         | RegistryError::BadRealm { .. }
         | RegistryError::BadChallenge { .. }
         | RegistryError::BadHeader { .. }
