@@ -11,6 +11,7 @@
 
 use std::collections::HashMap;
 use std::io::{Read, Seek};
+use std::ops::Range;
 
 use super::reader::{Member, MemberKind, Members, ReadError};
 use crate::image::Digest;
@@ -36,6 +37,7 @@ pub struct Contents {
     pub blobs: Vec<ClaimedBlob>,
     /// Why reading stopped before the archive's end; what was found before is there.
     pub problem: Option<ReadError>,
+    names: Names,
 }
 
 impl Contents {
@@ -43,14 +45,21 @@ impl Contents {
     pub fn read(reader: impl Read + Seek) -> Self {
         let mut names = Names::default();
         let problem = Members::new(reader).and_then(|members| names.add_all(members));
-        Self { blobs: names.blobs(), problem: problem.err() }
+        Self { blobs: names.blobs(), problem: problem.err(), names }
+    }
+
+    /// Where the content of the file at `path` is, links followed.
+    pub fn file(&self, path: &str) -> Option<Range<u64>> {
+        let (offset_bytes, size_bytes) = self.names.content_of(&joined("", path)?)?;
+        Some(offset_bytes..offset_bytes + size_bytes)
     }
 }
 
 /// All names that may lead to a blob, normalized; of two entries with one name the later counts, as when unpacking.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Names(HashMap<String, Target>);
 
+#[derive(Debug)]
 enum Target {
     Content { offset_bytes: u64, size_bytes: u64 },
     Path(String),

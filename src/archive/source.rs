@@ -4,10 +4,10 @@
 //! of entries ([`super::contents`]), which are claims: whoever takes them verifies them. The file is opened anew for each
 //! blob; of one that was replaced meanwhile nothing has its digest.
 //!
-//! A docker-archive has no registry's manifest. One is made of its config and its layers as they are; they are found only if
-//! their entries are named by their digests, as sealift, skopeo and crane name them.
+//! A docker-archive has no registry's manifest. One is made of its config and its layers as they are: bare ones have the
+//! digests that the config says, packed ones are taken only if their entries are named by their digests.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -19,15 +19,19 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::contents::{Contents, digest_named_by};
-use super::reader::{MemberKind, Members, ReadError};
+use super::reader::ReadError;
 use crate::foreign::shown;
 use crate::fsio::{FileError, Links, open_regular};
 use crate::image::json::JsonError;
 use crate::image::manifest::MAX_MANIFEST_BYTES;
 use crate::image::media_type::LayerType;
-use crate::image::{Compression, Descriptor, Digest, Document, MediaType, Reference, Repository};
+use crate::image::{
+    Compression, Descriptor, Digest, Document, ImageConfig, MediaType, Reference, Repository,
+};
 use crate::source::{BlobStream, Selector, Source, SourceError};
 
+const INDEX: &str = "index.json";
+const MANIFEST: &str = "manifest.json";
 /// The names that containerd and skopeo read in `index.json`.
 const NAMES: [&str; 2] = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
 /// Bytes read at a time, and how many such wait to be taken.
@@ -112,54 +116,38 @@ struct ManifestItem {
 impl ArchiveSource {
     /// Opens the archive at `path`, and says which images it has. Blocks.
     pub fn open(path: &Path) -> Result<(Self, Vec<ArchivedImage>), ArchiveError> {
-        let of_tar = |source| ArchiveError::Tar { path: path.to_owned(), source };
-        let open = || open_regular(path, Links::Follow).map(BufReader::new);
-        let Contents { blobs, problem } = Contents::read(open()?);
-        if let Some(source) = problem {
-            return Err(of_tar(source));
+        let contents = Contents::read(BufReader::new(open_regular(path, Links::Follow)?));
+        if let Some(source) = contents.problem {
+            return Err(ArchiveError::Tar { path: path.to_owned(), source });
         }
-        let mut documents: BTreeMap<String, Range<u64>> = BTreeMap::new();
-        for member in Members::new(open()?).map_err(of_tar)? {
-            let member = member.map_err(of_tar)?;
-            let name = member.path.trim_start_matches("./");
-            if member.kind == MemberKind::File && ["index.json", "manifest.json"].contains(&name) {
-                let range = member.offset_bytes..member.offset_bytes + member.size_bytes;
-                documents.insert(name.to_owned(), range);
-            }
-        }
-        let blobs = blobs.into_iter().map(|blob| {
+        let blobs = contents.blobs.iter().map(|blob| {
             let end = blob.offset_bytes + blob.size_bytes;
-            (blob.digest, blob.offset_bytes..end)
+            (blob.digest.clone(), blob.offset_bytes..end)
         });
         let mut archive = Self { path: path.to_owned(), blobs: blobs.collect(), made: HashMap::new() };
-        let images = match (documents.get("index.json"), documents.get("manifest.json")) {
-            (Some(range), _) => archive.indexed(&archive.read(range)?)?,
-            (None, Some(range)) => archive.listed(&archive.read(range)?)?,
+        let images = match (contents.file(INDEX), contents.file(MANIFEST)) {
+            (Some(range), _) => archive.indexed(&archive.read(&range)?)?,
+            (None, Some(range)) => archive.listed(&archive.read(&range)?, &contents)?,
             (None, None) => return Err(ArchiveError::NoImages { path: path.to_owned() }),
         };
         Ok((archive, images))
     }
 
     fn indexed(&self, json: &[u8]) -> Result<Vec<ArchivedImage>, ArchiveError> {
-        const ENTRY: &str = "index.json";
-        let index: IndexJson = self.parse(ENTRY, json)?;
+        let index: IndexJson = self.parse(INDEX, json)?;
         let images = index.manifests.into_iter().map(|entry| {
             let named = NAMES.iter().find_map(|name| entry.annotations.get(*name));
-            let name = named.map(|name| name.parse().map_err(|_| self.named(ENTRY, name))).transpose()?;
+            let name = named.map(|name| name.parse().map_err(|_| self.named(INDEX, name))).transpose()?;
             Ok(ArchivedImage { name, digest: entry.digest, is_made: false })
         });
         images.collect()
     }
 
-    fn listed(&mut self, json: &[u8]) -> Result<Vec<ArchivedImage>, ArchiveError> {
-        const ENTRY: &str = "manifest.json";
-        let items: Vec<ManifestItem> = self.parse(ENTRY, json)?;
+    fn listed(&mut self, json: &[u8], contents: &Contents) -> Result<Vec<ArchivedImage>, ArchiveError> {
+        let items: Vec<ManifestItem> = self.parse(MANIFEST, json)?;
         let mut images = Vec::new();
         for item in items {
-            let config = self.named_blob(ENTRY, &item.config)?;
-            let config = Descriptor { media_type: MediaType::OciConfig, ..config };
-            let layers = item.layers.iter().map(|path| self.layer(self.named_blob(ENTRY, path)?));
-            let document = Document::manifest_of(&config, &layers.collect::<Result<Vec<_>, _>>()?);
+            let document = self.made_of(&item, contents)?;
             let digest = document.digest().clone();
             self.made.insert(digest.clone(), document);
             let image = |name| ArchivedImage { name, digest: digest.clone(), is_made: true };
@@ -168,31 +156,40 @@ impl ArchiveSource {
                 images.push(image(None));
             }
             for name in names {
-                images.push(image(Some(name.parse().map_err(|_| self.named(ENTRY, &name))?)));
+                images.push(image(Some(name.parse().map_err(|_| self.named(MANIFEST, &name))?)));
             }
         }
         Ok(images)
     }
 
-    /// The blob in the entry at `path`, by its name.
-    fn named_blob(&self, entry: &'static str, path: &str) -> Result<Descriptor, ArchiveError> {
-        let digest = digest_named_by(path).filter(|digest| self.blobs.contains_key(digest));
-        let digest = digest.ok_or_else(|| self.named(entry, path))?;
-        let range = &self.blobs[&digest];
-        Ok(Descriptor::new(MediaType::OciConfig, digest, range.end - range.start))
-    }
-
-    /// The same blob as the layer that it begins as.
-    fn layer(&self, blob: Descriptor) -> Result<Descriptor, ArchiveError> {
-        let range = self.blobs[&blob.digest].clone();
-        let head = self.read(&(range.start..range.end.min(range.start + 4)))?;
-        let compression = match &head[..] {
-            [0x1f, 0x8b, ..] => Compression::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd] => Compression::Zstd,
-            _ => Compression::Plain,
-        };
-        let media_type = MediaType::Layer(LayerType { compression, foreign: false, oci: true });
-        Ok(Descriptor { media_type, ..blob })
+    /// A manifest of what `manifest.json` lists for an image. The config is hashed; it says what bare layers hash to.
+    fn made_of(&mut self, item: &ManifestItem, contents: &Contents) -> Result<Document, ArchiveError> {
+        let file = |path: &str| contents.file(path).ok_or_else(|| self.named(MANIFEST, path));
+        let place = file(&item.config)?;
+        let bytes = self.read(&place)?;
+        let config = Descriptor::new(MediaType::OciConfig, Digest::of(&bytes), bytes.len() as u64);
+        let diff_ids = ImageConfig::parse(bytes).ok().map(|config| config.diff_ids().to_vec());
+        let diff_ids = diff_ids.filter(|ids| ids.len() == item.layers.len());
+        let diff_ids = diff_ids.ok_or_else(|| self.named(MANIFEST, &item.config))?;
+        let mut found = vec![(config.digest.clone(), place)];
+        let mut layers = Vec::new();
+        for (path, diff_id) in item.layers.iter().zip(diff_ids) {
+            let place = file(path)?;
+            let compression = match &self.read(&(place.start..place.end.min(place.start + 4)))?[..] {
+                [0x1f, 0x8b, ..] => Compression::Gzip,
+                [0x28, 0xb5, 0x2f, 0xfd] => Compression::Zstd,
+                _ => Compression::Plain,
+            };
+            let digest = match compression {
+                Compression::Plain => diff_id.digest().clone(),
+                _ => digest_named_by(path).ok_or_else(|| self.named(MANIFEST, path))?,
+            };
+            let media_type = MediaType::Layer(LayerType { compression, foreign: false, oci: true });
+            layers.push(Descriptor::new(media_type, digest.clone(), place.end - place.start));
+            found.push((digest, place));
+        }
+        self.blobs.extend(found);
+        Ok(Document::manifest_of(&config, &layers))
     }
 
     /// A small part of the archive; more than any document has is cut off.

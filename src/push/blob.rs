@@ -134,6 +134,9 @@ impl Push<'_> {
                 transfer.best_bytes = transfer.at_bytes;
                 attempts.progressed();
             }
+            if let Error::Source(SourceError::Registry(RegistryError::NewToken { .. })) = error {
+                transfer.is_broken = false; // it took nothing
+            }
             if transfer.changed_way(&error, blob.size_bytes) {
                 continue;
             }
@@ -259,11 +262,11 @@ impl Push<'_> {
 }
 
 impl Transfer {
-    /// After a break: where the registry is. It may have given the upload up, and then a new one is begun.
+    /// After a break: where the registry is. It may have nothing, or have given the upload up: then a new one is begun.
     async fn find_place(&mut self) -> Result<()> {
         let Some(upload) = self.upload.as_mut().filter(|_| self.is_broken) else { return Ok(()) };
         match upload.received_bytes().await {
-            Ok(bytes) if bytes <= self.verifier.seen_bytes() => {
+            Ok(bytes) if 0 < bytes && bytes <= self.verifier.seen_bytes() => {
                 (self.at_bytes, self.is_broken) = (bytes, false);
                 return Ok(());
             }

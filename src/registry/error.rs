@@ -317,7 +317,7 @@ pub enum RegistryError {
         got: Box<Digest>,
     },
     /// What was sent was right, and the registry says that it got something else, or keeps something else.
-    #[error("{object} is something else at {url}")]
+    #[error("{object} is something else at {url} than what was sent")]
     Altered {
         /// What was sent.
         object: Box<Object>,

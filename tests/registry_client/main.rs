@@ -13,6 +13,7 @@ mod network;
 mod registries;
 mod stores;
 mod tls;
+mod uploads;
 
 use std::error::Error as _;
 use std::net::SocketAddr;
