@@ -20,6 +20,7 @@ mod pull;
 mod push;
 mod registry_argument;
 mod report;
+mod tags;
 mod ui;
 
 use std::future::Future;
@@ -47,6 +48,7 @@ struct Arguments {
 enum Command {
     Pull(Box<pull::Arguments>),
     Push(Box<push::Arguments>),
+    Tags(tags::Arguments),
     Login(login::Arguments),
     Logout(logout::Arguments),
     Doctor(doctor::Arguments),
@@ -84,6 +86,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         Command::Pull(command) => until_interrupted(pull::run(*command, context()?)),
         Command::Push(command) => until_interrupted(push::run(*command, context()?)),
+        Command::Tags(command) => until_interrupted(tags::run(command, context()?)),
         Command::Login(command) => {
             let context = context()?;
             let ready = command.complete(&context)?;

@@ -21,6 +21,7 @@ use super::object::{Missing, Object};
 use super::redirect::RedirectProblem;
 use super::retry_after::RetryAfter;
 use super::said::{Denial, Said};
+use super::tags::PageProblem;
 use super::tls::CaProblem;
 
 /// A registry could not be reached, refused, or answered what it must not.
@@ -273,6 +274,20 @@ pub enum RegistryError {
         url: Box<SafeUrl>,
         /// How many redirects were followed.
         hops: usize,
+    },
+    /// The next page of a list of tags is not asked for.
+    #[error("{url} has a next page that is not asked for: {problem}")]
+    BadPage {
+        /// The page before.
+        url: Box<SafeUrl>,
+        /// Why not.
+        problem: PageProblem,
+    },
+    /// What should be a list of tags is something else.
+    #[error("{url} answered with no list of tags")]
+    NoList {
+        /// What was asked.
+        url: Box<SafeUrl>,
     },
     /// A header with a value that it can't have.
     #[error("{url}: the header `{header}` has no valid value: `{value}`")]

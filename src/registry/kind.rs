@@ -48,6 +48,8 @@ impl RegistryError {
             | Self::NoToken { .. }
             | Self::NewToken { .. }
             | Self::UploadLost { .. }
+            | Self::BadPage { .. }
+            | Self::NoList { .. }
             | Self::BadUploadPlace { .. } => Kind::Network,
             Self::DigestMismatch { .. }
             | Self::Altered { .. }

@@ -75,6 +75,6 @@ fn missing(object: &Object, said: Option<&Said>) -> Missing {
         _ if said.is_some_and(|said| said.has_code("NAME_UNKNOWN")) => Missing::Repository,
         Object::Manifest { .. } => Missing::Manifest,
         Object::Blob { .. } => Missing::Blob,
-        Object::Repository { .. } => Missing::Repository,
+        Object::Tags { .. } | Object::Repository { .. } => Missing::Repository,
     }
 }

@@ -69,6 +69,8 @@ impl RegistryError {
             | Self::UnexpectedStatus { .. }
             | Self::BadRedirect { .. }
             | Self::BadUploadPlace { .. }
+            | Self::BadPage { .. }
+            | Self::NoList { .. }
             | Self::RedirectLoop { .. }
             | Self::BadHeader { .. }
             | Self::RangeIgnored { .. }

@@ -12,6 +12,7 @@ mod mirrors;
 mod network;
 mod registries;
 mod stores;
+mod tags;
 mod tls;
 mod uploads;
 

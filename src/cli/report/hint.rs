@@ -260,6 +260,8 @@ fn registry(error: &RegistryError) -> Option<String> {
         RegistryError::RedirectLoop { .. }
         | RegistryError::BadRedirect { .. }
         | RegistryError::BadUploadPlace { .. }
+        | RegistryError::BadPage { .. }
+        | RegistryError::NoList { .. }
         | RegistryError::BadRealm { .. }
         | RegistryError::BadChallenge { .. }
         | RegistryError::BadHeader { .. }
