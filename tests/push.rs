@@ -88,6 +88,9 @@ fn json_lines(output: &Output) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// How nginx says that a body is larger than its `client_max_body_size`.
+const NGINX_PAGE: &str = "<html>\r\n<head><title>413 Request Entity Too Large</title></head>\r\n</html>";
+
 const WRITES: [&str; 4] = ["POST", "PATCH", "PUT", "DELETE"];
 
 #[test]
@@ -359,7 +362,7 @@ fn where_the_registry_forgets_a_cut_upload_it_is_begun_anew_in_pieces() {
 #[test]
 fn a_cut_piece_costs_that_piece() {
     let (site, image) = Site::with_image(&[&noise(1, 17_000_000)]);
-    site.to.fault_times(1, &completion(&image), Fault::Refuse(413, String::new()));
+    site.to.fault_times(1, &completion(&image), Fault::Refuse(413, NGINX_PAGE.to_owned()));
     site.to.fault_times(1, "PATCH /v2/n/blobs/uploads/", Fault::CutRequest(3_000_000));
     site.assert_passes("a piece is cut");
     let at = resumed_at(&site, "PATCH");
@@ -370,7 +373,7 @@ fn a_cut_piece_costs_that_piece() {
 fn a_registry_without_pieces_gets_the_whole() {
     let (site, image) = Site::with_image(&[&noise(1, 17_000_000)]);
     let too_large = "the request body is too large and exceeds the maximum permissible limit of 4.00MiB";
-    site.to.fault_times(1, &completion(&image), Fault::Refuse(413, String::new()));
+    site.to.fault_times(1, &completion(&image), Fault::Refuse(413, NGINX_PAGE.to_owned()));
     site.to.fault("PATCH /v2/n/blobs/uploads/", Fault::Refuse(416, too_large.to_owned()));
     site.assert_passes("no pieces");
     assert_eq!(resumed_at(&site, "PUT"), Vec::<u64>::new());
@@ -394,7 +397,7 @@ fn what_goes_wrong_for_good_is_told() {
     for (name, request, fault) in [
         ("upload_refused", "POST /v2/n/blobs/uploads/", error(403, "")),
         ("no_such_project", "POST /v2/n/blobs/uploads/", error(404, unknown)),
-        ("too_large_for_a_proxy", "PUT /v2/n/blobs/uploads/", error(413, "")),
+        ("too_large_for_a_proxy", "PUT /v2/n/blobs/uploads/", error(413, NGINX_PAGE)),
         ("upload_fails", "PUT /v2/n/blobs/uploads/", error(500, "")),
         ("registry_got_something_else", "PUT /v2/n/blobs/uploads/", error(400, invalid)),
         (

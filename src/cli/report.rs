@@ -44,7 +44,7 @@ pub(super) enum Failure {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
-    Archive(ArchiveError),
+    Archive(#[from] ArchiveError),
     #[error(transparent)]
     Destination(DestinationError),
     #[error(transparent)]
@@ -81,15 +81,6 @@ pub(super) enum Failure {
 impl From<RegistryError> for Failure {
     fn from(error: RegistryError) -> Self {
         Self::Sealift(SourceError::from(error).into())
-    }
-}
-
-impl From<ArchiveError> for Failure {
-    fn from(error: ArchiveError) -> Self {
-        match error {
-            ArchiveError::File(error) => error.into(),
-            error => Self::Archive(error),
-        }
     }
 }
 
@@ -172,8 +163,8 @@ impl Failure {
             | Self::Destination(_)
             | Self::Rename(_)
             | Self::Config(_) => 2,
+            Self::Archive(ArchiveError::File(_)) | Self::NoConfigFolder | Self::NoCredentialsFolder => 7,
             Self::Archive(_) => 3,
-            Self::NoConfigFolder | Self::NoCredentialsFolder => 7,
             Self::Several { failures, .. } => failures.first().map_or(1, Self::code),
             Self::Interrupted => 130,
             Self::Terminated => 143,

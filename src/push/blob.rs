@@ -288,11 +288,11 @@ impl Transfer {
     fn changed_way(&mut self, error: &Error, size_bytes: u64) -> bool {
         let Error::Source(SourceError::Registry(error)) = error else { return false };
         self.way = match (self.way, error) {
-            (Way::Whole, RegistryError::UnexpectedStatus { status: 413, .. }) if size_bytes > PIECE_BYTES => {
-                Way::Pieces
-            }
+            (Way::Whole, RegistryError::BodyTooLarge { .. }) if size_bytes > PIECE_BYTES => Way::Pieces,
             (Way::Pieces, RegistryError::UploadLost { .. }) if self.is_broken => Way::OnlyWhole,
-            (Way::Pieces, RegistryError::UnexpectedStatus { .. }) if error.retry() == Retry::Never => {
+            (Way::Pieces, RegistryError::UnexpectedStatus { .. } | RegistryError::WebPage { .. })
+                if error.retry() == Retry::Never =>
+            {
                 Way::OnlyWhole
             }
             _ => return false,

@@ -215,6 +215,12 @@ pub enum RegistryError {
         said: Option<Said>,
     },
 
+    /// What was sent at once was too large, for the registry or a proxy before it (413).
+    #[error("{url}: so much at once is not taken (status 413)")]
+    BodyTooLarge {
+        /// Where it was sent to.
+        url: Box<SafeUrl>,
+    },
     /// The registry wants another token for what was sent; it was got meanwhile.
     #[error("{object}: the registry wants a new token")]
     NewToken {

@@ -47,6 +47,7 @@ impl RegistryError {
             | Self::RangeIgnored { .. }
             | Self::NoToken { .. }
             | Self::NewToken { .. }
+            | Self::BodyTooLarge { .. }
             | Self::UploadLost { .. }
             | Self::BadPage { .. }
             | Self::NoList { .. }

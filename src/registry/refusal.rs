@@ -53,6 +53,8 @@ pub(super) async fn of(answer: Answer, object: &Object, asked: Asked) -> Registr
         StatusCode::NOT_FOUND => {
             RegistryError::NotFound { missing: missing(&object, said.as_ref()), object, said }
         }
+        // nginx says it in a page of its own.
+        StatusCode::PAYLOAD_TOO_LARGE => RegistryError::BodyTooLarge { url },
         _ if said == Some(Said::NoClientCertificate) => RegistryError::no_client_certificate(url),
         _ if said == Some(Said::WebPage) => RegistryError::WebPage { url, status: status.as_u16() },
         _ => RegistryError::UnexpectedStatus { url, status: status.as_u16(), said },

@@ -69,6 +69,7 @@ impl RegistryError {
             | Self::UnexpectedStatus { .. }
             | Self::BadRedirect { .. }
             | Self::BadUploadPlace { .. }
+            | Self::BodyTooLarge { .. }
             | Self::BadPage { .. }
             | Self::NoList { .. }
             | Self::RedirectLoop { .. }

@@ -220,7 +220,12 @@ impl Upload {
         self.moved(&answer)?;
         let has_bytes = received_bytes(answer.response.headers()).unwrap_or(range.end);
         finish(answer.response).await;
-        if has_bytes > range.end { Err(self.lost(None).into()) } else { Ok(has_bytes) }
+        // Neither more than was sent nor nothing of it.
+        if range.start < has_bytes && has_bytes <= range.end {
+            Ok(has_bytes)
+        } else {
+            Err(self.lost(None).into())
+        }
     }
 
     async fn transmit<E>(

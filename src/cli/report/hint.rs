@@ -49,7 +49,7 @@ impl Failure {
             Self::NothingToReuse(_) => {
                 Some("`--reuse` takes an archive, a folder of archives or an OCI layout".into())
             }
-            Self::Archive(error) => Some(archive(error).into()),
+            Self::Archive(error) => archive(error).map(Into::into),
             Self::Destination(error) => destination(error),
             Self::Rename(_) => Some(RENAME.into()),
             Self::Interrupted | Self::Terminated | Self::ReaderGone | Self::Other(_) => None,
@@ -59,12 +59,13 @@ impl Failure {
 
 const RENAME: &str = "names are in full there, as `sealift push --dry-run` shows them: `--rename docker.io/library/busybox=tools/busybox`";
 
-fn archive(error: &ArchiveError) -> &'static str {
+fn archive(error: &ArchiveError) -> Option<&'static str> {
     match error {
+        ArchiveError::File(_) => None,
         ArchiveError::NoImages { .. } | ArchiveError::Tar { source: ReadError::NotATar, .. } => {
-            "`sealift push` takes what `sealift pull`, `docker save` and skopeo write, not compressed"
+            Some("`sealift push` takes what `sealift pull`, `docker save` and skopeo write, not compressed")
         }
-        _ => "it came here damaged, or whoever wrote it did it wrong: copy it anew, or pull it anew",
+        _ => Some("it came here damaged, or whoever wrote it did it wrong: copy it anew, or pull it anew"),
     }
 }
 
@@ -199,7 +200,7 @@ fn pushing(error: &RegistryError) -> Option<&'static str> {
         RegistryError::NewToken { .. } | RegistryError::UploadLost { .. } => {
             Some("run the same command again")
         }
-        RegistryError::UnexpectedStatus { status: 413, .. } => {
+        RegistryError::BodyTooLarge { .. } => {
             Some("a proxy before the registry limits bodies: nginx has `client_max_body_size 0` for no limit")
         }
         _ => None,
