@@ -418,8 +418,10 @@ fn what_goes_wrong_for_good_is_told() {
         ),
         ("no_place_for_an_upload", "POST /v2/n/blobs/uploads/", Fault::Header("location", String::new())),
     ] {
-        let (site, _) = Site::with_image(&[&noise(1, 100_000)]);
-        site.to.fault(request, fault);
+        let (site, image) = Site::with_image(&[&noise(1, 100_000)]);
+        // The config and the layer are under way at the same time: it is the layer that fails.
+        let of_layer = completion(&image);
+        site.to.fault(if request.starts_with("PUT /v2/n/blobs/") { &of_layer } else { request }, fault);
         let output = site.push(&[]);
         let shown = site.sandbox.shown(&output);
         assert!(!shown.contains("secret"), "{shown}");
