@@ -9,14 +9,15 @@ use std::path::PathBuf;
 
 use crate::archive::writer::Incomplete;
 use crate::archive::{PlanError, StreamError};
-use crate::archived::OpenError;
+use crate::archived::{OpenError, Unresolved, Unsound};
 use crate::blob::{BlobError, InflateError, RegionError};
 use crate::daemon::DaemonError;
 use crate::fsio::FileError;
 use crate::image::{Descriptor, Digest, Registry};
 use crate::load::LoadError;
 use crate::pull::ResolveError;
-use crate::registry::Retry;
+use crate::push::GatherError;
+use crate::registry::{RegistryError, Retry};
 use crate::source::SourceError;
 use crate::verify::RepairError;
 use crate::verify::against::AgainstError;
@@ -77,6 +78,31 @@ pub enum Error {
         /// Why.
         source: Box<Error>,
     },
+    /// A blob's bytes aren't what its digest says; nothing of it stays at the registry it was on its way to.
+    #[error("a blob of {origin} failed verification")]
+    Damaged {
+        /// What it was read from.
+        origin: String,
+        /// What is wrong with it.
+        source: BlobError,
+    },
+    /// A blob did not get to its registry.
+    #[error("{digest} did not get to `{registry}`: it has {has_bytes} of {size_bytes} bytes")]
+    NotSent {
+        /// The blob.
+        digest: Digest,
+        /// Where it was to go.
+        registry: Registry,
+        /// How much of it is there, by the registry's word.
+        has_bytes: u64,
+        /// Its size.
+        size_bytes: u64,
+        /// Why.
+        source: Box<Error>,
+    },
+    /// What a name stands for can't be pushed.
+    #[error(transparent)]
+    Gather(#[from] GatherError),
     /// The archive can't be written to its pipe.
     #[error(transparent)]
     Stream(StreamError),
@@ -86,6 +112,12 @@ pub enum Error {
     /// An archive can't be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// An archive is not whole.
+    #[error(transparent)]
+    Unsound(#[from] Unsound),
+    /// An image of an archive can't be told of as a whole.
+    #[error(transparent)]
+    Unresolved(#[from] Unresolved),
     /// What a file should hash to can't be told.
     #[error(transparent)]
     Against(#[from] AgainstError),
@@ -143,6 +175,12 @@ impl Error {
             RegionError::Blob(source) => Self::Blob { registry, source },
             RegionError::File(error) => Self::File(error),
         }
+    }
+}
+
+impl From<RegistryError> for Error {
+    fn from(error: RegistryError) -> Self {
+        SourceError::from(error).into()
     }
 }
 

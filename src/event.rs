@@ -158,6 +158,24 @@ pub enum Event<'a> {
         /// How long it took.
         took: Duration,
     },
+    /// Blobs are about to be sent to a registry, where they are not there already.
+    PushStarted {
+        /// The registry.
+        registry: &'a Registry,
+        /// How many different blobs.
+        blobs: usize,
+        /// Their sizes added up.
+        blob_bytes: u64,
+    },
+    /// All that could be sent is.
+    PushEnded,
+    /// A blob need not be sent: the registry has it, in this repository or another.
+    BlobSkipped {
+        /// The blob.
+        digest: &'a Digest,
+        /// Its size.
+        size_bytes: u64,
+    },
     /// A path was looked into for blobs to reuse.
     Reusable(&'a Note),
     /// Something the person should know that stops nothing.
@@ -242,6 +260,26 @@ pub enum Warning {
         /// How many layers it has.
         layers: usize,
     },
+    /// An index can't be pushed, as an archive has not all that it names.
+    #[error("{origin} has {there} of the {named} images of `{name}`: {}", instead(*.there))]
+    NotWhole {
+        /// The archive.
+        origin: String,
+        /// The image's name.
+        name: String,
+        /// How many of its manifests are there.
+        there: usize,
+        /// How many the index names.
+        named: usize,
+    },
+    /// A foreign layer that an archive does not have: the registry gets none, and whoever pulls needs its URLs.
+    #[error("{origin} does not have the foreign layer {digest}: it is not pushed")]
+    ForeignLeftOut {
+        /// The archive.
+        origin: String,
+        /// The layer.
+        digest: Box<Digest>,
+    },
     /// A registry's limit is near.
     #[error("{}", few_left(registry, *.left, *.allowed, *.window))]
     FewLeft {
@@ -280,6 +318,14 @@ pub enum Warning {
 
 /// Docker refuses images with more (`max depth exceeded`), unless it has the containerd image store.
 pub const MAX_GRAPH_DRIVER_LAYERS: usize = 125;
+
+fn instead(there: usize) -> &'static str {
+    if there == 1 {
+        "that one is pushed under the name, by its own digest"
+    } else {
+        "an index of those is pushed, whose digest is new"
+    }
+}
 
 fn listed(platforms: &[Platform]) -> String {
     platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")

@@ -8,11 +8,12 @@
 //! Nouns: [`image`] (the field's words), [`image_list`] (names in files), [`registry`] (the wire), [`blob`] (verified
 //! bytes), [`archive`] (the file), [`archived`] (files that others made), [`reuse`] (blobs that are here already),
 //! [`sidecar`] (what stands beside one), [`daemon`] (who runs images).
-//! Verbs: [`pull`]; [`inspect`], [`verify`], [`load`]. [`source`] is where a verb gets images from. Nouns know nothing of
-//! verbs.
+//! Verbs: [`pull`]; [`inspect`], [`verify`], [`load`], [`push`]. [`source`] is where a verb gets images from. Nouns know
+//! nothing of verbs.
 
 pub mod archive;
 pub mod archived;
+pub mod attempts;
 pub mod blob;
 pub mod config;
 pub mod daemon;
@@ -26,6 +27,7 @@ pub mod image_list;
 pub mod inspect;
 pub mod load;
 pub mod pull;
+pub mod push;
 pub mod registry;
 pub mod reuse;
 pub mod secret;

@@ -5,12 +5,13 @@
 //! verified by whoever reads them.
 
 use std::ops::Range;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
-use crate::archived::ArchiveSourceError;
+use crate::fsio::FileError;
 use crate::image::{Descriptor, Digest, Document, Repository};
 use crate::registry::RegistryError;
 
@@ -30,9 +31,24 @@ pub enum SourceError {
     /// A registry could not be reached, refused or answered nonsense.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// An archive has not what its documents name, or can't be read.
+    /// A file could not be read.
     #[error(transparent)]
-    Archive(#[from] ArchiveSourceError),
+    File(#[from] FileError),
+    /// An archive names it, but does not have it.
+    #[error("{what} is not in {}", .path.display())]
+    NotInArchive {
+        /// What was asked for.
+        what: String,
+        /// The archive.
+        path: PathBuf,
+    },
+}
+
+impl SourceError {
+    /// True if the source is sound, but does not have what was asked for.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::NotInArchive { .. } | Self::Registry(RegistryError::NotFound { .. }))
+    }
 }
 
 /// The bytes of a blob as they come in, in chunks of any size.

@@ -29,9 +29,9 @@ const NOUNS: &[&str] = &[
     "sidecar",
     "source",
 ];
-const VERBS: &[&str] = &["demo", "inspect", "load", "pull", "verify"];
+const VERBS: &[&str] = &["demo", "inspect", "load", "pull", "push", "verify"];
 /// What joins nouns for the verbs' use.
-const JOINTS: &[&str] = &["error"];
+const JOINTS: &[&str] = &["attempts", "error"];
 
 #[test]
 fn every_module_of_the_library_is_a_noun_or_a_verb() {
@@ -63,7 +63,7 @@ fn pure_nouns_do_no_io() {
     for (_, file, source) in sources() {
         let is_pure = file.starts_with("src/image")
             || (file.starts_with("src/archive")
-                && !["writer.rs", "existing.rs"].iter().any(|io| file.ends_with(io)));
+                && !["writer.rs", "existing.rs", "source.rs"].iter().any(|io| file.ends_with(io)));
         let code = source.split("#[cfg(test)]").next().unwrap();
         for io in ["std::fs", "std::net::Tcp", "tokio", "reqwest", "std::time", "std::env"] {
             assert!(!(is_pure && code.contains(io)), "{} uses {io}", file.display());

@@ -23,6 +23,7 @@ mod problem;
 mod reading;
 mod resolve;
 mod source;
+mod unsound;
 
 pub use error::OpenError;
 pub use image::{ArchivedImage, ArchivedLayer, Form, ImageName, StoredConfig};
@@ -30,4 +31,5 @@ pub use known::Known;
 pub use open::{Archive, Contents, Measuring, Progress};
 pub use problem::{Problem, Problems};
 pub use resolve::Unresolved;
-pub use source::{ArchiveSource, ArchiveSourceError};
+pub use source::ArchiveSource;
+pub use unsound::Unsound;

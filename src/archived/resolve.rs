@@ -146,14 +146,14 @@ impl Archive {
         };
         let config_digest = Digest::of(config.bytes());
         let manifest = Manifest {
-            media_type: MediaType::DockerManifest,
-            config: Descriptor::new(MediaType::DockerConfig, config_digest, config.bytes().len() as u64),
+            media_type: MediaType::OciManifest,
+            config: Descriptor::new(MediaType::OciConfig, config_digest, config.bytes().len() as u64),
             layers,
         };
-        let document = document(&manifest);
+        let document = Document::manifest_of(&manifest.config, &manifest.layers);
         Ok(ResolvedImage {
             reference,
-            target: document.descriptor(MediaType::DockerManifest),
+            target: document.descriptor(MediaType::OciManifest),
             platform: config.platform(),
             asked_os_version: None,
             indexes: Vec::new(),
@@ -251,22 +251,6 @@ fn descriptor(measured: &Measured) -> Descriptor {
         Packing::Zstd => Compression::Zstd,
         _ => Compression::Plain,
     };
-    let media_type = MediaType::Layer(LayerType { compression, foreign: false, oci: false });
+    let media_type = MediaType::Layer(LayerType { compression, foreign: false, oci: true });
     Descriptor::new(media_type, measured.hashes.by(Algorithm::Sha256).clone(), measured.size_bytes)
-}
-
-fn document(manifest: &Manifest) -> Document {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Written<'a> {
-        schema_version: u8,
-        media_type: &'a MediaType,
-        config: &'a Descriptor,
-        layers: &'a [Descriptor],
-    }
-    let Manifest { media_type, config, layers } = manifest;
-    let written = Written { schema_version: 2, media_type, config, layers };
-    // String keys and no failing serializers: this can't fail.
-    let bytes: Bytes = serde_json::to_vec(&written).unwrap_or_default().into();
-    Document::of(bytes, media_type.clone())
 }

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,27 +17,13 @@ use super::open::{Archive, Contents};
 use crate::archive::ClaimedBlob;
 use crate::archive::contents::claims;
 use crate::archive::names::Place;
-use crate::image::{Algorithm, Descriptor, Digest, Document, Repository, ResolvedImage};
+use crate::fsio::FileError;
+use crate::image::manifest::MAX_MANIFEST_BYTES;
+use crate::image::{Algorithm, Descriptor, Digest, Document, MediaType, Repository, ResolvedImage};
 use crate::source::{BlobStream, Selector, Source, SourceError};
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 512 << 10;
-
-/// An archive has not what was asked for.
-#[derive(Debug, thiserror::Error)]
-pub enum ArchiveSourceError {
-    /// It isn't there.
-    #[error("the archive has no `{0}`")]
-    Missing(String),
-    /// The disk refused.
-    #[error("cannot read {digest} in the archive")]
-    Read {
-        /// The blob.
-        digest: Digest,
-        /// What the system said.
-        source: io::Error,
-    },
-}
 
 /// An archive whose images are asked for.
 pub struct ArchiveSource {
@@ -77,6 +64,20 @@ impl ArchiveSource {
         Self { archive, blobs, documents, tags, configs }
     }
 
+    fn missing(&self, what: String) -> SourceError {
+        SourceError::NotInArchive { what, path: self.archive.path().to_owned() }
+    }
+
+    /// A manifest: of the images, or what else indexes may name.
+    fn document(&self, digest: &Digest) -> Option<Document> {
+        if let Some(document) = self.documents.get(digest) {
+            return Some(document.clone());
+        }
+        let place = self.blobs.get(digest).filter(|place| place.size_bytes <= MAX_MANIFEST_BYTES)?;
+        let bytes = self.archive.document(*place).ok().flatten()?;
+        Document::verified(bytes, MediaType::Other("".into()), digest).ok()
+    }
+
     fn open(&self, blob: &Descriptor, range: &Range<u64>) -> Result<BlobStream, SourceError> {
         let digest = &blob.digest;
         if let Some(config) = self.configs.get(digest) {
@@ -84,13 +85,13 @@ impl ArchiveSource {
             let start = usize::try_from(range.start).unwrap_or(usize::MAX).min(end);
             return Ok(stream::iter([Ok(config.slice(start..end))]).boxed());
         }
-        let missing = || ArchiveSourceError::Missing(digest.to_string());
+        let missing = || self.missing(digest.to_string());
         let place = self.blobs.get(digest).ok_or_else(missing)?;
         let start = range.start.min(place.size_bytes);
         let left = Place { offset_bytes: place.offset_bytes, size_bytes: range.end.min(place.size_bytes) };
-        let failed = |source| ArchiveSourceError::Read { digest: digest.clone(), source };
+        let failed = FileError::io("read", self.archive.path());
         let content = self.archive.content(left).map_err(failed)?.ok_or_else(missing)?;
-        let reading = Reading { content, skip_bytes: start, digest: digest.clone() };
+        let reading = Reading { content, skip_bytes: start, path: self.archive.path().to_owned() };
         Ok(stream::try_unfold(reading, Reading::next).boxed())
     }
 }
@@ -99,12 +100,12 @@ impl ArchiveSource {
 struct Reading {
     content: Content,
     skip_bytes: u64,
-    digest: Digest,
+    path: PathBuf,
 }
 
 impl Reading {
     async fn next(mut self) -> Result<Option<(Bytes, Self)>, SourceError> {
-        let digest = self.digest.clone();
+        let path = self.path.clone();
         let work = tokio::task::spawn_blocking(move || {
             if self.skip_bytes > 0 {
                 self.content.skip(std::mem::take(&mut self.skip_bytes))?;
@@ -115,7 +116,7 @@ impl Reading {
             Ok((Bytes::from(chunk), self))
         });
         let read = work.await.map_err(io::Error::other).and_then(|read| read);
-        let (chunk, rest) = read.map_err(|source| ArchiveSourceError::Read { digest, source })?;
+        let (chunk, rest) = read.map_err(FileError::io("read", &path))?;
         Ok((!chunk.is_empty()).then_some((chunk, rest)))
     }
 }
@@ -149,8 +150,8 @@ impl Source for ArchiveSource {
                 (self.tags.get(&(repository.clone(), tag.clone())), format!("{repository}:{tag}"))
             }
         };
-        let found = digest.and_then(|digest| self.documents.get(digest)).cloned();
-        async move { found.ok_or_else(|| ArchiveSourceError::Missing(name).into()) }.boxed()
+        let found = digest.and_then(|digest| self.document(digest));
+        async move { found.ok_or_else(|| self.missing(name)) }.boxed()
     }
 
     fn open_blob<'a>(

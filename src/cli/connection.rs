@@ -83,6 +83,26 @@ impl ConnectionArguments {
         context: &Context,
         reporter: &SharedReporter,
     ) -> Result<Mirrored, Failure> {
+        let options = self.client_options(registries, context, reporter)?;
+        Ok(Mirrored::new(Client::new(options)?, &context.config.registries, reporter)?)
+    }
+
+    /// A client of one registry, which is asked itself: mirrors are for pulls.
+    pub(super) fn client(
+        self,
+        registry: &Registry,
+        context: &Context,
+        reporter: &SharedReporter,
+    ) -> Result<Client, Failure> {
+        Ok(Client::new(self.client_options(std::slice::from_ref(registry), context, reporter)?)?)
+    }
+
+    fn client_options(
+        self,
+        registries: &[Registry],
+        context: &Context,
+        reporter: &SharedReporter,
+    ) -> Result<ClientOptions, Failure> {
         let credential = self.credential(context)?;
         let mut options = self.network.options(registries, context)?;
         if let Some(credential) = credential {
@@ -90,7 +110,7 @@ impl ConnectionArguments {
             options.credentials = options.credentials.with(sole(registries, several)?, credential);
         }
         options.reporter = reporter.clone();
-        Ok(Mirrored::new(Client::new(options)?, &context.config.registries, reporter)?)
+        Ok(options)
     }
 
     fn credential(&self, context: &Context) -> Result<Option<Credential>, Failure> {

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use sealift::archive::LayerMode;
+use sealift::attempts::Retries;
 use sealift::blob::Limits;
 use sealift::demo::DemoRegistry;
 use sealift::fsio::Existing;
 use sealift::image::Reference;
-use sealift::pull::{Output, Pull, Retries};
+use sealift::pull::{Output, Pull};
 use sealift::registry::{Client, ClientOptions};
 use tempfile::TempDir;
 

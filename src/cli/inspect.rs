@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use sealift::archived::{Archive, ArchivedImage, Problem};
+use sealift::attempts::Retries;
 use sealift::blob::{Limits, Packing};
 use sealift::event::SharedReporter;
 use sealift::fsio::{Existing, blocking};
 use sealift::image::{Platform, Reference};
 use sealift::inspect::{Inspected, find_shared};
-use sealift::pull::{Pull, Retries};
+use sealift::pull::Pull;
 use serde::Serialize;
 
 use super::Context;

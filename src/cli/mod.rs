@@ -19,8 +19,10 @@ mod name_service;
 mod progress;
 mod prompt;
 mod pull;
+mod push;
 mod registry_argument;
 mod report;
+mod tags;
 mod ui;
 mod verify;
 
@@ -51,6 +53,8 @@ enum Command {
     Inspect(Box<inspect::Arguments>),
     Verify(verify::Arguments),
     Load(Box<load::Arguments>),
+    Push(Box<push::Arguments>),
+    Tags(tags::Arguments),
     Login(login::Arguments),
     Logout(logout::Arguments),
     Doctor(doctor::Arguments),
@@ -90,6 +94,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Inspect(command) => until_interrupted(inspect::run(*command, context()?)),
         Command::Verify(command) => until_interrupted(verify::run(command, context()?)),
         Command::Load(command) => until_interrupted(load::run(*command, context()?)),
+        Command::Push(command) => until_interrupted(push::run(*command, context()?)),
+        Command::Tags(command) => until_interrupted(tags::run(command, context()?)),
         Command::Login(command) => {
             let context = context()?;
             let ready = command.complete(&context)?;

@@ -156,6 +156,14 @@ impl Reporter for JsonLines {
             Event::Inflated { digest, inflated_bytes } => {
                 json!({"event": "inflated", "digest": digest, "inflated_bytes": inflated_bytes})
             }
+            Event::PushStarted { registry, blobs, blob_bytes } => {
+                json!({"event": "push_started", "registry": registry.to_string(), "blobs": blobs,
+                       "blob_bytes": blob_bytes})
+            }
+            Event::BlobSkipped { digest, size_bytes } => {
+                json!({"event": "blob_skipped", "digest": digest, "size_bytes": size_bytes})
+            }
+            Event::PushEnded => json!({"event": "push_ended"}),
             Event::CommitStarted { path } => {
                 json!({"event": "commit_started", "path": path.display().to_string()})
             }

@@ -15,12 +15,13 @@ use bytesize::ByteSize;
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use sealift::archive::LayerMode;
+use sealift::attempts::Retries;
 use sealift::blob::Limits;
 use sealift::config::{MAX_CONNECTIONS, MAX_RETRY_TIMES};
 use sealift::event::{Reporter, SharedReporter};
 use sealift::fsio::Existing;
 use sealift::image::{Descriptor, Digest, Platform, ResolvedImage};
-use sealift::pull::{Output, Planned, PlannedArchive, Pull, Retries, Written};
+use sealift::pull::{Output, Planned, PlannedArchive, Pull, Written};
 use sealift::sidecar::{Checksum, Sidecar};
 use serde::Serialize;
 

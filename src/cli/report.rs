@@ -26,6 +26,7 @@ use sealift::image::reference::ReferenceError;
 use sealift::image_list::ListError;
 use sealift::load::LoadError;
 use sealift::pull::ResolveError;
+use sealift::push::{DestinationError, RenameError};
 use sealift::registry::login::StoreError;
 use sealift::registry::{Kind, RegistryError};
 use sealift::source::SourceError;
@@ -47,6 +48,10 @@ pub(super) enum Failure {
     Platform(#[from] PlatformError),
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    Destination(DestinationError),
+    #[error(transparent)]
+    Rename(#[from] RenameError),
     /// The options don't go together.
     #[error("{0}")]
     Usage(&'static str),
@@ -103,6 +108,15 @@ pub(super) enum Failure {
 impl From<RegistryError> for Failure {
     fn from(error: RegistryError) -> Self {
         Self::Sealift(SourceError::from(error).into())
+    }
+}
+
+impl From<DestinationError> for Failure {
+    fn from(error: DestinationError) -> Self {
+        match error {
+            DestinationError::Reference(error) => error.into(),
+            error => Self::Destination(error),
+        }
     }
 }
 
@@ -193,6 +207,8 @@ impl Failure {
             | Self::VerifyUsage(_)
             | Self::NothingToReuse(_)
             | Self::SeveralInArchive { .. }
+            | Self::Destination(_)
+            | Self::Rename(_)
             | Self::Config(_) => 2,
             Self::NotInArchive { .. } | Self::NotKept { .. } => 4,
             Self::Wrong { .. } => 3,
@@ -227,6 +243,7 @@ fn code_of(error: &sealift::Error) -> u8 {
         Error::File(_)
         | Error::Sidecar { .. }
         | Error::Stream(_)
+        | Error::Source(SourceError::File(_))
         | Error::Against(AgainstError::File(_))
         | Error::Open(OpenError::File(_))
         | Error::Repair(RepairError::Open(OpenError::File(_))) => 7,
@@ -234,10 +251,16 @@ fn code_of(error: &sealift::Error) -> u8 {
         Error::Blob { .. }
         | Error::Inflate(_)
         | Error::Reused { .. }
-        | Error::Source(SourceError::Archive(_))
+        | Error::Damaged { .. }
+        | Error::Gather(_)
+        | Error::Source(SourceError::NotInArchive { .. })
         | Error::Open(_)
+        | Error::Unsound(_)
+        | Error::Unresolved(_)
         | Error::Repair(_) => 3,
-        Error::GaveUp { source, .. } | Error::Stopped { source, .. } => code_of(source),
+        Error::GaveUp { source, .. } | Error::Stopped { source, .. } | Error::NotSent { source, .. } => {
+            code_of(source)
+        }
         Error::Source(SourceError::Registry(error)) => match error.kind() {
             Kind::Unsupported => 1,
             Kind::Integrity => 3,

@@ -143,7 +143,7 @@ impl Connection {
         request: RequestBuilder,
     ) -> Result<Option<T>, DaemonError> {
         let Some(response) = self.ask(action, request).await? else { return Ok(None) };
-        let body = read_at_most(response, Patience::new(ANSWER_LIMIT), MAX_ANSWER_BYTES).await;
+        let body = read_at_most(response, Patience::new(ANSWER_LIMIT, ANSWER_LIMIT), MAX_ANSWER_BYTES).await;
         match body {
             Ok(Some(body)) => serde_json::from_slice(&body).map(Some).map_err(|_| self.stranger()),
             Ok(None) => Err(self.stranger()),

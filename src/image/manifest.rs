@@ -5,7 +5,7 @@
 //! written back: the [`Document`] keeps the bytes.
 
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::descriptor::{DESCRIPTOR, null_as_empty};
@@ -53,6 +53,35 @@ impl Document {
     pub fn verified(bytes: Bytes, media_type: MediaType, expected: &Digest) -> Result<Self, Digest> {
         let digest = Digest::by(expected.algorithm(), &bytes);
         if digest == *expected { Ok(Self { media_type, digest, bytes }) } else { Err(digest) }
+    }
+
+    /// An OCI manifest of sealift's own making: the same for the same config and layers, whenever and wherever.
+    pub fn manifest_of(config: &Descriptor, layers: &[Descriptor]) -> Self {
+        let media_type = MediaType::OciManifest;
+        Self::made(&Made {
+            schema_version: 2,
+            media_type,
+            config: Some(config),
+            layers: Some(layers),
+            manifests: None,
+        })
+    }
+
+    /// An index of sealift's own making: the same for the same entries.
+    pub fn index_of(media_type: MediaType, manifests: &[Descriptor]) -> Self {
+        Self::made(&Made {
+            schema_version: 2,
+            media_type,
+            config: None,
+            layers: None,
+            manifests: Some(manifests),
+        })
+    }
+
+    fn made(document: &Made<'_>) -> Self {
+        // Our types have string keys and no failing serializers, so this can't fail.
+        let bytes = serde_json::to_vec(document).unwrap_or_default();
+        Self::of(bytes.into(), document.media_type.clone())
     }
 
     /// The bytes, as the source sent them.
@@ -105,6 +134,20 @@ impl Document {
     fn read<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ManifestError> {
         serde_json::from_slice(&self.bytes).map_err(|error| ManifestError::NotValid(error.into()))
     }
+}
+
+/// A document that is made here.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Made<'a> {
+    schema_version: u8,
+    media_type: MediaType,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config: Option<&'a Descriptor>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layers: Option<&'a [Descriptor]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manifests: Option<&'a [Descriptor]>,
 }
 
 /// A document, read.

@@ -2,23 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::archived::Problem;
 use crate::image::{Digest, Platform};
 
 /// An archive can't be loaded, or was not loaded right.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// The archive is not whole, or holds nothing to load.
-    #[error("{} can't be loaded{}", .path.display(), and_more(*.more))]
-    Unsound {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: Box<Problem>,
-        /// How many problems there are besides.
-        more: usize,
-    },
     /// It came through a pipe, and can't be read again.
     #[error("what came through a pipe can't be read again")]
     WentBy,
@@ -71,14 +60,6 @@ pub enum LoadError {
         /// What the daemon has.
         found: Digest,
     },
-}
-
-fn and_more(more: usize) -> String {
-    match more {
-        0 => String::new(),
-        1 => ": it has 2 problems".to_owned(),
-        more => format!(": it has {} problems", more + 1),
-    }
 }
 
 fn in_words(images: &[(String, Vec<Platform>)]) -> String {

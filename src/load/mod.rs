@@ -14,15 +14,14 @@ mod made_manifest;
 mod wanted;
 
 use std::fs::Metadata;
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::archived::{Archive, Measuring, Problem};
+use crate::archived::{Archive, Measuring, Problem, Unsound};
 use crate::blob::Limits;
 use crate::daemon::{Daemon, Freight, Held};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::{Event, Reporter, Warning};
 use crate::fsio::{blocking, space};
 use crate::image::{Digest, Platform, Reference};
@@ -81,7 +80,7 @@ impl Load<'_> {
         let images = &expected::images(&archive);
         if images.is_empty() {
             let problems = archive.take_problems();
-            return Err(unsound(archive.path(), problems));
+            return Err(Unsound::of(archive.path(), problems).into());
         }
         let wanted = Wanted::of(images);
         self.check(&wanted)?;
@@ -183,7 +182,7 @@ impl Load<'_> {
         // Some loaders take a file that was cut between two entries for whole.
         let is_fatal = |problem: &Problem| matches!(problem, Problem::NoEnd) || breaks(&archive, problem);
         if problems.iter().any(is_fatal) {
-            return Err(unsound(&path, problems.into_iter().filter(is_fatal)));
+            return Err(Unsound::of(&path, problems.into_iter().filter(is_fatal)).into());
         }
         Ok(archive)
     }
@@ -291,13 +290,6 @@ impl Load<'_> {
         }
         Ok(())
     }
-}
-
-/// The first of these problems, and how many there are besides.
-fn unsound(path: &Path, problems: impl IntoIterator<Item = Problem>) -> Error {
-    let mut problems = problems.into_iter();
-    let source = Box::new(problems.next().unwrap_or(Problem::NoImages));
-    LoadError::Unsound { path: path.to_owned(), source, more: problems.count() }.into()
 }
 
 fn stray_name(wanted: &Wanted<'_>) -> Option<String> {

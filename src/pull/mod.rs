@@ -3,7 +3,6 @@
 //! Neighbours: images come from a [`Source`], the places of bytes from [`crate::archive`]. Nothing here knows which
 //! source it is, or who watches.
 
-mod attempts;
 mod fill;
 mod inflate;
 mod output;
@@ -20,6 +19,7 @@ use tokio::sync::OnceCell;
 
 use self::fill::Job;
 use crate::archive::{CommittedArchive, LayerMode, PartialArchive, Plan, size_of_archive};
+use crate::attempts::{Retries, persistently};
 use crate::blob::Limits;
 use crate::error::{Error, Result};
 use crate::event::{Event, Reporter, Warning};
@@ -29,7 +29,6 @@ use crate::reuse::Pool;
 use crate::sidecar::Sidecar;
 use crate::source::Source;
 
-pub use attempts::Retries;
 pub use output::Output;
 pub use resolve::{Offered, ResolveError};
 
@@ -124,7 +123,7 @@ impl Pull<'_> {
         let wanted = names.iter().flat_map(|name| platforms.iter().map(move |one| (name, *one)));
         let resolutions = wanted.map(|((reference, named), platform)| async move {
             let resolve = || self.resolve(reference, platform, named);
-            let image = self.persistently(&reference.to_string(), resolve).await;
+            let image = persistently(self.retries, self.reporter, &reference.to_string(), resolve).await;
             image.map_err(|error| Failed { image: reference.to_string(), error })
         });
         let resolved: Vec<_> = stream::iter(resolutions).buffered(self.connections.max(1)).collect().await;
@@ -165,7 +164,7 @@ impl Pull<'_> {
     ) -> Result<ResolvedImage> {
         let named = OnceCell::new();
         let resolve = || self.resolve(reference, platform, &named);
-        self.persistently(&reference.to_string(), resolve).await
+        persistently(self.retries, self.reporter, &reference.to_string(), resolve).await
     }
 
     /// Makes sure, before the first byte of a layer, that all of `planned` has names and room.

@@ -9,11 +9,11 @@ use bytes::{Buf, Bytes};
 use futures::TryStreamExt;
 use tokio::sync::{mpsc, oneshot};
 
-use super::attempts::Attempts;
 use super::fill::QUEUED_CHUNKS;
 use super::reuse::{Waiting, each_chunk};
 use super::{PlannedArchive, Pull, blocking};
 use crate::archive::{ArchiveStream, Content, Plan, PlannedBlob, StreamError};
+use crate::attempts::Attempts;
 use crate::blob::{Inflation, Limits, WrittenBlob};
 use crate::error::{Error, Result};
 use crate::event::Event;

@@ -1,4 +1,4 @@
-//! Access to one registry: its scheme, its credentials, a token for each repository.
+//! Access to one registry: its scheme, its credentials, a token for each repository and what is done there.
 //!
 //! Tokens are shared: whoever needs one that is missing or ending asks for it while the others wait, so that many
 //! blobs cost one token call. Credentials are looked up once for a repository, when first asked for, and go to the
@@ -13,11 +13,12 @@ use reqwest::header::HeaderValue;
 use tokio::sync::{Mutex as AsyncMutex, OnceCell};
 use url::Url;
 
-use crate::image::{Registry, Repository};
+use crate::image::Registry;
 
 use super::challenge::Challenge;
 use super::credentials::{Credential, Credentials, Found, Scope};
 use super::error::RegistryError;
+use super::reach::Reach;
 use super::said::Denial;
 use super::token::{self, Purpose};
 use super::transport::Transport;
@@ -26,10 +27,11 @@ use super::transport::Transport;
 pub(super) struct Access {
     registry: Registry,
     base: OnceCell<Url>,
-    grants: Mutex<HashMap<Box<str>, Arc<AsyncMutex<Grant>>>>,
+    /// By the scope they are for.
+    grants: Mutex<HashMap<String, Arc<AsyncMutex<Grant>>>>,
 }
 
-/// What a repository is asked with.
+/// What one reach is asked with.
 #[derive(Default)]
 struct Grant {
     found: Option<Found>,
@@ -73,35 +75,31 @@ impl Access {
         self.base.get_or_try_init(find).await
     }
 
-    /// Why the registry denies access to `repository` as to a stranger; none if credentials were looked for and found.
-    pub(super) async fn stranger(&self, repository: &Repository) -> Option<Denial> {
-        let grant = self.grant(repository);
+    /// Why the registry denies `reach` as to a stranger; none if credentials were looked for and found.
+    pub(super) async fn stranger(&self, reach: Reach<'_>) -> Option<Denial> {
+        let grant = self.grant(reach);
         let grant = grant.lock().await;
         grant.found.as_ref().map_or(Some(Denial::NoCredentials), Found::stranger)
     }
 
     /// True if there are credentials. Where they can't be looked up there are none: nobody asked for them yet.
-    pub(super) async fn can_find_credential(
-        &self,
-        credentials: &Credentials,
-        repository: &Repository,
-    ) -> bool {
-        let grant = self.grant(repository);
+    pub(super) async fn can_find_credential(&self, credentials: &Credentials, reach: Reach<'_>) -> bool {
+        let grant = self.grant(reach);
         let mut grant = grant.lock().await;
-        grant.find(credentials, repository).await.is_ok_and(|found| found.credential.is_some())
+        grant.find(credentials, reach).await.is_ok_and(|found| found.credential.is_some())
     }
 
-    /// What to ask `repository` with now: nothing before the first challenge, a fresh token after the last one ended.
+    /// What to ask for `reach` with now: nothing before the first challenge, a fresh token after the last one ended.
     pub(super) async fn permit(
         &self,
         transport: &Transport,
         credentials: &Credentials,
-        repository: &Repository,
+        reach: Reach<'_>,
     ) -> Result<Permit, RegistryError> {
-        let grant = self.grant(repository);
+        let grant = self.grant(reach);
         let mut grant = grant.lock().await;
         if grant.renew_at.is_some_and(|renew_at| renew_at <= Instant::now()) {
-            self.refresh(&mut grant, transport, credentials, repository).await?;
+            self.refresh(&mut grant, transport, credentials, reach).await?;
         }
         Ok(grant.permit())
     }
@@ -112,11 +110,11 @@ impl Access {
         &self,
         transport: &Transport,
         credentials: &Credentials,
-        repository: &Repository,
+        reach: Reach<'_>,
         challenge: Challenge,
         refused: &Permit,
     ) -> Result<Option<Permit>, RegistryError> {
-        let grant = self.grant(repository);
+        let grant = self.grant(reach);
         let mut grant = grant.lock().await;
         if grant.generation == refused.generation {
             let same_again = challenge == Challenge::Basic && refused.header.is_some() && !refused.is_token();
@@ -124,8 +122,9 @@ impl Access {
                 Some(former) => challenge.merged_with(former),
                 None => challenge,
             };
-            grant.challenge = Some(challenge);
-            if same_again || !self.refresh(&mut grant, transport, credentials, repository).await? {
+            grant.challenge =
+                Some(if reach.is_pull() { challenge } else { challenge.with_scope(&reach.scope()) });
+            if same_again || !self.refresh(&mut grant, transport, credentials, reach).await? {
                 return Ok(None);
             }
         }
@@ -138,12 +137,12 @@ impl Access {
         grant: &mut Grant,
         transport: &Transport,
         credentials: &Credentials,
-        repository: &Repository,
+        reach: Reach<'_>,
     ) -> Result<bool, RegistryError> {
-        let found = grant.find(credentials, repository).await?;
+        let found = grant.find(credentials, reach).await?;
         let (header, renew_at) = match (&grant.challenge, &found.credential) {
             (Some(Challenge::Bearer(bearer)), _) => {
-                let scope = format!("repository:{}:pull", repository.path());
+                let scope = reach.scope();
                 let Some(base) = self.base.get() else { return Ok(false) };
                 let token =
                     token::fetch(transport, &self.registry, base, bearer, &scope, &found, Purpose::Run)
@@ -161,22 +160,19 @@ impl Access {
         Ok(true)
     }
 
-    fn grant(&self, repository: &Repository) -> Arc<AsyncMutex<Grant>> {
+    fn grant(&self, reach: Reach<'_>) -> Arc<AsyncMutex<Grant>> {
         let mut grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(grants.entry(repository.path().into()).or_default())
+        Arc::clone(grants.entry(reach.scope()).or_default())
     }
 }
 
 impl Grant {
-    /// The credentials for `repository`, looked up once; a failure is not kept.
-    async fn find(
-        &mut self,
-        credentials: &Credentials,
-        repository: &Repository,
-    ) -> Result<Found, RegistryError> {
+    /// The credentials for the repository, looked up once; a failure is not kept.
+    async fn find(&mut self, credentials: &Credentials, reach: Reach<'_>) -> Result<Found, RegistryError> {
         if let Some(found) = &self.found {
             return Ok(found.clone());
         }
+        let repository = reach.repository();
         let scope = Scope { registry: repository.registry(), path: repository.path() };
         Ok(self.found.insert(credentials.of(scope).await?).clone())
     }

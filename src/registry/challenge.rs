@@ -35,6 +35,19 @@ impl Challenge {
         }
     }
 
+    /// This challenge, for what `scope` lists and what it asks for beyond that.
+    pub(super) fn with_scope(self, scope: &str) -> Self {
+        match self {
+            Self::Bearer(bearer) => {
+                let named = bearer.scope.as_deref().unwrap_or_default().split_ascii_whitespace();
+                let more = named.filter(|named| !scope.split(' ').any(|ours| allows(ours, named)));
+                let scopes: Vec<_> = scope.split(' ').chain(more).take(MAX_SCOPES).collect();
+                Self::Bearer(Bearer { scope: Some(scopes.join(" ")), ..bearer })
+            }
+            Self::Basic => Self::Basic,
+        }
+    }
+
     /// This challenge, for what `former` asked for as well: a registry may want one scope for a manifest and another
     /// for its blobs, and a token for each in turn would be refused in turn.
     pub(super) fn merged_with(self, former: Self) -> Self {
@@ -55,6 +68,17 @@ impl Challenge {
             }
             (challenge, _) => challenge,
         }
+    }
+}
+
+/// True if a token for the scope `one` (`repository:NAME:pull,push`) allows all of `other`.
+fn allows(one: &str, other: &str) -> bool {
+    match (one.rsplit_once(':'), other.rsplit_once(':')) {
+        (Some((of_one, allowed)), Some((of_other, wanted))) => {
+            let is_allowed = |action| allowed.split(',').any(|allowed| allowed == action);
+            of_one == of_other && wanted.split(',').all(is_allowed)
+        }
+        _ => one == other,
     }
 }
 
@@ -230,6 +254,33 @@ mod tests {
         let many = (0..100).map(|number| number.to_string()).collect::<Vec<_>>().join(" ");
         let merged = challenge(one, Some(&many)).merged_with(challenge(one, Some("x")));
         assert_eq!(merged, challenge(one, Some("0 1 2 3 4 5 6 7")));
+    }
+
+    #[test]
+    fn what_a_token_is_for_is_asked_for_and_what_else_the_registry_wants() {
+        let asked = |named: Option<&str>| {
+            let realm = Url::parse("https://a.example/t").unwrap();
+            let bearer = Bearer { realm, service: None, scope: named.map(str::to_owned) };
+            match Challenge::Bearer(bearer).with_scope("repository:a/b:pull,push repository:c:pull") {
+                Challenge::Bearer(bearer) => bearer.scope.unwrap(),
+                Challenge::Basic => panic!("another challenge"),
+            }
+        };
+        let ours = "repository:a/b:pull,push repository:c:pull";
+        for named in
+            [None, Some(""), Some("repository:a/b:pull"), Some("repository:c:pull repository:a/b:push")]
+        {
+            assert_eq!(asked(named), ours, "{named:?}");
+        }
+        for more in [
+            "repository:a/b:delete",
+            "repository:c:pull,push",
+            "repository:a:pull",
+            "registry:catalog:*",
+            "x",
+        ] {
+            assert_eq!(asked(Some(more)), format!("{ours} {more}"));
+        }
     }
 
     #[test]

@@ -9,10 +9,11 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use reqwest::header::HeaderMap;
-use reqwest::{Method, StatusCode};
+use reqwest::{Body, Method, StatusCode};
 use url::Url;
 
 use crate::event::SharedReporter;
@@ -29,6 +30,8 @@ use super::layer_url::UrlProblem;
 use super::object::Object;
 use super::options::ClientOptions;
 use super::rate_limit::RateLimit;
+use super::reach::Reach;
+use super::redirect::same_origin;
 use super::refusal::{self, Asked};
 use super::transport::{Answer, Transport, finish};
 use super::{blob, manifest};
@@ -39,6 +42,16 @@ const PROBE_TIME: Duration = Duration::from_secs(3);
 /// A client of registries. Cheap to clone; clones share connections and tokens.
 #[derive(Clone)]
 pub struct Client(Arc<Shared>);
+
+/// A request, but for where it goes.
+pub(super) struct Call<'a> {
+    pub(super) method: Method,
+    pub(super) reach: Reach<'a>,
+    pub(super) object: &'a Object,
+    pub(super) headers: &'a HeaderMap,
+    /// Of methods that write.
+    pub(super) body: Bytes,
+}
 
 struct Shared {
     transport: Arc<Transport>,
@@ -134,7 +147,7 @@ impl Client {
         self.ask(Method::GET, object, path, headers).await
     }
 
-    /// Asks for `path` as [`fetch`](Self::fetch) does, by another method.
+    /// Asks for `path` as [`fetch`](Self::fetch) does, by another method that reads.
     pub(super) async fn ask(
         &self,
         method: Method,
@@ -142,26 +155,60 @@ impl Client {
         path: &str,
         headers: &HeaderMap,
     ) -> Result<Answer, RegistryError> {
-        let Shared { transport, credentials, .. } = &*self.0;
-        let repository = object.repository();
-        let access = self.access(repository.registry());
-        let base = access.base(|| self.find_base(repository.registry())).await?;
-        let url = base.join(path).map_err(|_| invalid(base))?;
+        let reach = Reach::Pull(object.repository());
+        self.call(&Call { method, reach, object, headers, body: Bytes::new() }, path).await
+    }
 
-        let mut permit = access.permit(transport, credentials, repository).await?;
-        let mut answer = transport.ask(&method, &url, headers, permit.header.as_ref()).await?;
-        if let Some(challenge) = self.challenge(&access, repository, base, &permit, &answer).await?
-            && let Some(renewed) =
-                access.renew(transport, credentials, repository, challenge, &permit).await?
+    /// Asks for `to`: a path below `/v2/`, or a URL that the registry may lead to. An answer has a 2xx status.
+    pub(super) async fn call(&self, call: &Call<'_>, to: &str) -> Result<Answer, RegistryError> {
+        let Shared { transport, credentials, .. } = &*self.0;
+        let Call { method, reach, object, headers, body } = call;
+        let access = self.access(reach.repository().registry());
+        let base = access.base(|| self.find_base(access.registry())).await?;
+        let url = base.join(to).map_err(|_| invalid(base))?;
+        if !same_origin(base, &url) {
+            let answer = transport.ask(method, &url, headers, body, None).await?;
+            return succeeded_elsewhere(answer, object).await;
+        }
+        let mut permit = access.permit(transport, credentials, *reach).await?;
+        let mut answer = transport.ask(method, &url, headers, body, permit.header.as_ref()).await?;
+        if let Some(challenge) = self.challenge(&access, *reach, base, &permit, &answer).await?
+            && let Some(renewed) = access.renew(transport, credentials, *reach, challenge, &permit).await?
         {
             finish(answer.response).await;
             permit = renewed;
-            answer = transport.ask(&method, &url, headers, permit.header.as_ref()).await?;
+            answer = transport.ask(method, &url, headers, body, permit.header.as_ref()).await?;
         }
         if answer.response.status().is_success() {
             return Ok(answer);
         }
-        let asked = Asked { stranger: access.stranger(repository).await, permit };
+        let asked = Asked { stranger: access.stranger(*reach).await, permit };
+        Err(refusal::of(answer, object, asked).await)
+    }
+
+    /// Sends a body to a URL that the registry may lead to, as [`call`](Self::call) does, but once: whoever is told to ask
+    /// again makes another body.
+    pub(super) async fn send(&self, call: &Call<'_>, url: &Url, body: Body) -> Result<Answer, RegistryError> {
+        let Shared { transport, credentials, .. } = &*self.0;
+        let Call { method, reach, object, headers, .. } = call;
+        let access = self.access(reach.repository().registry());
+        let base = access.base(|| self.find_base(access.registry())).await?;
+        if !same_origin(base, url) {
+            let answer = transport.send_body(method, url, headers, body, None).await?;
+            return succeeded_elsewhere(answer, object).await;
+        }
+        let permit = access.permit(transport, credentials, *reach).await?;
+        let answer = transport.send_body(method, url, headers, body, permit.header.as_ref()).await?;
+        if let Some(challenge) = self.challenge(&access, *reach, base, &permit, &answer).await?
+            && access.renew(transport, credentials, *reach, challenge, &permit).await?.is_some()
+        {
+            finish(answer.response).await;
+            return Err(RegistryError::NewToken { object: Box::new((*object).clone()) });
+        }
+        if answer.response.status().is_success() {
+            return Ok(answer);
+        }
+        let asked = Asked { stranger: access.stranger(*reach).await, permit };
         Err(refusal::of(answer, object, asked).await)
     }
 
@@ -184,7 +231,7 @@ impl Client {
     async fn challenge(
         &self,
         access: &Access,
-        repository: &Repository,
+        reach: Reach<'_>,
         base: &Url,
         permit: &Permit,
         answer: &Answer,
@@ -193,8 +240,11 @@ impl Client {
         match answer.response.status() {
             _ if answer.from_elsewhere => Ok(None),
             StatusCode::UNAUTHORIZED => read_challenge(access.registry(), answer),
-            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND
-                if permit.header.is_none() && access.can_find_credential(credentials, repository).await =>
+            status @ (StatusCode::FORBIDDEN | StatusCode::NOT_FOUND)
+                // Who writes looks for what is not there, and is asked for credentials when it writes.
+                if permit.header.is_none()
+                    && (reach.is_pull() || status == StatusCode::FORBIDDEN)
+                    && access.can_find_credential(credentials, reach).await =>
             {
                 let Ok(ping) = transport.get(base, &HeaderMap::new(), None).await else { return Ok(None) };
                 let asks = ping.response.status() == StatusCode::UNAUTHORIZED && !ping.from_elsewhere;
@@ -228,6 +278,15 @@ impl Client {
         registries.insert(registry.clone(), Arc::clone(&access));
         access
     }
+}
+
+/// The answer of a host that the registry led to, and that got no credentials, if its status is a 2xx.
+async fn succeeded_elsewhere(mut answer: Answer, object: &Object) -> Result<Answer, RegistryError> {
+    answer.from_elsewhere = true;
+    if answer.response.status().is_success() {
+        return Ok(answer);
+    }
+    Err(refusal::of(answer, object, Asked::as_nobody()).await)
 }
 
 impl Source for Client {

@@ -20,7 +20,7 @@ use super::certs_d::{CertsFolders, HostCertificates};
 use super::client_certificate::{ClientCertificate, Identity};
 use super::error::RegistryError;
 use super::insecure::InsecureHost;
-use super::options::{ClientOptions, Timeouts};
+use super::options::ClientOptions;
 use super::proxy::ProxyRules;
 use super::tls::{self, Roots, RootsOrigin};
 
@@ -41,7 +41,7 @@ pub(super) struct Clients {
     certificates: Vec<(Registry, ClientCertificate)>,
     folders: CertsFolders,
     proxies: Arc<ProxyRules>,
-    timeouts: Timeouts,
+    connect: Duration,
 }
 
 /// How one host is verified, and what it is shown.
@@ -65,14 +65,14 @@ impl Clients {
             Identity::read(files)?;
         }
         Ok(Self {
-            usual: client(tls::config(&roots, None, None)?, proxies, options.timeouts)?,
+            usual: client(tls::config(&roots, None, None)?, proxies, options.timeouts.connect)?,
             own: Mutex::default(),
             roots,
             insecure_hosts: options.insecure_hosts.clone(),
             certificates: options.client_certificates.clone(),
             folders: options.certs_folders.clone(),
             proxies: Arc::clone(proxies),
-            timeouts: options.timeouts,
+            connect: options.timeouts.connect,
         })
     }
 
@@ -112,7 +112,7 @@ impl Clients {
         let unverified = name.filter(|_| insecure).and_then(|name| ServerName::try_from(name).ok());
         let identity = files.as_ref().map(Identity::read).transpose()?;
         let config = tls::config(&self.roots.clone().with(&ca_files)?, identity.as_ref(), unverified)?;
-        client(config, &self.proxies, self.timeouts).map(Some)
+        client(config, &self.proxies, self.connect).map(Some)
     }
 }
 
@@ -127,7 +127,7 @@ fn is_of(registry: &Registry, url: &Url) -> bool {
 fn client(
     tls: rustls::ClientConfig,
     proxies: &Arc<ProxyRules>,
-    timeouts: Timeouts,
+    connect: Duration,
 ) -> Result<reqwest::Client, RegistryError> {
     let proxies = Arc::clone(proxies);
     // Proxies and stores that could compress are asked not to.
@@ -145,8 +145,7 @@ fn client(
         .tcp_keepalive(Duration::from_secs(30))
         // It may be asked in plain HTTP, so no DNS server says where it is (RFC 6761 section 6.3).
         .resolve_to_addrs("localhost", &LOCALHOST)
-        .connect_timeout(timeouts.connect)
-        .read_timeout(timeouts.read)
+        .connect_timeout(connect)
         .no_proxy()
         .proxy(Proxy::custom(move |url| proxies.proxy_for(url).map(|proxy| proxy.reveal().clone())))
         .build()

@@ -21,6 +21,7 @@ use super::object::{Missing, Object};
 use super::redirect::RedirectProblem;
 use super::retry_after::RetryAfter;
 use super::said::{Denial, Said};
+use super::tags::PageProblem;
 use super::tls::CaProblem;
 
 /// A registry could not be reached, refused, or answered what it must not.
@@ -214,7 +215,37 @@ pub enum RegistryError {
         said: Option<Said>,
     },
 
+    /// What was sent at once was too large, for the registry or a proxy before it (413).
+    #[error("{url}: so much at once is not taken (status 413)")]
+    BodyTooLarge {
+        /// Where it was sent to.
+        url: Box<SafeUrl>,
+    },
+    /// The registry wants another token for what was sent; it was got meanwhile.
+    #[error("{object}: the registry wants a new token")]
+    NewToken {
+        /// What was being sent.
+        object: Box<Object>,
+    },
+    /// The registry knows an upload no more, or has it at another place than it said (404, 409, 416).
+    #[error("the registry gave up the upload of {object}")]
+    UploadLost {
+        /// The blob.
+        object: Box<Object>,
+        /// What it said.
+        #[source]
+        said: Option<Said>,
+    },
+
     // -- nonsense --
+    /// The registry names a place for an upload that it may not lead to.
+    #[error("{url} names a place for the upload that is not used: {problem}")]
+    BadUploadPlace {
+        /// Who named it.
+        url: Box<SafeUrl>,
+        /// Why not.
+        problem: RedirectProblem,
+    },
     /// A web page came instead of a registry's answer.
     #[error("{url} answered with a web page (status {status}); is this a registry?")]
     WebPage {
@@ -249,6 +280,20 @@ pub enum RegistryError {
         url: Box<SafeUrl>,
         /// How many redirects were followed.
         hops: usize,
+    },
+    /// The next page of a list of tags is not asked for.
+    #[error("{url} has a next page that is not asked for: {problem}")]
+    BadPage {
+        /// The page before.
+        url: Box<SafeUrl>,
+        /// Why not.
+        problem: PageProblem,
+    },
+    /// What should be a list of tags is something else.
+    #[error("{url} answered with no list of tags")]
+    NoList {
+        /// What was asked.
+        url: Box<SafeUrl>,
     },
     /// A header with a value that it can't have.
     #[error("{url}: the header `{header}` has no valid value: `{value}`")]
@@ -291,6 +336,17 @@ pub enum RegistryError {
         expected: Box<Digest>,
         /// The digest of the bytes.
         got: Box<Digest>,
+    },
+    /// What was sent was right, and the registry says that it got something else, or keeps something else.
+    #[error("{object} is something else at {url} than what was sent")]
+    Altered {
+        /// What was sent.
+        object: Box<Object>,
+        /// To where.
+        url: Box<SafeUrl>,
+        /// What the registry said.
+        #[source]
+        said: Option<Said>,
     },
     /// A server states another length for a blob than its descriptor.
     #[error("{object} has the wrong length at {url}: {expected_bytes} bytes were promised, {got_bytes} come")]

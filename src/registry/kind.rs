@@ -45,8 +45,15 @@ impl RegistryError {
             | Self::RedirectLoop { .. }
             | Self::BadHeader { .. }
             | Self::RangeIgnored { .. }
-            | Self::NoToken { .. } => Kind::Network,
+            | Self::NoToken { .. }
+            | Self::NewToken { .. }
+            | Self::BodyTooLarge { .. }
+            | Self::UploadLost { .. }
+            | Self::BadPage { .. }
+            | Self::NoList { .. }
+            | Self::BadUploadPlace { .. } => Kind::Network,
             Self::DigestMismatch { .. }
+            | Self::Altered { .. }
             | Self::WrongLength { .. }
             | Self::WrongLayer { .. }
             | Self::ManifestTooLarge { .. } => Kind::Integrity,

@@ -29,11 +29,7 @@ pub(super) async fn fetch(
     selector: &Selector,
 ) -> Result<Document, RegistryError> {
     let object = Object::Manifest { repository: repository.clone(), selector: selector.clone() };
-    let path = match selector {
-        Selector::Tag(tag) => format!("{}/manifests/{tag}", repository.path()),
-        Selector::Digest(digest) => format!("{}/manifests/{digest}", repository.path()),
-    };
-    let answer = client.fetch(&object, &path, &accept()).await?;
+    let answer = client.fetch(&object, &path(repository, selector), &accept()).await?;
     client.tell_limits(repository.registry(), answer.response.headers());
     let (url, status) = (answer.url.clone(), answer.response.status().as_u16());
     let media_type = media_type(answer.response.headers());
@@ -69,15 +65,24 @@ pub(super) async fn tag_digest(
     repository: &Repository,
     tag: &str,
 ) -> Result<Option<Digest>, RegistryError> {
-    let object = Object::Manifest { repository: repository.clone(), selector: Selector::Tag(tag.to_owned()) };
-    let path = format!("{}/manifests/{tag}", repository.path());
+    let selector = Selector::Tag(tag.to_owned());
+    let path = path(repository, &selector);
+    let object = Object::Manifest { repository: repository.clone(), selector };
     let answer = client.ask(Method::HEAD, &object, &path, &accept()).await?;
     client.tell_limits(repository.registry(), answer.response.headers());
     stated_digest(&answer.url, answer.response.headers())
 }
 
+/// Where a manifest is, below `/v2/`.
+pub(super) fn path(repository: &Repository, selector: &Selector) -> String {
+    match selector {
+        Selector::Tag(tag) => format!("{}/manifests/{tag}", repository.path()),
+        Selector::Digest(digest) => format!("{}/manifests/{digest}", repository.path()),
+    }
+}
+
 /// One header with all of them: old registries look at the first only.
-fn accept() -> HeaderMap {
+pub(super) fn accept() -> HeaderMap {
     HeaderValue::try_from(MediaType::ACCEPT_MANIFESTS.join(", "))
         .into_iter()
         .map(|all| (ACCEPT, all))
@@ -89,7 +94,7 @@ fn media_type(headers: &HeaderMap) -> MediaType {
 }
 
 /// The digest the registry states for what a tag names; it may leave it out, but not state nonsense.
-fn stated_digest(url: &SafeUrl, headers: &HeaderMap) -> Result<Option<Digest>, RegistryError> {
+pub(super) fn stated_digest(url: &SafeUrl, headers: &HeaderMap) -> Result<Option<Digest>, RegistryError> {
     let Some(value) = headers.get(CONTENT_DIGEST) else { return Ok(None) };
     let text = String::from_utf8_lossy(value.as_bytes());
     if text.trim().is_empty() {

@@ -15,6 +15,16 @@ pub enum Object {
         /// What it was asked for by.
         selector: Selector,
     },
+    /// The tags of a repository.
+    Tags {
+        /// Where they should be.
+        repository: Repository,
+    },
+    /// A repository, to put something into.
+    Repository {
+        /// Where it should be.
+        repository: Repository,
+    },
     /// A config or layer.
     Blob {
         /// Where it should be.
@@ -28,14 +38,17 @@ impl Object {
     /// The repository it was looked for in.
     pub fn repository(&self) -> &Repository {
         match self {
-            Self::Manifest { repository, .. } | Self::Blob { repository, .. } => repository,
+            Self::Manifest { repository, .. }
+            | Self::Tags { repository }
+            | Self::Repository { repository }
+            | Self::Blob { repository, .. } => repository,
         }
     }
 
     /// Its digest, if it is a blob.
     pub(super) fn blob(&self) -> Option<&Digest> {
         match self {
-            Self::Manifest { .. } => None,
+            Self::Manifest { .. } | Self::Tags { .. } | Self::Repository { .. } => None,
             Self::Blob { digest, .. } => Some(digest),
         }
     }
@@ -50,6 +63,8 @@ impl fmt::Display for Object {
             Self::Manifest { repository, selector: Selector::Digest(digest) } => {
                 write!(formatter, "`{repository}@{digest}`")
             }
+            Self::Tags { repository } => write!(formatter, "the tags of `{repository}`"),
+            Self::Repository { repository } => write!(formatter, "`{repository}`"),
             Self::Blob { repository, digest } => write!(formatter, "blob {digest} of `{repository}`"),
         }
     }

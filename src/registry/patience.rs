@@ -1,8 +1,9 @@
 //! Patience: how slowly a body may come.
 //!
-//! Threats: a server that sends a byte now and then never lets a read time out, and holds whoever waits for as long as
-//! it likes. So every byte buys a little time, and what was saved up of it never exceeds a start: a body that comes
-//! more slowly than [`PER_BYTE`] for so long ends with an error. Time in which nobody asks for bytes doesn't count.
+//! Threats: a server that sends nothing holds whoever waits for as long as it likes, and so does one that sends a byte now
+//! and then. So nothing may come for a while only, and every byte buys a little time; what was saved up of it never exceeds a
+//! start: a body that comes more slowly than [`PER_BYTE`] for so long ends with an error. Time in which nobody asks for bytes
+//! doesn't count.
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ const PER_BYTE: Duration = Duration::from_millis(10);
 
 /// What is left of the patience with one body.
 pub(crate) struct Patience {
+    idle: Duration,
     most: Duration,
     left: Duration,
 }
@@ -23,19 +25,22 @@ pub(crate) struct Patience {
 /// Why a body ended too early.
 pub(crate) enum Broken {
     Failed(reqwest::Error),
+    TimedOut,
     TooSlow,
 }
 
 impl Patience {
-    /// At its start; `most` is how long a body may be too slow.
-    pub(crate) fn new(most: Duration) -> Self {
-        Self { most, left: most }
+    /// At its start; `idle` is how long nothing may come, `most` how long a body may be too slow.
+    pub(crate) fn new(idle: Duration, most: Duration) -> Self {
+        Self { idle, most, left: most }
     }
 
     /// The next bytes of `response`.
     pub(super) async fn next_chunk(&mut self, response: &mut Response) -> Result<Option<Bytes>, Broken> {
         let begun = Instant::now();
-        let chunk = tokio::time::timeout(self.left, response.chunk()).await.map_err(|_| Broken::TooSlow)?;
+        let limit = self.left.min(self.idle);
+        let chunk = tokio::time::timeout(limit, response.chunk()).await;
+        let chunk = chunk.map_err(|_| if limit < self.idle { Broken::TooSlow } else { Broken::TimedOut })?;
         let chunk = chunk.map_err(Broken::Failed)?;
         let bytes = chunk.as_ref().map_or(0, |chunk| u32::try_from(chunk.len()).unwrap_or(u32::MAX));
         let bought = PER_BYTE.saturating_mul(bytes);
@@ -49,7 +54,13 @@ impl Broken {
     pub(crate) fn told(self, proxied: bool) -> (Failure, Cause) {
         match self {
             Self::Failed(error) => (classify(&error, proxied), error.into()),
+            Self::TimedOut => timed_out(),
             Self::TooSlow => (Failure::TooSlow, Cause::new("less than 100 bytes a second came")),
         }
     }
+}
+
+/// How it failed where nothing came for too long.
+pub(super) fn timed_out() -> (Failure, Cause) {
+    (Failure::TimedOut, Cause::new("operation timed out"))
 }

@@ -38,6 +38,7 @@ impl fmt::Display for RedirectProblem {
 pub(super) fn target(from: &Url, headers: &HeaderMap) -> Result<Url, RedirectProblem> {
     let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
     let mut to = location
+        .filter(|location| !location.is_empty())
         .and_then(|location| from.join(location).ok())
         .filter(|to| to.has_host() || !matches!(to.scheme(), "http" | "https"))
         .ok_or(RedirectProblem::NoLocation)?;
@@ -84,6 +85,7 @@ mod tests {
             assert_eq!(from_registry(location).unwrap().as_str(), expected, "{location}");
         }
         assert_eq!(from_registry("https://"), Err(RedirectProblem::NoLocation));
+        assert_eq!(from_registry(""), Err(RedirectProblem::NoLocation));
     }
 
     #[test]

@@ -18,6 +18,13 @@ pub(super) struct Asked {
     pub(super) permit: Permit,
 }
 
+impl Asked {
+    /// With nothing: what stands elsewhere is nobody's to show credentials to.
+    pub(super) fn as_nobody() -> Self {
+        Self { stranger: None, permit: Permit::default() }
+    }
+}
+
 /// The error an answer with a status other than 2xx is.
 pub(super) async fn of(answer: Answer, object: &Object, asked: Asked) -> RegistryError {
     let status = answer.response.status();
@@ -46,6 +53,8 @@ pub(super) async fn of(answer: Answer, object: &Object, asked: Asked) -> Registr
         StatusCode::NOT_FOUND => {
             RegistryError::NotFound { missing: missing(&object, said.as_ref()), object, said }
         }
+        // nginx says it in a page of its own.
+        StatusCode::PAYLOAD_TOO_LARGE => RegistryError::BodyTooLarge { url },
         _ if said == Some(Said::NoClientCertificate) => RegistryError::no_client_certificate(url),
         _ if said == Some(Said::WebPage) => RegistryError::WebPage { url, status: status.as_u16() },
         _ => RegistryError::UnexpectedStatus { url, status: status.as_u16(), said },
@@ -68,5 +77,6 @@ fn missing(object: &Object, said: Option<&Said>) -> Missing {
         _ if said.is_some_and(|said| said.has_code("NAME_UNKNOWN")) => Missing::Repository,
         Object::Manifest { .. } => Missing::Manifest,
         Object::Blob { .. } => Missing::Blob,
+        Object::Tags { .. } | Object::Repository { .. } => Missing::Repository,
     }
 }

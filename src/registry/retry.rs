@@ -43,10 +43,13 @@ impl RegistryError {
             }
             Self::Unreachable { failure, .. } => of_failure(*failure),
             // The line was there a moment ago. A store's links expire: the registry gives another. A wrong length is a
-            // truncated copy in some cache. 408: the server had no patience; 425: RFC 8470 asks to come again.
+            // truncated copy in some cache. An upload can be begun anew. 408: the server had no patience; 425: RFC 8470 asks to come again.
             Self::Interrupted { .. }
             | Self::StoreRefused { .. }
             | Self::WrongLength { .. }
+            | Self::NewToken { .. }
+            | Self::UploadLost { .. }
+            | Self::Altered { .. }
             | Self::UnexpectedStatus { status: 408 | 425, .. } => Retry::Soon,
             Self::RateLimited { retry_after, .. } => Retry::when(*retry_after),
             Self::ServerError { status, retry_after, .. } => of_server_error(*status, *retry_after),
@@ -65,6 +68,10 @@ impl RegistryError {
             | Self::WebPage { .. }
             | Self::UnexpectedStatus { .. }
             | Self::BadRedirect { .. }
+            | Self::BadUploadPlace { .. }
+            | Self::BodyTooLarge { .. }
+            | Self::BadPage { .. }
+            | Self::NoList { .. }
             | Self::RedirectLoop { .. }
             | Self::BadHeader { .. }
             | Self::RangeIgnored { .. }

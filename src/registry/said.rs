@@ -161,7 +161,7 @@ pub(crate) async fn read_at_most(
 
 /// The body of an answer that nothing depends on: none if it is longer than `limit_bytes`, takes too long or breaks.
 pub(super) async fn read_soon(response: Response, limit_bytes: u64) -> Option<Vec<u8>> {
-    let reading = read_at_most(response, Patience::new(PATIENCE), limit_bytes);
+    let reading = read_at_most(response, Patience::new(PATIENCE, PATIENCE), limit_bytes);
     let body = tokio::time::timeout(PATIENCE, reading).await;
     body.ok()?.ok()?
 }

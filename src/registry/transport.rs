@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use reqwest::{Method, Response, StatusCode};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue};
+use reqwest::{Body, Method, RequestBuilder, Response, StatusCode};
 use url::Url;
 
 use crate::secret::SafeUrl;
@@ -19,8 +19,8 @@ use super::clients::{Clients, TlsSetup};
 use super::error::RegistryError;
 use super::failure::{Cause, Failure, classify};
 use super::hop::{self, is_loopback};
-use super::options::ClientOptions;
-use super::patience::{Broken, Patience};
+use super::options::{ClientOptions, Timeouts};
+use super::patience::{Broken, Patience, timed_out};
 use super::proxy::ProxyRules;
 use super::redirect::{self, RedirectProblem};
 use super::said::read_soon;
@@ -32,7 +32,7 @@ const MAX_UNREAD_BYTES: u64 = 64 << 10;
 pub(super) struct Transport {
     clients: Clients,
     proxies: Arc<ProxyRules>,
-    trickle: Duration,
+    timeouts: Timeouts,
 }
 
 /// An answer, after redirects.
@@ -60,7 +60,7 @@ impl Transport {
     /// Makes the clients; no connection is opened.
     pub(super) fn new(options: &ClientOptions) -> Result<Self, RegistryError> {
         let proxies = Arc::new(options.proxies.clone());
-        Ok(Self { clients: Clients::new(options, &proxies)?, proxies, trickle: options.timeouts.trickle })
+        Ok(Self { clients: Clients::new(options, &proxies)?, proxies, timeouts: options.timeouts })
     }
 
     /// True if plain HTTP will do for `url`'s host: it is loopback, or was declared insecure.
@@ -91,27 +91,34 @@ impl Transport {
         headers: &HeaderMap,
         authorization: Option<&HeaderValue>,
     ) -> Result<Answer, RegistryError> {
-        self.ask(&Method::GET, url, headers, authorization).await
+        self.ask(&Method::GET, url, headers, &Bytes::new(), authorization).await
     }
 
-    /// Asks for `url` by GET or HEAD, following redirects.
+    /// Asks for `url`, following redirects; a method that writes goes on only where it stays the same.
     pub(super) async fn ask(
         &self,
         method: &Method,
         url: &Url,
         headers: &HeaderMap,
+        body: &Bytes,
         authorization: Option<&HeaderValue>,
     ) -> Result<Answer, RegistryError> {
         let mut next = url.clone();
         let mut from_elsewhere = false;
+        let reads = matches!(*method, Method::GET | Method::HEAD);
         for _ in 0..=MAX_REDIRECTS {
             let mut request =
                 self.clients.of(&next)?.request(method.clone(), next.clone()).headers(headers.clone());
             if let Some(authorization) = authorization.filter(|_| !from_elsewhere) {
                 request = request.header(AUTHORIZATION, authorization);
             }
+            if !reads {
+                // Some servers want to know even of a POST that it has no body (411).
+                request = request.header(CONTENT_LENGTH, body.len()).body(body.clone());
+            }
             let response = self.send(&next, request).await?;
-            if !is_redirect(response.status()) {
+            let status = response.status();
+            if !is_redirect(status) || !(reads || keeps_the_method(status)) {
                 return Ok(self.answer(response, &next, from_elsewhere));
             }
             let to = redirect::target(&next, response.headers())
@@ -127,6 +134,29 @@ impl Transport {
         Err(RegistryError::RedirectLoop { url: Box::new(SafeUrl::from(url.clone())), hops: MAX_REDIRECTS })
     }
 
+    /// Sends a body, once: redirects are answers here. It may take as long as it likes: whoever makes the body watches how
+    /// it is taken.
+    pub(super) async fn send_body(
+        &self,
+        method: &Method,
+        url: &Url,
+        headers: &HeaderMap,
+        body: Body,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Answer, RegistryError> {
+        let mut request = self.clients.of(url)?.request(method.clone(), url.clone()).headers(headers.clone());
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        let response = self.send_unwatched(url, request.body(body)).await?;
+        Ok(self.answer(response, url, false))
+    }
+
+    /// How long nothing may come or go.
+    pub(super) fn idle(&self) -> Duration {
+        self.timeouts.read
+    }
+
     /// Posts a form. Redirects are answers here: a form with a token in it is sent once.
     pub(super) async fn post_form(&self, url: &Url, form: &[(&str, &str)]) -> Result<Answer, RegistryError> {
         let request = self.clients.of(url)?.post(url.clone()).form(form);
@@ -136,11 +166,16 @@ impl Transport {
 
     fn answer(&self, response: Response, url: &Url, from_elsewhere: bool) -> Answer {
         let proxied = self.proxies.proxy_for(url).is_some();
-        let patience = Patience::new(self.trickle);
+        let patience = Patience::new(self.timeouts.read, self.timeouts.trickle);
         Answer { response, url: url.clone().into(), from_elsewhere, proxied, patience }
     }
 
-    async fn send(&self, url: &Url, request: reqwest::RequestBuilder) -> Result<Response, RegistryError> {
+    async fn send(&self, url: &Url, request: RequestBuilder) -> Result<Response, RegistryError> {
+        let sent = tokio::time::timeout(self.timeouts.read, self.send_unwatched(url, request)).await;
+        sent.unwrap_or_else(|_| Err(self.stalled(url)))
+    }
+
+    async fn send_unwatched(&self, url: &Url, request: RequestBuilder) -> Result<Response, RegistryError> {
         let response = request.send().await.map_err(|error| {
             let failure = classify(&error, self.proxies.proxy_for(url).is_some());
             self.unreachable(url, failure, error.into())
@@ -158,6 +193,12 @@ impl Transport {
         self.unreachable(url, failure, cause)
     }
 
+    /// The error of a request that nothing came of, or that was not taken, for too long.
+    pub(super) fn stalled(&self, url: &Url) -> RegistryError {
+        let (failure, cause) = timed_out();
+        self.unreachable(url, failure, cause)
+    }
+
     fn unreachable(&self, url: &Url, failure: Failure, cause: Cause) -> RegistryError {
         let proxy = self.proxies.proxy_for(url).cloned().map(Box::new);
         RegistryError::Unreachable { url: Box::new(SafeUrl::from(url.clone())), proxy, failure, cause }
@@ -171,4 +212,8 @@ pub(super) async fn finish(response: Response) {
 
 fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+fn keeps_the_method(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 307 | 308)
 }

@@ -57,7 +57,7 @@ fn archive(path: &Path, links: Links) -> Finding {
     if let Some(packing) = packing_of(&mut file) {
         return Finding::problem(ReuseError::Compressed { path: path.to_owned(), packing });
     }
-    let Contents { blobs, problem } = contents_of(file);
+    let Contents { blobs, problem, .. } = contents_of(file);
     let problem = problem.map(|source| ReuseError::Archive { path: path.to_owned(), source });
     let holding = Holding { origin: Arc::from(path), kind: HoldingKind::Archive, blobs };
     Finding { holdings: vec![holding], problems: problem.into_iter().collect() }

@@ -39,6 +39,7 @@ mod plain_layers;
 mod podman;
 mod proxies;
 mod pull;
+mod push;
 mod registry;
 mod reuse;
 mod running;

@@ -1,7 +1,7 @@
 //! A token server like Docker Hub's: signs what docker-registry's `auth: token` asks for (distribution's "Token
 //! Authentication Specification", tokens by RFC 7519).
 //!
-//! Everyone may pull, but repositories under `sailor/` are that user's alone.
+//! Everyone may pull, but repositories under `sailor/` are that user's alone, who may push to them.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -108,12 +108,14 @@ fn user(headers: &HeaderMap) -> Option<&'static str> {
     (authorization.as_bytes() == right.as_bytes()).then_some(USER)
 }
 
-/// What of a scope `repository:NAME:ACTIONS` the user gets: pulling, or nothing.
+/// What of a scope `repository:NAME:ACTIONS` the user gets: pulling, pushing to what is the user's own, or nothing.
 fn granted(scope: &str, user: &str) -> Option<Value> {
     let (name, actions) = scope.strip_prefix("repository:")?.rsplit_once(':')?;
     let private = name.starts_with(&format!("{USER}/")) && user != USER;
-    let pull = actions.split(',').any(|action| action == "pull");
-    (pull && !private).then(|| json!({"type": "repository", "name": name, "actions": ["pull"]}))
+    let own = user == USER && name.starts_with(&format!("{USER}/"));
+    let may = |action: &&str| (*action == "pull" && !private) || (*action == "push" && own);
+    let actions: Vec<&str> = actions.split(',').filter(may).collect();
+    (!actions.is_empty()).then(|| json!({"type": "repository", "name": name, "actions": actions}))
 }
 
 impl Signer {

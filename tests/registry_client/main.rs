@@ -12,7 +12,9 @@ mod mirrors;
 mod network;
 mod registries;
 mod stores;
+mod tags;
 mod tls;
+mod uploads;
 
 use std::error::Error as _;
 use std::net::SocketAddr;

@@ -41,6 +41,16 @@ pub(crate) enum Fault {
     IgnoreRange,
     /// It is to be had under the same path at this `http://host:port`.
     Elsewhere(String),
+    /// The connection breaks after so many bytes of the request's body, and nothing is answered.
+    CutRequest(usize),
+    /// This status, and the request, which is read to its end, is not looked at.
+    Refuse(u16, String),
+    /// The connection breaks before the answer.
+    NoAnswer,
+    /// After so many bytes nothing of the request's body is taken any more.
+    StallRequest(usize),
+    /// What stands behind the path is not read.
+    WithoutQuery,
     /// This status, unless the request has this header with this value.
     Unless(&'static str, &'static str, u16),
 }
@@ -87,7 +97,7 @@ struct Scripted {
 
 #[derive(Default)]
 struct Script {
-    /// A fault for each request whose `METHOD path` contains the text.
+    /// A fault for each request whose `METHOD path?query` contains the text.
     faults: Vec<Scripted>,
     requests: Vec<(String, HeaderMap)>,
     /// What went out for each request.
@@ -135,7 +145,7 @@ impl TestRegistry {
         self.script.lock().unwrap().tokens.as_ref().map_or((0, 0), |tokens| (tokens.given, tokens.refused))
     }
 
-    /// Lets each request whose `METHOD path` contains `request` go wrong.
+    /// Lets each request whose `METHOD path?query` contains `request` go wrong.
     pub(crate) fn fault(&self, request: &str, fault: Fault) {
         self.fault_times(usize::MAX, request, fault);
     }
@@ -212,7 +222,8 @@ async fn misbehave(State(script): State<Arc<Mutex<Script>>>, request: Request, n
         }
         let sent = Arc::<AtomicU64>::default();
         script.sent.push((line.clone(), sent.clone()));
-        let scripted = script.faults.iter_mut().find(|one| one.times > 0 && line.contains(&one.request));
+        let full = request.uri().query().map_or(line.clone(), |query| format!("{line}?{query}"));
+        let scripted = script.faults.iter_mut().find(|one| one.times > 0 && full.contains(&one.request));
         let fault = scripted.map(|one| {
             one.times -= usize::from(one.times < usize::MAX);
             one.fault.clone()
@@ -228,6 +239,22 @@ async fn misbehave(State(script): State<Arc<Mutex<Script>>>, request: Request, n
         Some(Fault::Elsewhere(host)) => {
             let location = format!("{host}{}", request.uri().path());
             Some(Fault::Answer(307, vec![("location", location)], String::new()))
+        }
+        Some(Fault::WithoutQuery) => {
+            *request.uri_mut() = request.uri().path().parse().unwrap();
+            None
+        }
+        Some(Fault::Refuse(status, body)) => {
+            let _ = axum::body::to_bytes(request.into_body(), usize::MAX).await;
+            return (StatusCode::from_u16(status).unwrap(), body).into_response();
+        }
+        Some(Fault::CutRequest(bytes)) => {
+            request = with_body_of(request, bytes, true);
+            Some(Fault::NoAnswer)
+        }
+        Some(Fault::StallRequest(bytes)) => {
+            request = with_body_of(request, bytes, false);
+            None
         }
         Some(Fault::Unless(name, value, status)) => {
             let is_there = request.headers().get(name).is_some_and(|given| given == value);
@@ -248,6 +275,25 @@ async fn misbehave(State(script): State<Arc<Mutex<Script>>>, request: Request, n
         sent.fetch_add(chunk.len() as u64, Relaxed);
     });
     Response::from_parts(parts, Body::from_stream(counted))
+}
+
+/// The request with the first `bytes` of its body, then an error, or nothing for ever.
+fn with_body_of(request: Request, bytes: usize, ends: bool) -> Request {
+    let (parts, body) = request.into_parts();
+    let begin = (body.into_data_stream(), bytes);
+    let chunks = futures::stream::unfold(begin, move |(mut body, left)| async move {
+        if left == 0 && !ends {
+            std::future::pending::<()>().await; // and the rest is not read
+        }
+        if left == 0 {
+            return Some((Err(std::io::Error::other("cut")), (body, 0)));
+        }
+        let mut chunk = body.next().await?.ok()?;
+        chunk.truncate(left);
+        let left = left - chunk.len();
+        Some((Ok(chunk), (body, left)))
+    });
+    Request::from_parts(parts, Body::from_stream(chunks))
 }
 
 async fn gone_wrong(response: Response, fault: Fault) -> Response {
@@ -294,6 +340,10 @@ async fn gone_wrong(response: Response, fault: Fault) -> Response {
             });
             beginning(response, bytes, broken).await
         }
+        Fault::NoAnswer => {
+            let broken = futures::stream::once(async { Err::<Bytes, _>(std::io::Error::other("cut")) });
+            Response::from_parts(response.into_parts().0, Body::from_stream(broken))
+        }
         Fault::Stall(bytes) => pause(response, bytes, Duration::from_hours(1)).await,
         Fault::Pause(bytes, duration) => pause(response, bytes, duration).await,
         Fault::Trickle(pause) => {
@@ -307,7 +357,14 @@ async fn gone_wrong(response: Response, fault: Fault) -> Response {
             });
             Response::from_parts(parts, Body::from_stream(chunks))
         }
-        Fault::IgnoreRange | Fault::Elsewhere(_) | Fault::Unless(..) => response, // of the request
+        // Of the request.
+        Fault::IgnoreRange
+        | Fault::Elsewhere(_)
+        | Fault::CutRequest(_)
+        | Fault::StallRequest(_)
+        | Fault::WithoutQuery
+        | Fault::Refuse(..)
+        | Fault::Unless(..) => response,
     }
 }
 

@@ -42,7 +42,7 @@ fn tar_of(entries: &[(&str, Content<'_>)]) -> Vec<u8> {
 /// What the archive claims, as digests with contents.
 fn claims(entries: &[(&str, Content<'_>)]) -> Vec<(String, String)> {
     let tar = tar_of(entries);
-    let Contents { blobs, problem } = Contents::read(Cursor::new(&tar));
+    let Contents { blobs, problem, .. } = Contents::read(Cursor::new(&tar));
     assert!(problem.is_none(), "{problem:?}");
     let content = |blob: &ClaimedBlob| {
         let start = usize::try_from(blob.offset_bytes).unwrap();
@@ -144,7 +144,7 @@ fn of_two_entries_with_one_name_the_later_counts() {
 fn what_stands_before_a_fault_is_claimed() {
     let (one, two) = (format!("blobs/sha256/{HEX}"), format!("{HEX}.json"));
     let tar = tar_of(&[(&one, Bytes("bytes")), (&two, Bytes(&"x".repeat(2000)))]);
-    let Contents { blobs, problem } = Contents::read(Cursor::new(&tar[..2000]));
+    let Contents { blobs, problem, .. } = Contents::read(Cursor::new(&tar[..2000]));
     assert_eq!(blobs.len(), 1);
     assert!(matches!(problem, Some(ReadError::Truncated { at_bytes: 1024, .. })));
 }

@@ -65,6 +65,10 @@ impl Reporter for Bars {
                 let name = if blobs == 1 { "1 layer".to_owned() } else { format!("{blobs} layers") };
                 in_flight.total = Some(self.bar(None, blob_bytes, TOTAL, name));
             }
+            Event::PushStarted { blobs, blob_bytes, .. } => {
+                let name = if blobs == 1 { "1 blob".to_owned() } else { format!("{blobs} blobs") };
+                in_flight.total = Some(self.bar(None, blob_bytes, TOTAL, name));
+            }
             Event::BlobStarted { digest, size_bytes } => {
                 let total = in_flight.total.as_ref();
                 let bar = self.bar(total, size_bytes, BLOB, digest.short().to_owned());
@@ -93,8 +97,9 @@ impl Reporter for Bars {
                     total.inc(bytes);
                 }
             }
-            // What is copied says nothing of the line's speed.
+            // What is copied, or there already, says nothing of the line's speed.
             Event::BlobReused { size_bytes: bytes, .. }
+            | Event::BlobSkipped { size_bytes: bytes, .. }
             | Event::CheckProgressed { bytes }
             | Event::LoadProgressed { bytes } => {
                 if let Some(total) = &in_flight.total {
@@ -112,7 +117,7 @@ impl Reporter for Bars {
                 }
                 in_flight.total = Some(self.bar(None, 0, COMMIT, "putting it on disk".to_owned()));
             }
-            Event::Committed { .. } | Event::Checked { .. } | Event::LoadEnded => {
+            Event::Committed { .. } | Event::Checked { .. } | Event::LoadEnded | Event::PushEnded => {
                 if let Some(total) = in_flight.total.take() {
                     total.finish_and_clear();
                 }

@@ -82,8 +82,14 @@ impl Reporter for Plain {
                 *fill = Some(Fill::of(size_bytes));
             }
             Event::LoadSent => ui::talk("all is sent; it is being unpacked"),
+            Event::PushStarted { registry, blobs, blob_bytes } => {
+                let blobs = if blobs == 1 { "1 blob".to_owned() } else { format!("{blobs} blobs") };
+                ui::talk(&format!("{registry}: {blobs}, {}", ui::size(blob_bytes)));
+                *fill = Some(Fill::of(blob_bytes));
+            }
             Event::BlobProgressed { bytes, .. }
             | Event::BlobReused { size_bytes: bytes, .. }
+            | Event::BlobSkipped { size_bytes: bytes, .. }
             | Event::CheckProgressed { bytes }
             | Event::LoadProgressed { bytes } => {
                 if let Some(fill) = fill.as_mut() {

@@ -5,7 +5,7 @@ mod load;
 use std::io::ErrorKind;
 
 use sealift::archive::{PlanError, StreamError};
-use sealift::archived::{OpenError, Unresolved};
+use sealift::archived::{OpenError, Unresolved, Unsound};
 use sealift::blob::InflateError;
 use sealift::config::ConfigError;
 use sealift::foreign::shown;
@@ -14,9 +14,10 @@ use sealift::image::Platform;
 use sealift::image::reference::{ReferenceError, ReferenceProblem};
 use sealift::image_list::{ListError, Note};
 use sealift::pull::ResolveError;
+use sealift::push::DestinationError;
 use sealift::registry::{
-    Cause, ClientCertificateProblem, Denial, Failure as Unreachable, HelperProblem, Missing, RedirectProblem,
-    RegistryError, UrlProblem,
+    Cause, ClientCertificateProblem, Denial, Failure as Unreachable, HelperProblem, Missing, Object,
+    RedirectProblem, RegistryError, UrlProblem,
 };
 use sealift::secret::SafeUrl;
 use sealift::source::SourceError;
@@ -50,9 +51,9 @@ impl Failure {
             Self::LoadUsage(_) => Some("`sealift load --help` tells more".into()),
             Self::Endpoint(error) => Some(load::endpoint(error).into()),
             Self::VerifyUsage(_) => Some("`sealift verify --help` tells more".into()),
-            Self::Usage(_) => Some("`sealift pull --help` tells more".into()),
+            Self::Usage(_) => Some("`--help` tells more".into()),
             Self::Several { .. } => {
-                Some("run the same command again: what is there already is not fetched again".into())
+                Some("run the same command again: what is there already stays there".into())
             }
             Self::NothingToReuse(_) => {
                 Some("`--reuse` takes an archive, a folder of archives or an OCI layout".into())
@@ -79,9 +80,35 @@ impl Failure {
                 "`sealift inspect` takes an image's name, an archive, an OCI layout, or `-` for an archive from stdin"
                     .into(),
             ),
+            Self::Destination(error) => destination(error),
+            Self::Rename(_) => Some(RENAME.into()),
             Self::Interrupted | Self::Terminated | Self::ReaderGone | Self::Other(_) => None,
         }
     }
+}
+
+const RENAME: &str = "names are in full there, as `sealift push --dry-run` shows them: `--rename docker.io/library/busybox=tools/busybox`";
+
+fn destination(error: &DestinationError) -> Option<String> {
+    let hint = match error {
+        DestinationError::NoRegistry { text } => {
+            format!("name the registry, too: `HOST:PORT/{text}`, or for Docker Hub `docker.io/{text}`")
+        }
+        DestinationError::Several { .. } => {
+            "give the registry, with a path if need be: each image keeps its own name below it".into()
+        }
+        DestinationError::PrefixOfName { .. } => "give the registry alone, or leave `--prefix` out".into(),
+        DestinationError::Digest { .. } => "leave the digest out".into(),
+        DestinationError::Unused { .. } => RENAME.into(),
+        DestinationError::NoName { .. } => {
+            "if it is the only one, give the whole name: `HOST/PATH:TAG`".into()
+        }
+        DestinationError::Same { .. } => {
+            "keep them apart by a rule, e.g. `--rename quay.io=quay --rename ghcr.io=ghcr`".into()
+        }
+        DestinationError::Reference(_) => return None,
+    };
+    Some(hint)
 }
 
 fn reference(error: &ReferenceError) -> Option<String> {
@@ -147,6 +174,16 @@ fn of(error: &sealift::Error) -> Option<String> {
             Some("run the same command again: it carries on from there".into())
         }
         Error::Stopped { source, .. } | Error::GaveUp { source, .. } => of(source),
+        Error::Damaged { .. } | Error::Source(SourceError::NotInArchive { .. }) => {
+            Some("nothing wrong was sent; the archive is damaged: copy it anew, or pull it anew".into())
+        }
+        Error::NotSent { source, .. } => match &**source {
+            Error::GaveUp { source, .. } => of(source),
+            _ => None,
+        },
+        Error::Unsound(Unsound { path, .. }) => {
+            Some(format!("`sealift verify {}` tells all that is wrong with it", ui::shell_word(path)))
+        }
         Error::Reused { .. } => Some("run the same command again".into()),
         Error::Stream(StreamError::Write(error)) if error.kind() == ErrorKind::StorageFull => {
             Some("make room where stdout goes; a pipe begins anew, a file (`-o FILE`) carries on from what came".into())
@@ -219,7 +256,29 @@ fn resolve(error: &ResolveError) -> Option<String> {
     }
 }
 
+/// Of what a push met.
+fn pushing(error: &RegistryError) -> Option<&'static str> {
+    match error {
+        RegistryError::NotFound { object, .. } if matches!(**object, Object::Repository { .. }) => {
+            Some("make the repository there first (at Harbor its project), or name another place")
+        }
+        RegistryError::Altered { .. } => {
+            Some("something between here and the registry alters what goes through")
+        }
+        RegistryError::NewToken { .. } | RegistryError::UploadLost { .. } => {
+            Some("run the same command again")
+        }
+        RegistryError::BodyTooLarge { .. } => {
+            Some("a proxy before the registry limits bodies: nginx has `client_max_body_size 0` for no limit")
+        }
+        _ => None,
+    }
+}
+
 fn registry(error: &RegistryError) -> Option<String> {
+    if let Some(hint) = pushing(error) {
+        return Some(hint.into());
+    }
     let hint = match error {
         RegistryError::NotFound { missing: Missing::Blob, .. } => {
             "the registry lost it: the image has to be pushed again".into()
@@ -251,13 +310,17 @@ fn registry(error: &RegistryError) -> Option<String> {
         RegistryError::DigestMismatch { .. }
         | RegistryError::WrongLength { .. }
         | RegistryError::WrongLayer { .. } => THROWN_AWAY.into(),
-        RegistryError::BadRedirect { problem: RedirectProblem::PlainHttp(to), .. } => format!(
+        RegistryError::BadRedirect { problem: RedirectProblem::PlainHttp(to), .. }
+        | RegistryError::BadUploadPlace { problem: RedirectProblem::PlainHttp(to), .. } => format!(
             "a registry behind a TLS proxy may not know that it is (Artifactory wants `X-Forwarded-Proto`); \
              `--insecure {}` allows plain HTTP to that host",
             to.reveal().host_str().unwrap_or("HOST")
         ),
         RegistryError::RedirectLoop { .. }
         | RegistryError::BadRedirect { .. }
+        | RegistryError::BadUploadPlace { .. }
+        | RegistryError::BadPage { .. }
+        | RegistryError::NoList { .. }
         | RegistryError::BadRealm { .. }
         | RegistryError::BadChallenge { .. }
         | RegistryError::BadHeader { .. }

@@ -18,8 +18,8 @@ use tokio::sync::Semaphore;
 
 use self::part::PartEnd;
 use self::schedule::Schedule;
-use super::attempts::{Attempts, Retries};
 use super::{Pull, blocking};
+use crate::attempts::{Attempts, Retries};
 use crate::blob::{RegionError, RegionWriter, WrittenBlob};
 use crate::error::{Error, Result};
 use crate::event::Event;

@@ -34,7 +34,7 @@ use crate::source::{BlobStream, Selector, Source, SourceError};
 use super::client::Client;
 use super::error::RegistryError;
 use super::object::Object;
-use super::{blob, manifest};
+use super::{blob, manifest, tags};
 use problems::PlaceProblems as Problems;
 use route::Route;
 
@@ -99,6 +99,28 @@ impl Mirrored {
             let Some(there) = place.repository(repository) else { continue };
             match manifest::fetch(&place.client, &there, &verified).await {
                 Ok(document) => return Ok(document),
+                Err(error) => route.failed(at, &object, error, &mut problems)?,
+            }
+        }
+        Err(problems.into_error(object))
+    }
+
+    /// The tags of a repository, in its registry's order, or the first `limit`; from the first place that has them.
+    pub async fn tags(
+        &self,
+        repository: &Repository,
+        limit: Option<usize>,
+    ) -> Result<Vec<String>, RegistryError> {
+        let Some(route) = self.routes.get(repository.registry()) else {
+            return tags::list(&self.client, repository, limit).await;
+        };
+        let object = Object::Tags { repository: repository.clone() };
+        let mut problems = Problems::default();
+        for at in route.order(&object, &mut problems).await {
+            let place = &route.places[at];
+            let Some(there) = place.repository(repository) else { continue };
+            match tags::list(&place.client, &there, limit).await {
+                Ok(tags) => return Ok(tags),
                 Err(error) => route.failed(at, &object, error, &mut problems)?,
             }
         }

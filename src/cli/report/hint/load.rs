@@ -103,9 +103,6 @@ fn unreachable(daemon: &str, address: &str, why: Why) -> String {
 
 pub(super) fn load(error: &LoadError) -> Option<String> {
     let hint = match error {
-        LoadError::Unsound { path, .. } => {
-            format!("`sealift verify {}` tells all that is wrong with it", ui::shell_word(path))
-        }
         LoadError::OtherPlatform { wanted, .. } => format!(
             "pull it again with `--platform {}`; `--any-platform` loads it as it is",
             ui::shell_word(wanted.to_string().as_ref())

@@ -1,12 +1,11 @@
-//! Attempts: how often a thing is tried again, and how long is waited before.
+//! Attempts: how often a thing is tried again, and how long is waited before. For all verbs that use the wire.
 
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
-use super::Pull;
 use crate::error::{Error, Result};
-use crate::event::Event;
+use crate::event::{Event, Reporter};
 use crate::registry::Retry;
 
 /// The first wait; each next one is twice as long.
@@ -30,7 +29,7 @@ impl Default for Retries {
 }
 
 /// The tries of one thing, since it last got on.
-pub(super) struct Attempts {
+pub(crate) struct Attempts {
     retries: Retries,
     delays: ExponentialBackoff,
     tries: u32,
@@ -39,7 +38,7 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    pub(super) fn new(retries: Retries) -> Self {
+    pub(crate) fn new(retries: Retries) -> Self {
         let delays = ExponentialBuilder::default()
             .with_min_delay(retries.delay.unwrap_or(FIRST_DELAY))
             .with_max_delay(retries.delay.unwrap_or(MAX_DELAY))
@@ -49,18 +48,18 @@ impl Attempts {
     }
 
     /// It got on: whatever fails next is the first of a new row.
-    pub(super) fn progressed(&mut self) {
+    pub(crate) fn progressed(&mut self) {
         *self = Self { failed_at: self.failed_at, ..Self::new(self.retries) };
     }
 
     /// True if what was begun then had no part in the row since the last failure: where several connections notice one
     /// outage, that is one failure.
-    pub(super) fn is_of_an_earlier_try(&self, begun: Instant) -> bool {
+    pub(crate) fn is_of_an_earlier_try(&self, begun: Instant) -> bool {
         self.failed_at.is_some_and(|failed_at| begun <= failed_at)
     }
 
     /// How long to wait before it is tried again after `error`; the error, with the tries it took, if it is not.
-    pub(super) fn failed(&mut self, error: Error) -> Result<(Error, Duration)> {
+    pub(crate) fn failed(&mut self, error: Error) -> Result<(Error, Duration)> {
         self.tries += 1;
         self.failed_at = Some(Instant::now());
         let asked_for = match error.retry() {
@@ -80,22 +79,21 @@ impl Attempts {
     }
 }
 
-impl Pull<'_> {
-    /// Does `work`, again and again as long as it fails in a way that may pass.
-    pub(super) async fn persistently<T, F: Future<Output = Result<T>>>(
-        &self,
-        what: &str,
-        mut work: impl FnMut() -> F,
-    ) -> Result<T> {
-        let mut attempts = Attempts::new(self.retries);
-        loop {
-            match work().await {
-                Ok(value) => return Ok(value),
-                Err(error) => {
-                    let (error, delay) = attempts.failed(error)?;
-                    self.reporter.report(Event::Retrying { what, error: &error, delay });
-                    tokio::time::sleep(delay).await;
-                }
+/// Does `work`, again and again as long as it fails in a way that may pass.
+pub(crate) async fn persistently<T, F: Future<Output = Result<T>>>(
+    retries: Retries,
+    reporter: &dyn Reporter,
+    what: &str,
+    mut work: impl FnMut() -> F,
+) -> Result<T> {
+    let mut attempts = Attempts::new(retries);
+    loop {
+        match work().await {
+            Ok(value) => return Ok(value),
+            Err(error) => {
+                let (error, delay) = attempts.failed(error)?;
+                reporter.report(Event::Retrying { what, error: &error, delay });
+                tokio::time::sleep(delay).await;
             }
         }
     }
