@@ -52,13 +52,14 @@ pub fn expected(against: &str, archive: &Path) -> Result<Digest, AgainstError> {
     let file = fs::File::open(path).map_err(FileError::io("open", path))?;
     file.take(MAX_CHECKSUMS_BYTES).read_to_string(&mut text).map_err(FileError::io("read", path))?;
     let name = archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let lines: Vec<(&str, &str)> = text.lines().filter_map(|line| line.split_once(' ')).collect();
+    let lines: Vec<(&str, &str)> =
+        text.lines().map(|line| line.split_once(' ').unwrap_or((line, ""))).collect();
     let of_name = |(_, file): &&(&str, &str)| {
         let file = file.trim_start_matches([' ', '*']);
         Path::new(file).file_name().is_some_and(|file| file.to_string_lossy() == name)
     };
     let found = lines.iter().find(of_name).or(if lines.len() == 1 { lines.first() } else { None });
-    let digest = found.and_then(|(hex, _)| format!("sha256:{hex}").parse().ok());
+    let digest = found.and_then(|(hex, _)| format!("sha256:{}", hex.to_ascii_lowercase()).parse().ok());
     digest.ok_or_else(|| AgainstError::NotListed { path: path.to_owned(), name })
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::Report;
 use crate::archive::{LayerMode, Plan, PlanError};
 use crate::archived::{Archive, ArchiveSource, ArchivedImage, Contents, OpenError, Unresolved};
-use crate::image::{Reference, ResolvedImage};
+use crate::image::{Digest, Reference, ResolvedImage};
 use crate::pull::PlannedArchive;
 
 /// An archive can't be mended.
@@ -124,9 +124,12 @@ fn plain_source(
 
 /// True if all that the image's manifest names is there.
 fn is_whole(image: &ArchivedImage, contents: &Contents) -> bool {
-    let config = image.config.as_ref().map(|config| &config.digest);
     let mut layers = image.layers.iter();
-    let names_config = image.manifest.as_ref().map(|(_, manifest)| &manifest.config.digest) == config;
+    let names_config =
+        image.manifest.as_ref().zip(image.config.as_ref()).is_some_and(|((_, manifest), stored)| {
+            let named = &manifest.config.digest;
+            Digest::by(named.algorithm(), stored.config.bytes()) == *named
+        });
     names_config
         && layers.all(|layer| {
             let Some((descriptor, _)) = &layer.blob else { return false };
