@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 
+mod archived;
 mod archives;
 mod configs;
 mod go;
@@ -12,26 +13,31 @@ mod layers;
 mod lists;
 mod manifests;
 mod references;
+mod tar_index;
 mod text;
 
+pub use archived::archived;
 pub use archives::archives;
 pub use configs::configs;
 pub use layers::layers;
 pub use lists::lists;
 pub use manifests::manifests;
 pub use references::references;
+pub use tar_index::tar_index;
 
 /// A target: any bytes go in, a panic is a finding.
 pub type Target = fn(&[u8]);
 
 /// Every target with its name, which is also that of its binary and of its folder in `corpus/`.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("archived", archived),
     ("archives", archives),
     ("configs", configs),
     ("layers", layers),
     ("lists", lists),
     ("manifests", manifests),
     ("references", references),
+    ("tar_index", tar_index),
 ];
 
 /// Runs `target` on each file.

@@ -41,7 +41,7 @@ macro_rules! replays {
     };
 }
 
-replays! { archives configs layers lists manifests references }
+replays! { archived archives configs layers lists manifests references tar_index }
 
 #[test]
 fn the_corpus_stays_small() {

@@ -117,6 +117,16 @@ pub enum ReadError {
     TooMany,
 }
 
+impl ReadError {
+    /// True if it is this entry's content that can't be read.
+    pub fn is_within(&self, member: &Member) -> bool {
+        match self {
+            Self::Io { at_bytes, .. } | Self::Truncated { at_bytes, .. } => *at_bytes < member.offset_bytes,
+            _ => false,
+        }
+    }
+}
+
 /// Reads the entries of a tar, in order. After an error there are no more.
 pub struct Members<R> {
     reader: R,

@@ -1,5 +1,7 @@
 //! Images as `index.json` names them (OCI image-spec, "Image Layout").
 
+use std::collections::HashSet;
+
 use super::docker::{MAX_IMAGES, MAX_LAYERS, missing_layers};
 use super::image::{ArchivedImage, ArchivedLayer, Form, ImageName, StoredConfig};
 use super::problem::Problem;
@@ -17,12 +19,13 @@ const MAX_DEPTH: usize = 4;
 /// The images; none if there is no `index.json`.
 pub(super) fn images(reading: &mut Reading<'_>) -> Option<Vec<ArchivedImage>> {
     reading.names.place(INDEX_JSON)?;
-    let mut search = Search { reading, images: Vec::new(), layers: 0 };
+    let mut search = Search { reading, images: Vec::new(), layers: 0, met: HashSet::new() };
     if let Some(bytes) = search.reading.document(INDEX_JSON, MAX_LIST_BYTES)
         && let Some(Parsed::Index(index)) =
             search.parse(INDEX_JSON, &Document::of(bytes, MediaType::OciIndex))
     {
         for root in index.manifests.iter().filter(|root| root.may_be_image()) {
+            search.met.clear();
             search.descend(root, root, &[]);
         }
     }
@@ -35,11 +38,14 @@ struct Search<'a, 'b> {
     images: Vec<ArchivedImage>,
     /// How many layers they have.
     layers: usize,
+    /// What was met below this root: once is enough.
+    met: HashSet<Digest>,
 }
 
 impl Search<'_, '_> {
     fn descend(&mut self, root: &Descriptor, entry: &Descriptor, indexes: &[Document]) {
-        if self.images.len() == MAX_IMAGES || indexes.len() > MAX_DEPTH {
+        let is_enough = self.images.len() == MAX_IMAGES || indexes.len() > MAX_DEPTH;
+        if is_enough || !self.met.insert(entry.digest.clone()) {
             return;
         }
         let path = blob_path(&entry.digest);

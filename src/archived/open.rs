@@ -20,7 +20,7 @@ use super::reading::{MAX_LIST_BYTES, Reading};
 use super::{docker, index, legacy};
 use crate::archive::entry::{BLOCK_BYTES, file_header};
 use crate::archive::names::{Names, Oddity, Place};
-use crate::archive::reader::{Members, ReadError};
+use crate::archive::reader::{Member, MemberKind, Members, ReadError};
 use crate::blob::{Limits, Measured, Packing, measure};
 use crate::fsio::{FileError, FileHandle, HandleReader, Links, ScratchFile};
 use crate::image::{Algorithm, Digest};
@@ -151,8 +151,20 @@ impl Archive {
         let mut members = Members::streaming(tar);
         let (mut names, mut problems) = (Names::default(), Problems::default());
         let (mut kept, mut measured) = (Kept::default(), Contents::new());
+        // An entry is there when the tar goes on behind it.
+        let mut last: Option<Member> = None;
         loop {
-            let member = match members.next() {
+            let next = members.next();
+            match (&next, last.take()) {
+                (Some(Err(error)), Some(cut)) if error.is_within(&cut) => {
+                    let place = Place { offset_bytes: cut.offset_bytes, size_bytes: cut.size_bytes };
+                    kept.documents.remove(&place);
+                    measured.remove(&place);
+                }
+                (_, Some(whole)) => names.add(&whole),
+                (_, None) => {}
+            }
+            let member = match next {
                 Some(Ok(member)) => member,
                 Some(Err(source @ ReadError::NotATar)) => {
                     return Err(OpenError::NotAnArchive { path: path.to_owned(), source });
@@ -163,21 +175,20 @@ impl Archive {
                 }
                 None => break,
             };
-            names.add(&member);
-            if member.kind != crate::archive::reader::MemberKind::File {
-                continue;
+            if member.kind == MemberKind::File {
+                let place = Place { offset_bytes: member.offset_bytes, size_bytes: member.size_bytes };
+                if kept.wants(place) {
+                    // What is cut short shows when the next header is looked for.
+                    let _ = kept.take(place, &mut members);
+                }
+                if let Some(Measuring { limits, progress }) = measuring {
+                    let head = io::Cursor::new(kept.started(place));
+                    let content = head.chain(Rest(&mut members));
+                    let found = measure(content, place.size_bytes, limits, &ALGORITHMS, progress);
+                    measured.insert(place, found);
+                }
             }
-            let place = Place { offset_bytes: member.offset_bytes, size_bytes: member.size_bytes };
-            if kept.wants(place) {
-                // What is cut short shows when the next header is looked for.
-                let _ = kept.take(place, &mut members);
-            }
-            if let Some(Measuring { limits, progress }) = measuring {
-                let head = io::Cursor::new(kept.started(place));
-                let content = head.chain(Rest(&mut members));
-                let found = measure(content, place.size_bytes, limits, &ALGORITHMS, progress);
-                measured.insert(place, found);
-            }
+            last = Some(member);
         }
         if problems.is_empty() && !members.has_end() {
             problems.push(Problem::NoEnd);
@@ -199,9 +210,6 @@ impl Archive {
         mut problems: Problems,
         kept: BTreeMap<Place, Bytes>,
     ) -> Self {
-        problems.extend(names.oddities().iter().cloned().map(Problem::from));
-        let slashed = names.paths().find(|path| path.contains('\\'));
-        problems.extend(slashed.map(|path| Problem::Backslash { path: path.to_owned() }));
         let fetch = |place| match kept.get(&place) {
             Some(bytes) => Ok(Some(bytes.clone())),
             None => whole(&medium, place),
@@ -209,6 +217,9 @@ impl Archive {
         let mut reading = Reading::new(&names, &fetch);
         let images = images(&mut reading);
         problems.extend(reading.problems);
+        problems.extend(names.oddities().iter().cloned().map(Problem::from));
+        let slashed = names.paths().find(|path| path.contains('\\'));
+        problems.extend(slashed.map(|path| Problem::Backslash { path: path.to_owned() }));
         let has_sha512 = names.paths().any(|path| path.starts_with("blobs/sha512/"))
             || images.iter().flat_map(|image| &image.layers).any(|layer| {
                 layer.diff_id.as_ref().is_some_and(|id| id.digest().algorithm() == Algorithm::Sha512)

@@ -82,6 +82,10 @@ pub fn measure(
     algorithms: &[Algorithm],
     progress: &(dyn Fn(u64) + Sync),
 ) -> io::Result<Measured> {
+    if size_bytes == 0 {
+        let hashes = Hashing::new(algorithms).hashes();
+        return Ok(Measured { hashes, size_bytes, packing: Packing::Plain, inflated: None });
+    }
     thread::scope(|scope| {
         let (sender, receiver) = mpsc::sync_channel(CHUNKS_WAITING);
         let hashing = scope.spawn(move || hash(&receiver, algorithms));

@@ -51,23 +51,24 @@ pub fn expected(against: &str, archive: &Path) -> Result<Digest, AgainstError> {
     let file = fs::File::open(path).map_err(FileError::io("open", path))?;
     file.take(MAX_CHECKSUMS_BYTES).read_to_string(&mut text).map_err(FileError::io("read", path))?;
     let name = archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let lines: Vec<(&str, String)> = text.lines().filter_map(line_of).collect();
+    let lines: Vec<(&str, String)> = text.lines().map(line_of).collect();
     let of_name = |(_, file): &&(&str, String)| {
         Path::new(file).file_name().is_some_and(|file| file.to_string_lossy() == name)
     };
     let found = lines.iter().find(of_name).or(if lines.len() == 1 { lines.first() } else { None });
-    let digest = found.and_then(|(hex, _)| format!("sha256:{hex}").parse().ok());
+    let digest = found.and_then(|(hex, _)| format!("sha256:{}", hex.to_ascii_lowercase()).parse().ok());
     digest.ok_or_else(|| AgainstError::NotListed { path: path.to_owned(), name })
 }
 
 /// The hex digits and the name in a line; a backslash in front says that those in the name are doubled, and newlines
 /// written `\\n`.
-fn line_of(line: &str) -> Option<(&str, String)> {
+fn line_of(line: &str) -> (&str, String) {
     let is_escaped = line.starts_with('\\');
-    let (hex, name) = line.trim_start_matches('\\').split_once(' ')?;
+    let line = line.trim_start_matches('\\');
+    let (hex, name) = line.split_once(' ').unwrap_or((line, ""));
     let name = name.strip_prefix([' ', '*']).unwrap_or(name);
     let name = if is_escaped { name.replace("\\n", "\n").replace("\\\\", "\\") } else { name.to_owned() };
-    Some((hex, name))
+    (hex, name)
 }
 
 /// The digest of all of a file. Blocks.

@@ -12,7 +12,7 @@ use crate::archive::{LayerMode, Plan, PlanError};
 use crate::archived::{
     Archive, ArchiveSource, ArchivedImage, ArchivedLayer, Contents, Known, OpenError, Unresolved,
 };
-use crate::image::{Reference, ResolvedImage};
+use crate::image::{Digest, Reference, ResolvedImage};
 use crate::pull::PlannedArchive;
 
 /// An archive can't be mended.
@@ -130,8 +130,11 @@ fn plain_source(
 
 /// True if all that the image's manifest names is there.
 fn is_whole(image: &ArchivedImage, known: &Known<'_>) -> bool {
-    let config = image.config.as_ref().map(|config| &config.digest);
-    let names_config = image.manifest.as_ref().map(|(_, manifest)| &manifest.config.digest) == config;
+    let names_config =
+        image.manifest.as_ref().zip(image.config.as_ref()).is_some_and(|((_, manifest), stored)| {
+            let named = &manifest.config.digest;
+            Digest::by(named.algorithm(), stored.config.bytes()) == *named
+        });
     let has_layer = |layer: &ArchivedLayer| match (&layer.blob, &layer.diff_id) {
         (Some((blob, _)), Some(diff_id)) => known.has(blob, diff_id),
         _ => false,

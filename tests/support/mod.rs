@@ -6,8 +6,10 @@ pub(crate) mod archive;
 pub(crate) mod bench;
 #[cfg(unix)]
 pub(crate) mod engine;
+pub(crate) mod forged;
 pub(crate) mod image;
 pub(crate) mod layer;
+pub(crate) mod makers;
 pub(crate) mod proxy;
 pub(crate) mod registry;
 pub(crate) mod sandbox;
