@@ -118,7 +118,9 @@ impl Loader for Containerd {
         // Without new privileges, file capabilities would not count; the other loaders allow them by default.
         let run = self.ctr(&["run", "--rm", "--allow-new-privs", "--log-uri", &uri, name, &container]);
         let mut logged = Command::new("/bin/sh");
-        logged.args(["-c", r#"log=$1; shift; "$@"; code=$?; cat "$log"; exit $code"#, "sh"]).arg(log);
+        logged
+            .args(["-c", r#"log=$1; shift; "$@"; code=$?; cat "$log"; rm "$log"; exit $code"#, "sh"])
+            .arg(log);
         logged.arg(run.get_program()).args(run.get_args()).args(command);
         logged
     }
