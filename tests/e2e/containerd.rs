@@ -112,11 +112,17 @@ impl Loader for Containerd {
     fn run_command(&self, name: &str, command: &[&str]) -> Command {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let container = format!("container-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        // What ctr copies by itself it may lose: where the machine is slow it ends before it has opened the pipe.
+        let log = session().state.join("logs").join(format!("{}-{container}.log", self.0.name()));
+        let uri = format!("file://{}", log.display());
         // Without new privileges, file capabilities would not count; the other loaders allow them by default.
-        let options = ["run", "--rm", "--allow-new-privs", name, &container];
-        let mut run = self.ctr(&options);
-        run.args(command);
-        run
+        let run = self.ctr(&["run", "--rm", "--allow-new-privs", "--log-uri", &uri, name, &container]);
+        let mut logged = Command::new("/bin/sh");
+        logged
+            .args(["-c", r#"log=$1; shift; "$@"; code=$?; cat "$log"; rm "$log"; exit $code"#, "sh"])
+            .arg(log);
+        logged.arg(run.get_program()).args(run.get_args()).args(command);
+        logged
     }
 
     fn remove(&self, name: &str) {

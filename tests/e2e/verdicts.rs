@@ -143,7 +143,7 @@ fn copies(skopeo: &Skopeo, archive: &Path, named: &[(String, Option<String>)]) -
         let mut failures = Vec::new();
         let copied = transports
             .iter()
-            .flat_map(|transport| [(transport, &reference), (transport, &tag)])
+            .flat_map(|transport| [(transport, reference.as_str()), (transport, &tag), (transport, "")])
             .any(|(transport, reference)| {
                 let source = format!("{transport}:{}{reference}", archive.display());
                 let folder = format!("verdict-{}", digest_of(source.as_bytes()).replace(':', "-"));
@@ -322,11 +322,6 @@ fn of_broken_archives_are_right() {
     });
     bases.refused("wrong-diff-id.tar", &wrong, &ALL);
     bases.refused("missing.tar", &bases.docker.clone().without(&bases.layer()), &ALL);
-    let blob = format!("blobs/{}", bases.first().layers[0].replace(':', "/"));
-    let mut flipped = bases.oci.file(&blob).to_vec();
-    let middle = flipped.len() / 2;
-    flipped[middle] ^= 1;
-    bases.refused("flipped.tar", &bases.oci.clone().with(&blob, &flipped), &ALL);
     let misnamed = bases.docker.clone().with("0.json", bases.docker.file(&bases.config()));
     let misnamed = misnamed.with_json("manifest.json", |manifest| manifest[0]["Config"] = json!("0.json"));
     bases.refused("misnamed.tar", &misnamed, &[]);
@@ -338,6 +333,17 @@ fn of_broken_archives_are_right() {
     let between = bases.saving.file("between.tar");
     fs::write(&between, &whole[..(end + 1).next_multiple_of(512)]).unwrap();
     are_right(&between, &[bases.first()], &["docker 20.10"]);
+}
+
+/// Its layers were in no loader before: podman keeps those of a failed load, and then takes its own.
+#[test]
+fn of_an_archive_with_an_altered_byte_are_right() {
+    let bases = Bases::of("altered");
+    let blob = format!("blobs/{}", bases.first().layers[0].replace(':', "/"));
+    let mut altered = bases.oci.file(&blob).to_vec();
+    let middle = altered.len() / 2;
+    altered[middle] ^= 1;
+    bases.refused("altered.tar", &bases.oci.clone().with(&blob, &altered), &ALL);
 }
 
 #[test]

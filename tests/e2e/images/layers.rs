@@ -77,13 +77,14 @@ pub(crate) fn push_own(repository: &'static str) -> Image {
     Image::new(repository, repository)
 }
 
-/// A few layers in any repository under any tag; what its container prints.
+/// A few layers in any repository under any tag; what its container prints. No repository shares layers with another: one
+/// test's removal would let a daemon forget what another's load relies on.
 pub(crate) fn push_small(repository: &str, tag: &str) -> String {
     let says = format!("{repository}:{tag}");
     let layers = [
         LayerBuilder::busybox(repository).gzip(),
-        LayerBuilder::new().file("one", 0o644, b"1").gzip(),
-        LayerBuilder::new().file("two", 0o644, b"2").gzip(),
+        LayerBuilder::new().file("one", 0o644, format!("1 of {repository}").as_bytes()).gzip(),
+        LayerBuilder::new().file("two", 0o644, format!("2 of {repository}").as_bytes()).gzip(),
         LayerBuilder::new().file("says", 0o644, says.as_bytes()).gzip(),
     ];
     let config = config("amd64", &layers, &["/bin/cat", "/says"]);
