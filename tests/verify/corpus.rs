@@ -106,7 +106,7 @@ fn each_name_and_making_is_told_in_the_readme() {
     let mut names = BTreeSet::new();
     for Fixture { name, made, kinds, .. } in fixtures() {
         assert!(names.insert(name), "{name} is there twice");
-        text += &format!("| `{name}` | {made} | {} |\n", kinds.join(", "));
+        text.extend(["| `", name, "` | ", made, " | ", &kinds.join(", "), " |\n"]);
     }
     let path = "fixtures/archives/README.md";
     if std::env::var_os("UPDATE").is_some() {
