@@ -130,7 +130,7 @@ fn what_can_be_mended_is_and_the_rest_is_left() {
             assert_eq!(refused.status.code(), Some(3), "{name}");
             let error = String::from_utf8(refused.stderr).unwrap();
             assert!(error.contains("hint: "), "{name}: {error}");
-            assert_eq!(error.contains("--tag"), fixture.mended == Mended::Named, "{name}: {error}");
+            assert!(error.contains("--tag") || fixture.mended == Mended::No, "{name}: {error}");
             assert_eq!(sandbox.files(), ["x.tar"], "{name}: nothing is written");
             more = &["--tag", "named:1"];
         }
