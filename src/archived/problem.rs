@@ -321,13 +321,13 @@ fn missing(what: &str, path: &str, named_by: &str) -> String {
 
 /// An error with its causes, on one line.
 fn in_full(error: &dyn Error) -> String {
-    let mut text = error.to_string();
+    let mut texts = vec![error.to_string()];
     let mut cause = error.source();
     while let Some(error) = cause {
-        text += &format!(": {error}");
+        texts.push(error.to_string());
         cause = error.source();
     }
-    text
+    texts.join(": ")
 }
 
 impl Problem {

@@ -99,7 +99,7 @@ impl Packing {
         let taken_bytes = Arc::new(AtomicU64::new(0));
         let packed = Counted { packed, taken_bytes: taken_bytes.clone() };
         let is_packed = self != Self::Plain;
-        Ok(Unpacked { plain: self.unpack(packed)?, is_packed, unpacked_bytes: 0, taken_bytes })
+        Ok(Unpacked { plain: self.unpack(packed)?, is_packed, out_bytes: 0, taken_bytes })
     }
 }
 
@@ -132,15 +132,15 @@ impl<R: BufRead> BufRead for Counted<R> {
 struct Unpacked<'a> {
     plain: Box<dyn Read + Send + 'a>,
     is_packed: bool,
-    unpacked_bytes: u64,
+    out_bytes: u64,
     taken_bytes: Arc<AtomicU64>,
 }
 
 impl Read for Unpacked<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.plain.read(buffer)?;
-        self.unpacked_bytes += read as u64;
-        if self.is_packed && is_bomb(self.taken_bytes.load(Ordering::Relaxed), self.unpacked_bytes) {
+        self.out_bytes += read as u64;
+        if self.is_packed && is_bomb(self.taken_bytes.load(Ordering::Relaxed), self.out_bytes) {
             let problem = format!("it unpacks to more than {MAX_RATIO} times as much");
             return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
         }

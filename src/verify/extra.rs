@@ -16,24 +16,24 @@ const METADATA: [&str; 2] = ["json", "VERSION"];
 /// Their names, sorted.
 pub(super) fn entries(archive: &Archive) -> Vec<String> {
     let names = archive.names();
-    let mut named = Named { archive, places: HashSet::new(), met: HashSet::new() };
+    let mut found = Named { archive, places: HashSet::new(), met: HashSet::new() };
     for path in DOCUMENTS {
-        named.take(path);
+        found.take(path);
     }
-    named.follow("index.json", MediaType::OciIndex);
+    found.follow("index.json", MediaType::OciIndex);
     for image in archive.images() {
-        named.places.extend(image.layers.iter().filter_map(|layer| layer.place));
-        named.places.extend(image.config.iter().filter_map(|config| names.place(&config.path)));
+        found.places.extend(image.layers.iter().filter_map(|layer| layer.place));
+        found.places.extend(image.config.iter().filter_map(|config| names.place(&config.path)));
     }
     // What belongs to a layer is named as it is: by its folder.
     for folder in names.paths().filter_map(|path| path.strip_suffix("/layer.tar")) {
         let is_layer =
-            names.place(&format!("{folder}/layer.tar")).is_some_and(|at| named.places.contains(&at));
+            names.place(&format!("{folder}/layer.tar")).is_some_and(|at| found.places.contains(&at));
         for name in METADATA.iter().filter(|_| is_layer) {
-            named.take(&format!("{folder}/{name}"));
+            found.take(&format!("{folder}/{name}"));
         }
     }
-    let is_extra = |path: &&str| names.place(path).is_none_or(|place| !named.places.contains(&place));
+    let is_extra = |path: &&str| names.place(path).is_none_or(|place| !found.places.contains(&place));
     names.paths().filter(is_extra).map(ToOwned::to_owned).collect()
 }
 

@@ -106,7 +106,7 @@ fn each_name_and_making_is_told_in_the_readme() {
     let mut names = BTreeSet::new();
     for Fixture { name, made, kinds, .. } in fixtures() {
         assert!(names.insert(name), "{name} is there twice");
-        text += &format!("| `{name}` | {made} | {} |\n", kinds.join(", "));
+        text.extend(["| `", name, "` | ", made, " | ", &kinds.join(", "), " |\n"]);
     }
     let path = "fixtures/archives/README.md";
     if std::env::var_os("UPDATE").is_some() {
@@ -130,7 +130,7 @@ fn what_can_be_mended_is_and_the_rest_is_left() {
             assert_eq!(refused.status.code(), Some(3), "{name}");
             let error = String::from_utf8(refused.stderr).unwrap();
             assert!(error.contains("hint: "), "{name}: {error}");
-            assert_eq!(error.contains("--tag"), fixture.mended == Mended::Named, "{name}: {error}");
+            assert!(error.contains("--tag") || fixture.mended == Mended::No, "{name}: {error}");
             assert_eq!(sandbox.files(), ["x.tar"], "{name}: nothing is written");
             more = &["--tag", "named:1"];
         }

@@ -100,7 +100,7 @@ pub(crate) const DOCUMENTS: &[Fixture] = &[
         archive: || {
             sealift()
                 .edited_json("index.json", |json| {
-                    json["manifests"][0]["digest"] = json!(Digest::of(b"elsewhere"))
+                    json["manifests"][0]["digest"] = json!(Digest::of(b"elsewhere"));
                 })
                 .bytes()
         },

@@ -17,7 +17,10 @@ use crate::support::makers;
 fn problems(path: &Path) -> String {
     let measuring = Measuring { limits: Limits::default(), progress: &|_| () };
     match (Verify { measuring, platform: None, loaders: &[] }).archive(path) {
-        Ok(report) => report.problems.iter().map(|problem| format!("{problem}\n")).collect(),
+        Ok(report) => {
+            let problems: Vec<_> = report.problems.iter().map(ToString::to_string).collect();
+            problems.join("\n")
+        }
         Err(error) => error.to_string(),
     }
 }

@@ -70,7 +70,7 @@ fn of_a_million_entries_no_more_than_honest_archives_have_are_read() {
     let told = Told::of(&sealift.wait_with_output().unwrap());
     assert!(writer.join().unwrap().is_err(), "it is not read to its end");
     assert_eq!(told.kinds(), ["duplicate-entry", "no-images", "tar"]);
-    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_mins(1), "{:?}", start.elapsed());
 }
 
 /// A tar of zeros, some GiB, packed.
@@ -155,5 +155,5 @@ fn an_index_that_names_itself_a_thousand_times_over_is_read_in_time() {
     std::fs::write(sandbox.out().join("x.tar"), archive.bytes()).unwrap();
     let (told, time) = told_within(&sandbox, "x.tar", 256);
     assert_eq!(told.kinds(), ["missing-entry", "no-images"]);
-    assert!(time < Duration::from_secs(60), "{time:?}");
+    assert!(time < Duration::from_mins(1), "{time:?}");
 }

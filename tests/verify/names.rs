@@ -56,7 +56,7 @@ pub(crate) const NAMES: &[Fixture] = &[
             oci()
                 .edited_json("index.json", |json| {
                     json["manifests"][0]["annotations"] =
-                        json!({"org.opencontainers.image.ref.name": "latest"})
+                        json!({"org.opencontainers.image.ref.name": "latest"});
                 })
                 .bytes()
         },

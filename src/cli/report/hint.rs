@@ -61,14 +61,11 @@ impl Failure {
             Self::NotInArchive { path, .. } => {
                 Some(format!("`sealift inspect {}` lists what it has", ui::shell_word(path)))
             }
-            Self::SeveralInArchive { path, count: 0 } => {
+            Self::SeveralInArchive { path, count: 0 } | Self::NotKept { document: "config", path } => {
                 Some(format!("`sealift verify {}` tells what is wrong with it", ui::shell_word(path)))
             }
             Self::SeveralInArchive { path, .. } => {
                 Some(format!("name one of them: `sealift inspect {} NAME --raw`", ui::shell_word(path)))
-            }
-            Self::NotKept { document: "config", path } => {
-                Some(format!("`sealift verify {}` tells what is wrong with it", ui::shell_word(path)))
             }
             Self::NotKept { .. } => {
                 Some("`docker save` before 25, crane and docker-archives of skopeo leave manifests out".into())
