@@ -142,8 +142,8 @@ fn people_are_told_what_it_is_for_and_what_it_took() {
     let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let event = |name: &str| events.iter().find(|event| event["event"] == name).expect(name);
     let size_bytes = case.bytes("x.tar").len();
-    assert_eq!(event("checksum_started")["size_bytes"], size_bytes);
-    assert_eq!(event("checksum_progressed")["bytes"], size_bytes);
+    assert_eq!(event("check_started")["size_bytes"], size_bytes);
+    assert_eq!(event("check_progressed")["bytes"], size_bytes);
     assert_eq!(event("checksummed")["digest"], format!("sha256:{hex}"));
     assert!(event("checksummed")["seconds"].as_f64().is_some());
 }

@@ -27,6 +27,14 @@ pub enum OpenError {
         /// With what.
         packing: &'static str,
     },
+    /// What it is packed with is broken.
+    #[error("{} can't be unpacked to its end", .path.display())]
+    Unpack {
+        /// The path.
+        path: PathBuf,
+        /// What the decompressor said.
+        source: std::io::Error,
+    },
     /// A folder has far more files than any layout.
     #[error("{} has more than {limit} files", .path.display())]
     TooManyFiles {

@@ -83,7 +83,7 @@ impl Archive {
         }
         let (packing, stdin) = Packing::peek(io::stdin()).map_err(FileError::io("read", path))?;
         let mut tar = packing.unpack_no_bomb(stdin).map_err(FileError::io("read", path))?;
-        Self::of_file(path, spooled(&mut tar)?)
+        Self::of_file(path, spooled(path, &mut tar)?)
     }
 
     /// An archive that comes through a pipe; `path` is what it is called. Blocks.
@@ -293,7 +293,7 @@ impl Archive {
             Medium::Pipe => Ok((self, false)),
             Medium::Packed { path, packing } => {
                 let mut tar = medium::unpacked(&path, packing)?;
-                Ok((Self::of_file(&path, spooled(&mut tar)?)?, true))
+                Ok((Self::of_file(&path, spooled(&path, &mut tar)?)?, true))
             }
         }
     }
@@ -321,9 +321,11 @@ impl Archive {
             let padding_bytes = place.size_bytes.next_multiple_of(BLOCK_BYTES) - place.size_bytes;
             let header = io::Cursor::new(file_header(path, place.size_bytes));
             let mut entry = header.chain(content).chain(io::repeat(0).take(padding_bytes));
-            end_bytes = file.fill_from(end_bytes, &mut entry)?;
+            let written = file.fill_from(end_bytes, &mut entry)?;
+            end_bytes = written.map_err(FileError::io("read", &self.path.join(path)))?;
         }
-        file.fill_from(end_bytes, &mut io::repeat(0).take(2 * BLOCK_BYTES))?;
+        let end = file.fill_from(end_bytes, &mut io::repeat(0).take(2 * BLOCK_BYTES))?;
+        end.map_err(FileError::io("read", &self.path))?;
         Ok(file)
     }
 
@@ -495,9 +497,10 @@ fn whole(medium: &Medium, place: Place) -> io::Result<Option<Bytes>> {
 }
 
 /// What `tar` gives, in a file without a name.
-fn spooled(tar: &mut impl Read) -> Result<FileHandle, FileError> {
+fn spooled(path: &Path, tar: &mut impl Read) -> Result<FileHandle, OpenError> {
     let scratch = ScratchFile::temporary(0)?;
-    scratch.handle().fill_from(0, tar)?;
+    let written = scratch.handle().fill_from(0, tar)?;
+    written.map_err(|source| OpenError::Unpack { path: path.to_owned(), source })?;
     Ok(scratch.handle())
 }
 

@@ -96,18 +96,22 @@ impl FileHandle {
         write_all_at(&self.file, bytes, offset_bytes).map_err(FileError::io("write", &self.path))
     }
 
-    /// Writes all that `reader` has, from `position_bytes` on; says where that ends.
-    pub fn fill_from(&self, mut position_bytes: u64, reader: &mut impl Read) -> Result<u64, FileError> {
+    /// Writes all that `reader` has, from `position_bytes` on; says where that ends, or what `reader` failed with.
+    pub fn fill_from(
+        &self,
+        mut position_bytes: u64,
+        reader: &mut impl Read,
+    ) -> Result<io::Result<u64>, FileError> {
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
             match reader.read(&mut chunk) {
-                Ok(0) => return Ok(position_bytes),
+                Ok(0) => return Ok(Ok(position_bytes)),
                 Ok(read) => {
                     self.write_at(&chunk[..read], position_bytes)?;
                     position_bytes += read as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.cannot_read(error)),
+                Err(error) => return Ok(Err(error)),
             }
         }
     }

@@ -297,6 +297,7 @@ pub fn breaks(archive: &Archive, problem: &Problem) -> bool {
         | Problem::NoOciLayout
         | Problem::NoName { .. }
         | Problem::BadName { .. }
+        | Problem::SameName { .. }
         | Problem::InOnePart { .. }
         | Problem::NamesDiffer { .. }
         | Problem::Repositories { .. }

@@ -189,7 +189,7 @@ pub(crate) const DOCUMENTS: &[Fixture] = &[
         },
         options: &[],
         kinds: &["wrong-digest"],
-        loads: "",
+        loads: "oncps",
         mended: Mended::No,
     },
     Fixture {
@@ -210,7 +210,7 @@ pub(crate) const DOCUMENTS: &[Fixture] = &[
         archive: || oci().without("oci-layout").bytes(),
         options: &[],
         kinds: &["no-oci-layout"],
-        loads: "ncps",
+        loads: "ps",
         mended: Mended::Kept,
     },
     Fixture {
@@ -221,7 +221,7 @@ pub(crate) const DOCUMENTS: &[Fixture] = &[
         },
         options: &[],
         kinds: &["no-oci-layout"],
-        loads: "ncps",
+        loads: "cps",
         mended: Mended::Kept,
     },
     Fixture {

@@ -18,7 +18,7 @@ pub(crate) const NAMES: &[Fixture] = &[
         },
         options: &[],
         kinds: &["no-name"],
-        loads: "oncps",
+        loads: "onps",
         mended: Mended::Named,
     },
     Fixture {
@@ -32,7 +32,7 @@ pub(crate) const NAMES: &[Fixture] = &[
         },
         options: &[],
         kinds: &["bad-name"],
-        loads: "oncps",
+        loads: "s",
         mended: Mended::Named,
     },
     Fixture {
@@ -46,7 +46,7 @@ pub(crate) const NAMES: &[Fixture] = &[
         },
         options: &[],
         kinds: &["bad-name"],
-        loads: "oncps",
+        loads: "s",
         mended: Mended::Named,
     },
     Fixture {
@@ -62,7 +62,7 @@ pub(crate) const NAMES: &[Fixture] = &[
         },
         options: &[],
         kinds: &["bad-name"],
-        loads: "ncps",
+        loads: "cps",
         mended: Mended::Named,
     },
     Fixture {
@@ -73,7 +73,7 @@ pub(crate) const NAMES: &[Fixture] = &[
         },
         options: &[],
         kinds: &["no-name"],
-        loads: "ncps",
+        loads: "nps",
         mended: Mended::Named,
     },
     Fixture {
@@ -111,7 +111,7 @@ pub(crate) const NAMES: &[Fixture] = &[
         },
         options: &[],
         kinds: &["in-one-part"],
-        loads: "ncps",
+        loads: "oncps",
         mended: Mended::Kept,
     },
     Fixture {
@@ -123,7 +123,7 @@ pub(crate) const NAMES: &[Fixture] = &[
         },
         options: &[],
         kinds: &["in-one-part"],
-        loads: "ops",
+        loads: "oncps",
         mended: Mended::New,
     },
     Fixture {

@@ -11,7 +11,7 @@ pub(crate) const PACKINGS: &[Fixture] = &[
         archive: || gzip(&sealift().bytes()),
         options: &[],
         kinds: &[],
-        loads: "on",
+        loads: "onps",
         mended: Mended::Kept,
     },
     Fixture {
@@ -20,7 +20,7 @@ pub(crate) const PACKINGS: &[Fixture] = &[
         archive: || zstd::encode_all(&sealift().bytes()[..], 3).unwrap(),
         options: &[],
         kinds: &[],
-        loads: "n",
+        loads: "nps",
         mended: Mended::Kept,
     },
     Fixture {
@@ -29,7 +29,7 @@ pub(crate) const PACKINGS: &[Fixture] = &[
         archive: || xz(&sealift().bytes()),
         options: &[],
         kinds: &[],
-        loads: "onps",
+        loads: "ops",
         mended: Mended::Kept,
     },
     Fixture {
@@ -62,7 +62,7 @@ pub(crate) const PACKINGS: &[Fixture] = &[
         options: &[],
         kinds: &["tar"],
         loads: "",
-        mended: Mended::Kept,
+        mended: Mended::No,
     },
     Fixture {
         name: "packed-metadata-of-another-version",

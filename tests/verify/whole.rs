@@ -87,7 +87,7 @@ pub(crate) const WHOLE: &[Fixture] = &[
         archive: || oci().bytes(),
         options: &[],
         kinds: &[],
-        loads: "ncps",
+        loads: "cps",
         mended: Mended::Kept,
     },
     Fixture {
@@ -101,7 +101,7 @@ pub(crate) const WHOLE: &[Fixture] = &[
         },
         options: &[],
         kinds: &[],
-        loads: "os",
+        loads: "o",
         mended: Mended::New,
     },
     Fixture {
@@ -132,7 +132,7 @@ pub(crate) const WHOLE: &[Fixture] = &[
         archive: || makers::sealift(&[&many_layers()]).bytes(),
         options: &[],
         kinds: &[],
-        loads: "ncps",
+        loads: "ncs",
         mended: Mended::Kept,
     },
     Fixture {

@@ -212,6 +212,7 @@ fn open(error: &OpenError) -> Option<String> {
         OpenError::Packing { path, .. } => {
             Some(format!("unpack it first: `bzip2 -dc {} | sealift verify -`", ui::shell_word(path)))
         }
+        OpenError::Unpack { .. } => Some("it came here damaged or cut: copy it anew".into()),
         OpenError::TooManyFiles { .. } => Some("name the folder of the layout itself".into()),
         OpenError::File(_) => None,
     }
