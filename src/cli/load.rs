@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use sealift::archived::Archive;
+use sealift::archived::{Archive, Unsound};
 use sealift::config::Environment;
 use sealift::daemon::{Ctr, Daemon, Endpoint, Engine, Maker};
 use sealift::fsio::blocking;
@@ -77,12 +77,16 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     let archive = arguments.archive.as_ref().or(arguments.input.as_ref());
     let archive = archive.ok_or(Failure::LoadUsage("the archive is missing"))?;
     let path = archive.clone();
-    let archive = blocking(move || Archive::open_readable(&path)).await.map_err(sealift::Error::from)?;
+    let opened = blocking(move || Archive::open_readable(&path)).await;
+    let mut opened = opened.map_err(sealift::Error::from)?;
+    if opened.images().is_empty() {
+        return Err(sealift::Error::from(Unsound::of(archive, opened.take_problems())).into());
+    }
     let daemon = arguments.daemon(&context.environment).await?;
     let reporter = mode.reporter();
     let load =
         Load { daemon: &daemon, reporter: &*reporter, tags: &tags, any_platform: arguments.any_platform };
-    let loaded = load.run(archive).await;
+    let loaded = load.run(opened).await;
     // Bars are taken away before anything is said.
     drop(reporter);
     let loaded = loaded?;
