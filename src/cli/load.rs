@@ -13,7 +13,7 @@ use sealift::load::{Done, Load, Loaded};
 use serde::Serialize;
 
 use super::Context;
-use super::progress::Mode;
+use super::progress::ProgressArguments;
 use super::report::Failure;
 use super::ui;
 
@@ -55,12 +55,8 @@ pub(super) struct Arguments {
     /// Print a line of JSON for each name
     #[arg(long)]
     json: bool,
-    /// How progress is shown on stderr
-    #[arg(long, value_name = "MODE", value_enum, default_value_t = Mode::Auto)]
-    progress: Mode,
-    /// Say nothing but errors
-    #[arg(short, long)]
-    quiet: bool,
+    #[command(flatten)]
+    progress: ProgressArguments,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -72,7 +68,7 @@ enum Into {
 
 pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Failure> {
     let started = Instant::now();
-    let mode = if arguments.quiet { Mode::Quiet } else { arguments.progress };
+    let mode = arguments.progress.mode();
     let tags = arguments.tags()?;
     let archive = arguments.archive.as_ref().or(arguments.input.as_ref());
     let archive = archive.ok_or(Failure::LoadUsage("the archive is missing"))?;

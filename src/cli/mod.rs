@@ -22,6 +22,7 @@ mod pull;
 mod push;
 mod registry_argument;
 mod report;
+mod retry_arguments;
 mod tags;
 mod ui;
 mod verify;

@@ -1,5 +1,6 @@
 //! The library's events, drawn: bars on a terminal, plain lines elsewhere, JSON for programs. All on stderr.
 
+mod arguments;
 mod bars;
 mod plain;
 
@@ -13,6 +14,7 @@ use sealift::reuse::Note;
 use serde_json::json;
 
 use super::ui;
+pub(super) use arguments::ProgressArguments;
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -15,9 +15,8 @@ use bytesize::ByteSize;
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use sealift::archive::LayerMode;
-use sealift::attempts::Retries;
 use sealift::blob::Limits;
-use sealift::config::{MAX_CONNECTIONS, MAX_RETRY_TIMES};
+use sealift::config::MAX_CONNECTIONS;
 use sealift::event::{Reporter, SharedReporter};
 use sealift::fsio::Existing;
 use sealift::image::{Descriptor, Digest, Platform, ResolvedImage};
@@ -26,9 +25,10 @@ use sealift::sidecar::{Checksum, Sidecar};
 use serde::Serialize;
 
 use super::Context;
-use super::connection::{ConnectionArguments, seconds};
-use super::progress::Mode;
+use super::connection::ConnectionArguments;
+use super::progress::{Mode, ProgressArguments};
 use super::report::Failure;
+use super::retry_arguments::RetryArguments;
 use super::ui;
 use images::ImageArguments;
 use outcome::Outcome;
@@ -68,13 +68,8 @@ pub(super) struct Arguments {
     /// [env: SEALIFT_CONNECTIONS]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_CONNECTIONS)))]
     connections: Option<u8>,
-    /// How often what fails in a way that may pass is tried again, in a row without progress
-    /// [env: SEALIFT_RETRY_TIMES]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(..=i64::from(MAX_RETRY_TIMES)))]
-    retry_times: Option<u8>,
-    /// Wait so many seconds before each try, instead of longer and longer
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    retry_delay: Option<Duration>,
+    #[command(flatten)]
+    retry: RetryArguments,
     /// Copy blobs that are in PATH already instead of fetching them, once they are verified; several times for several
     ///
     /// PATH is an archive, a folder of archives (`*.tar`) or an OCI layout. Archives of this run are reused too.
@@ -91,18 +86,14 @@ pub(super) struct Arguments {
     /// Print a line of JSON for each file
     #[arg(long)]
     json: bool,
-    /// How progress is shown on stderr
-    #[arg(long, value_name = "MODE", value_enum, default_value_t = Mode::Auto)]
-    progress: Mode,
-    /// Say nothing but errors
-    #[arg(short, long)]
-    quiet: bool,
+    #[command(flatten)]
+    progress: ProgressArguments,
     #[command(flatten)]
     connection: ConnectionArguments,
 }
 
 pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Failure> {
-    let mode = if arguments.quiet { Mode::Quiet } else { arguments.progress };
+    let mode = arguments.progress.mode();
     if arguments.images.reads_stdin() && arguments.connection.reads_stdin() {
         return Err(Failure::Usage("--file - and --password-stdin don't go together: there is one stdin"));
     }
@@ -128,10 +119,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         source: &source,
         reporter: &*reporter,
         connections: arguments.connections.unwrap_or(context.config.connections).into(),
-        retries: Retries {
-            times: arguments.retry_times.unwrap_or(context.config.retry_times).into(),
-            delay: arguments.retry_delay,
-        },
+        retries: arguments.retry.retries(&context.config),
         existing: if arguments.no_clobber { Existing::Refuse } else { Existing::Replace },
         layers: arguments.layers.unwrap_or(context.config.layers),
         limits,

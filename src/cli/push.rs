@@ -4,19 +4,18 @@ mod report;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
-use sealift::attempts::Retries;
-use sealift::config::{MAX_CONNECTIONS, MAX_RETRY_TIMES, RegistryName};
+use sealift::config::{MAX_CONNECTIONS, RegistryName};
 use sealift::event::{Reporter, SharedReporter};
 use sealift::fsio::blocking;
 use sealift::push::{Destination, Push, PushableArchive, Rename, SourceImage};
 
 use super::Context;
-use super::connection::{ConnectionArguments, seconds};
-use super::progress::Mode;
+use super::connection::ConnectionArguments;
+use super::progress::ProgressArguments;
 use super::report::Failure;
+use super::retry_arguments::RetryArguments;
 use super::ui;
 use report::Outcome;
 
@@ -47,28 +46,19 @@ pub(super) struct Arguments {
     /// Connections that send blobs at the same time, 1 to 64 [env: SEALIFT_CONNECTIONS]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_CONNECTIONS)))]
     connections: Option<u8>,
-    /// How often what fails in a way that may pass is tried again, in a row without progress
-    /// [env: SEALIFT_RETRY_TIMES]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(..=i64::from(MAX_RETRY_TIMES)))]
-    retry_times: Option<u8>,
-    /// Wait so many seconds before each try, instead of longer and longer
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    retry_delay: Option<Duration>,
+    #[command(flatten)]
+    retry: RetryArguments,
     /// Print a line of JSON for each image
     #[arg(long)]
     json: bool,
-    /// How progress is shown on stderr
-    #[arg(long, value_name = "MODE", value_enum, default_value_t = Mode::Auto)]
-    progress: Mode,
-    /// Say nothing but errors
-    #[arg(short, long)]
-    quiet: bool,
+    #[command(flatten)]
+    progress: ProgressArguments,
     #[command(flatten)]
     connection: ConnectionArguments,
 }
 
 pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Failure> {
-    let mode = if arguments.quiet { Mode::Quiet } else { arguments.progress };
+    let mode = arguments.progress.mode();
     let (destination, rules) = (arguments.destination()?, arguments.rules()?);
     let path = arguments.archive.clone();
     let PushableArchive { source, images } = blocking(move || PushableArchive::open(&path)).await?;
@@ -81,10 +71,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     let limit = context.config.registries.get(&RegistryName(registry.clone()));
     let limit = limit.and_then(|settings| settings.connections).map_or(usize::MAX, usize::from);
     let connections = usize::from(arguments.connections.unwrap_or(context.config.connections));
-    let retries = Retries {
-        times: arguments.retry_times.unwrap_or(context.config.retry_times).into(),
-        delay: arguments.retry_delay,
-    };
+    let retries = arguments.retry.retries(&context.config);
     let client = arguments.connection.client(&registry, &context, &shared)?;
     let push = Push {
         source: &source,
