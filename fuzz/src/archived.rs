@@ -68,7 +68,9 @@ fn told(bytes: &[u8]) -> Vec<String> {
     let report = verify.report(archive).expect("what went by is not read again");
     let mut told: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
     told.extend(Loader::ALL.map(|loader| of_loader(&report, loader)));
-    told.iter().for_each(|text| check_message(text));
+    for text in &told {
+        check_message(text);
+    }
     told
 }
 
