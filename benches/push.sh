@@ -15,10 +15,12 @@ archive=$folder/image.tar
 
 # A repository that nobody pushed to yet: what the registry has in it is not sent.
 new() { echo "r${EPOCHREALTIME//[.,]/}"; }
-with_sealift() { "$sealift" push "$archive" "127.0.0.1:$line" --prefix "$(new)" -q > /dev/null; }
-with_skopeo() { skopeo copy -q --dest-tls-verify=false "oci-archive:$archive" "docker://127.0.0.1:$line/$(new)/image"; }
+with_sealift() { "$sealift" push "$archive" "127.0.0.1:$to" --prefix "$(new)" -q > /dev/null; }
+# skopeo remembers what a registry has in other repositories, and would only mount it: so it begins each time without memory.
+forgetful() { unshare --mount sh -c 'mkdir -p /var/lib/containers && mount -t tmpfs none /var/lib/containers && exec "$@"' sh "$@"; }
+with_skopeo() { forgetful skopeo copy -q --dest-tls-verify=false "oci-archive:$archive" "docker://127.0.0.1:$to/$(new)/image"; }
 # The blobs unpacked beforehand, so that it has nothing to do but to send them.
-with_skopeo_from_files() { skopeo copy -q --dest-tls-verify=false "dir:$folder/files" "docker://127.0.0.1:$line/$(new)/image"; }
+with_skopeo_from_files() { forgetful skopeo copy -q --dest-tls-verify=false "dir:$folder/files" "docker://127.0.0.1:$to/$(new)/image"; }
 
 beside_all() {
     rm -rf "$folder/files"
@@ -30,7 +32,7 @@ beside_all() {
 four() {
     echo "4 layers, 250 MB, loopback"
     push_noise bench/four 120000000 70000000 40000000 20000000
-    line=$port
+    to=$port
     beside_all bench/four
 }
 
@@ -38,10 +40,10 @@ long() {
     # shellcheck disable=SC2046 # numbers
     push_noise bench/many $(for n in $(seq 41); do echo $((20000 + n * 1000)); done)
     echo "41 layers, 1.7 MB, a round trip of 100 ms"
-    line=$((port + 1))
-    python3 benches/line.py "$line" "$port" 0 0.1 > "$folder/says" &
+    to=$((port + 1))
+    python3 benches/line.py "$to" "$port" 0 0.1 > "$folder/says" &
     started+=($!)
-    answers "$line"
+    answers "$to"
     beside_all bench/many
 }
 
