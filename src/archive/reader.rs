@@ -180,6 +180,11 @@ impl<R: Read> Members<R> {
         self.has_end
     }
 
+    /// How far it was read.
+    pub fn position_bytes(&self) -> u64 {
+        self.position_bytes
+    }
+
     /// Reads on in the content of the entry that was told of last; 0 at its end, or where the tar is cut.
     pub fn read_content(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.content_left_bytes()).unwrap_or(usize::MAX);

@@ -136,7 +136,7 @@ impl Archive {
             }
         }
         if problems.is_empty() && !members.has_end() {
-            problems.push(Problem::NoEnd);
+            problems.push(Problem::NoEnd { at_bytes: members.position_bytes() });
         }
         Ok(Self::of(path, Packing::Plain, Medium::File(file), names, problems, BTreeMap::new()))
     }
@@ -191,7 +191,7 @@ impl Archive {
             last = Some(member);
         }
         if problems.is_empty() && !members.has_end() {
-            problems.push(Problem::NoEnd);
+            problems.push(Problem::NoEnd { at_bytes: members.position_bytes() });
         }
         if measuring.is_some() && problems.is_empty() {
             // Whoever writes into the pipe wants to come to its end, and what packs the tar has its checksum there.

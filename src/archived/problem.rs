@@ -63,8 +63,13 @@ pub enum Problem {
     #[error("the tar can't be read on: {}", in_full(.0))]
     Tar(#[source] ReadError),
     /// The tar has no end: most likely the file was cut between two entries.
-    #[error("the tar has no end mark: the file was cut, maybe between two entries")]
-    NoEnd,
+    #[error(
+        "the tar ends at byte {at_bytes} without an end mark: the file was cut, maybe between two entries"
+    )]
+    NoEnd {
+        /// Its size, as far as it is there.
+        at_bytes: u64,
+    },
     /// Two entries have one name.
     #[error("`{}` is there twice: some readers take the first, others the last", shown(.path))]
     Twice {
@@ -336,7 +341,7 @@ impl Problem {
         match self {
             Self::Tar(ReadError::Truncated { .. }) => "truncated",
             Self::Tar(_) => "tar",
-            Self::NoEnd => "no-end",
+            Self::NoEnd { .. } => "no-end",
             Self::Twice { .. } => "duplicate-entry",
             Self::LeadsOut { .. } => "leads-out",
             Self::Backslash { .. } => "backslash",

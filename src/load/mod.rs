@@ -180,7 +180,8 @@ impl Load<'_> {
         self.reporter.report(Event::Checked { path: &path });
         let Report { archive, problems, .. } = report?;
         // Some loaders take a file that was cut between two entries for whole.
-        let is_fatal = |problem: &Problem| matches!(problem, Problem::NoEnd) || breaks(&archive, problem);
+        let is_fatal =
+            |problem: &Problem| matches!(problem, Problem::NoEnd { .. }) || breaks(&archive, problem);
         if problems.iter().any(is_fatal) {
             return Err(Unsound::of(&path, problems.into_iter().filter(is_fatal)).into());
         }

@@ -30,7 +30,8 @@ impl PushableArchive {
     pub fn open(path: &Path) -> Result<Self> {
         let mut archive = Archive::open_readable(path)?;
         let problems = archive.take_problems();
-        let is_fatal = |problem: &Problem| matches!(problem, Problem::NoEnd) || breaks(&archive, problem);
+        let is_fatal =
+            |problem: &Problem| matches!(problem, Problem::NoEnd { .. }) || breaks(&archive, problem);
         if archive.images().is_empty() || problems.iter().any(is_fatal) {
             return Err(Unsound::of(path, problems.into_iter().filter(is_fatal)).into());
         }

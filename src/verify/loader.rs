@@ -293,7 +293,7 @@ pub fn breaks(archive: &Archive, problem: &Problem) -> bool {
         Problem::Twice { .. }
         | Problem::LeadsOut { .. }
         | Problem::Backslash { .. }
-        | Problem::NoEnd
+        | Problem::NoEnd { .. }
         | Problem::NoOciLayout
         | Problem::NoName { .. }
         | Problem::BadName { .. }

@@ -214,6 +214,10 @@ fn open(error: &OpenError) -> Option<String> {
         }
         OpenError::Unpack { .. } => Some("it came here damaged or cut: copy it anew".into()),
         OpenError::TooManyFiles { .. } => Some("name the folder of the layout itself".into()),
+        OpenError::File(FileError::NotAFile(path)) => Some(format!(
+            "what comes through a pipe is read from stdin: give `-`, and `< {}`",
+            ui::shell_word(path)
+        )),
         OpenError::File(_) => None,
     }
 }
@@ -229,6 +233,10 @@ fn repair(error: &RepairError) -> Option<String> {
         }
         RepairError::SeveralImages(_) => Some("leave `--tag` out: they keep their names".into()),
         RepairError::Open(error) => open(error),
+        RepairError::Plan(PlanError::NotALayer { .. }) => Some(
+            "nothing was written: artifacts other than images (charts, signatures) are no matter for loaders"
+                .into(),
+        ),
         RepairError::Plan(_) | RepairError::Pipe => None,
     }
 }
@@ -486,6 +494,9 @@ fn file(error: &FileError) -> Option<String> {
             Some("choose another disk with `-o`, or format it as exFAT".into())
         }
         FileError::Io { action: "read", .. } => None,
+        FileError::Io { action: "create a file in", .. } => {
+            Some("`TMPDIR=FOLDER` before the command names a folder for what is needed for a while".into())
+        }
         FileError::Io { source, .. }
             if matches!(source.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
         {
