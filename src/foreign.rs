@@ -33,7 +33,7 @@ pub fn shown_host(text: &str) -> String {
 }
 
 /// True for what a terminal obeys instead of showing.
-fn steers(character: char) -> bool {
+pub fn steers(character: char) -> bool {
     character.is_control()
         || matches!(character,
             // Marks, embeddings, overrides and isolates of the bidirectional algorithm.

@@ -145,3 +145,15 @@ fn of_a_registrys_image_nothing_but_manifests_and_config_is_fetched() {
     let raw = sandbox.output(&["inspect", &image.reference, "--insecure", &registry.address(), "--raw"]);
     assert_eq!(raw.stdout, registry.manifest_bytes("app", "1"));
 }
+
+#[test]
+fn of_several_platforms_one_can_be_asked_for() {
+    let arm = app().with_config(|json| json["architecture"] = "arm64".into());
+    let sandbox = with(&makers::docker_save(&[&app(), &arm]));
+    let inspect =
+        |platform: &str| sandbox.output(&["inspect", "x.tar", "--raw=config", "--platform", platform]).stdout;
+    assert_eq!(inspect("linux/arm64"), arm.config);
+    assert_eq!(inspect("linux/amd64"), app().config);
+    insta::assert_snapshot!(sandbox.run(&["inspect", "x.tar", "--platform", "linux/s390x"]));
+    insta::assert_snapshot!(sandbox.run(&["inspect", "gone.tar"]));
+}

@@ -395,3 +395,53 @@ fn what_is_no_archive_of_images_is_told() {
     assert_snapshot!("no_images", sandbox.run(&["load", "other.tar"]));
     assert_snapshot!("no_file", sandbox.run(&["load", "nowhere.tar"]));
 }
+
+/// Flipped bytes and missing ends reach no daemon, and neither does one image without its config beside one that is there.
+#[test]
+fn an_archive_that_is_not_whole_is_not_sent() {
+    let case = Case::new();
+    let path = case.sandbox.out().join("app.tar");
+    let whole = fs::read(&path).unwrap();
+    let brings = || [Case::held(&case.app)].into();
+    let engine = case.engine(Script { brings: brings(), ..Script::default() });
+
+    let mut flipped = whole.clone();
+    let layer = whole.windows(64).position(|bytes| bytes == [b'x'; 64]).unwrap();
+    flipped[layer + 1000] ^= 1;
+    fs::write(&path, flipped).unwrap();
+    assert_snapshot!("layer_flipped", case.load_into(&engine, &["app.tar"]));
+
+    let end = whole.chunks(512).rposition(|block| block.iter().any(|byte| *byte != 0)).unwrap();
+    fs::write(&path, &whole[..512 * (end + 1)]).unwrap();
+    assert_snapshot!("end_missing", case.load_into(&engine, &["app.tar"]));
+    assert!(!engine.was_sent());
+
+    fs::write(&path, &whole).unwrap();
+    let shown = case.load_into(&engine, &["app.tar"]);
+    assert!(shown.starts_with("exit code: 0") && engine.was_sent(), "{shown}");
+    let loads = || engine.requests().iter().filter(|request| request.contains("/images/load")).count();
+    assert_eq!(loads(), 1);
+    let both = case.sandbox.out().join("both.tar");
+    let mut broken = fs::read(&both).unwrap();
+    let config = String::from_utf8_lossy(&broken).find(case.other.layers[0].hex()).unwrap();
+    broken[config - 40] = 0xff;
+    fs::write(&both, broken).unwrap();
+    let shown = case.load_into(&engine, &["both.tar"]);
+    assert!(shown.starts_with("exit code: 3"), "{shown}");
+    assert_eq!(loads(), 1, "{shown}");
+}
+
+/// Docker does not tell whether its machine runs more than the first variant.
+#[test]
+fn a_variant_that_the_machine_may_run_is_sent() {
+    let registry = TestRegistry::start();
+    let image = push(&registry, "app:1", "linux/amd64/v2", &[b"layer"]);
+    let sandbox = Sandbox::new().redact(registry.port(), "PORT");
+    let pull = ["pull", "-q", "-o", "app.tar", "--platform", "linux/amd64/v2", &image.reference];
+    assert!(sandbox.output(&pull).status.success());
+    let held = inspected(&image.config, "linux/amd64", &image.layers);
+    let brings = [(image.reference.clone(), held)].into();
+    let engine = TestEngine::start(sandbox.path(), Script { brings, ..Script::default() });
+    let shown = sandbox.run(&["load", "-H", &engine.host(), "app.tar"]);
+    assert!(shown.starts_with("exit code: 0"), "{shown}");
+}

@@ -165,6 +165,7 @@ fn names_are_what_was_asked_for() {
     assert_snapshot!("unused_rule", site.shown("", &["--rename", "busybox=x"]));
     assert_snapshot!("no_rule", site.shown("", &["--rename", "busybox"]));
     assert_snapshot!("one_name_for_two", site.shown("/app:1", &[]));
+    assert_snapshot!("rule_for_a_name", site.shown("/app:1", &["--rename", &rule]));
     assert_snapshot!("prefix_of_a_name", site.shown("/app:1", &["--prefix", "x"]));
     assert_snapshot!("upper_case", site.shown("/App", &[]));
     assert_snapshot!("no_registry", site.sandbox.run(&["push", "x.tar", "mirror/app"]));

@@ -32,7 +32,7 @@ pub(super) struct Arguments {
     /// Of an archive: only the image of this name
     #[arg(value_name = "NAME")]
     name: Option<String>,
-    /// Of a registry's image: for which platform
+    /// Of several: the image for this platform
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<String>,
     /// Print the manifest, or the index the name is of, byte for byte; with =config the config
@@ -69,9 +69,19 @@ fn of_archive(arguments: &Arguments, archive: &Archive) -> Result<(), Failure> {
         Some(wanted) => image.names.iter().any(|name| name.reference.as_ref() == Some(wanted)),
         None => true,
     };
-    let images: Vec<_> = archive.images().iter().filter(is_wanted).collect();
+    let mut images: Vec<_> = archive.images().iter().filter(is_wanted).collect();
     if let (Some(name), true) = (&arguments.name, images.is_empty()) {
         return Err(Failure::NotInArchive { name: name.clone(), path: archive.path().to_owned() });
+    }
+    if let Some(text) = &arguments.platform {
+        let platform: Platform = text.parse()?;
+        images.retain(|image| image.platform().is_some_and(|found| platform.distance_to(&found).is_some()));
+        if images.is_empty() {
+            return Err(Failure::NotInArchive {
+                name: platform.to_string(),
+                path: archive.path().to_owned(),
+            });
+        }
     }
     if let Some(document) = arguments.raw {
         let [image] = images[..] else {
@@ -110,10 +120,10 @@ async fn of_registry(arguments: Arguments, context: &Context) -> Result<(), Fail
         return Err(Failure::NoSuchArchive(PathBuf::from(&arguments.what)));
     }
     let reference: Reference = match arguments.what.parse() {
-        Ok(reference) => reference,
-        Err(_) if looks_like_a_path(&arguments.what) => {
+        _ if looks_like_a_path(&arguments.what) => {
             return Err(Failure::NoSuchArchive(PathBuf::from(&arguments.what)));
         }
+        Ok(reference) => reference,
         Err(error) => return Err(error.into()),
     };
     let platform = match &arguments.platform {
@@ -149,8 +159,9 @@ async fn of_registry(arguments: Arguments, context: &Context) -> Result<(), Fail
 
 /// What people take for a file's name.
 fn looks_like_a_path(text: &str) -> bool {
-    text.starts_with(['/', '.'])
-        || [".tar", ".tgz", ".gz", ".xz", ".zst"].iter().any(|end| text.ends_with(end))
+    let is_named_as_archives_are =
+        || [".tar", ".tgz", ".gz", ".xz", ".zst"].iter().any(|end| text.ends_with(end));
+    text.starts_with(['/', '.']) || !text.starts_with("docker://") && is_named_as_archives_are()
 }
 
 fn print(bytes: &[u8]) -> Result<(), Failure> {

@@ -89,9 +89,12 @@ pub(super) enum Failure {
     /// A path that was meant as an archive.
     #[error("{} does not exist", .0.display())]
     NoSuchArchive(PathBuf),
-    /// Archives with problems, which were told.
-    #[error("{}", wrong_words(*.wrong, *.of))]
-    Wrong { wrong: usize, of: usize },
+    /// Archives with problems, which were told, and archives that can't be read.
+    #[error("{}", wrong_words(*.wrong, *.of, .unread.len()))]
+    Wrong { wrong: usize, of: usize, unread: Vec<Failure> },
+    /// An archive was mended, and not every image of it could be.
+    #[error("{} has not all images of {}", .mended.display(), .path.display())]
+    NotAllMended { path: PathBuf, mended: PathBuf },
     /// By Ctrl-C.
     #[error("interrupted")]
     Interrupted,
@@ -151,7 +154,7 @@ impl From<FileError> for Failure {
 impl Failure {
     /// Tells the person, and gives the exit code.
     pub(super) fn show(&self) -> ExitCode {
-        if let Self::Several { failures, .. } = self {
+        if let Self::Several { failures, .. } | Self::Wrong { unread: failures, .. } = self {
             for failure in failures {
                 ui::talk(&failure.text());
             }
@@ -211,7 +214,8 @@ impl Failure {
             | Self::Rename(_)
             | Self::Config(_) => 2,
             Self::NotInArchive { .. } | Self::NotKept { .. } => 4,
-            Self::Wrong { .. } => 3,
+            Self::Wrong { wrong: 0, unread, .. } => unread.first().map_or(3, Self::code),
+            Self::Wrong { .. } | Self::NotAllMended { .. } => 3,
             Self::NoSuchArchive(_)
             | Self::NoConfigFolder
             | Self::NoCredentialsFolder
@@ -225,10 +229,12 @@ impl Failure {
     }
 }
 
-fn wrong_words(wrong: usize, of: usize) -> String {
-    match of {
-        1 => "the archive is not as it should be".to_owned(),
-        _ => format!("{wrong} of {of} archives are not as they should be"),
+fn wrong_words(wrong: usize, of: usize, unread: usize) -> String {
+    match (of, wrong, unread) {
+        (1, ..) => "the archive is not as it should be".to_owned(),
+        (_, _, 0) => format!("{wrong} of {of} archives are not as they should be"),
+        (_, 0, _) => format!("{unread} of {of} archives can't be read"),
+        _ => format!("{wrong} of {of} archives are not as they should be, {unread} can't be read"),
     }
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
 
+use sealift::foreign::steers;
 use serde::Serialize;
 
 use super::report::Failure;
@@ -41,7 +42,7 @@ pub(super) fn talk(line: &str) {
 
 /// Text that may hold foreign words, without what would steer a terminal.
 pub(super) fn printable(text: &str) -> Cow<'_, str> {
-    let steers = |c: char| c.is_control() && c != '\n';
+    let steers = |c: char| steers(c) && c != '\n';
     if !text.contains(steers) {
         return Cow::Borrowed(text);
     }
@@ -71,6 +72,7 @@ mod tests {
     #[test]
     fn foreign_words_do_not_steer_the_terminal() {
         assert_eq!(printable("a\u{1b}[2Jb\r\nc\u{9b}"), "a\\u{1b}[2Jb\\r\nc\\u{9b}");
+        assert_eq!(printable("label\u{202e}gnp.exe"), "label\\u{202e}gnp.exe");
         assert!(matches!(printable("naïve\n"), Cow::Borrowed(_)));
     }
 

@@ -76,31 +76,47 @@ pub(super) async fn run(arguments: Arguments, _: Context) -> Result<(), Failure>
             "--against is for files: what comes from stdin is gone when it is read",
         ));
     }
+    let name = arguments.tag.as_deref().map(str::parse::<Reference>).transpose()?;
+    if name.as_ref().is_some_and(|name| name.digest().is_some()) {
+        return Err(Failure::VerifyUsage("--tag takes a name with a tag, without a digest"));
+    }
     let wants = Wants {
         platform: arguments.platform.as_deref().map(str::parse).transpose()?,
-        name: arguments.tag.as_deref().map(str::parse).transpose()?,
+        name,
         loaders: arguments.loaders.clone(),
     };
     let mode = if arguments.quiet { Mode::Quiet } else { arguments.progress };
     let reporter: Arc<dyn Reporter> = Arc::from(mode.reporter());
-    let mut wrong = 0;
+    let of = arguments.archives.len();
+    let (mut wrong, mut unread) = (0, Vec::new());
     for path in &arguments.archives {
-        let against = arguments.against.as_deref();
-        let expected = against.map(|text| against::expected(text, path)).transpose()?;
-        let report = check(path, expected, &wants, &reporter).await?;
-        let is_right = report.problems.is_empty();
-        if !arguments.quiet {
-            tell(path, &report, &arguments)?;
-        }
-        wrong += usize::from(!is_right);
-        if let Some(output) = &arguments.output {
-            let is_what_was_wanted = !report.problems.iter().any(is_not_to_be_mended);
-            fix(report, output, &wants, &*reporter, &arguments).await?;
-            wrong = usize::from(!is_what_was_wanted || !loads(output, &wants, &reporter).await?);
+        match is_right(path, &wants, &reporter, &arguments).await {
+            Ok(is_right) => wrong += usize::from(!is_right),
+            Err(failure) if of == 1 || matches!(failure, Failure::ReaderGone) => return Err(failure),
+            Err(failure) => unread.push(failure),
         }
     }
-    let of = arguments.archives.len();
-    if wrong > 0 { Err(Failure::Wrong { wrong, of }) } else { Ok(()) }
+    if wrong == 0 && unread.is_empty() { Ok(()) } else { Err(Failure::Wrong { wrong, of, unread }) }
+}
+
+/// Is it, in the end, as it should be? What is found is told, and mended where that was asked for.
+async fn is_right(
+    path: &Path,
+    wants: &Wants,
+    reporter: &Arc<dyn Reporter>,
+    arguments: &Arguments,
+) -> Result<bool, Failure> {
+    let against = arguments.against.as_deref();
+    let expected = against.map(|text| against::expected(text, path)).transpose()?;
+    let report = check(path, expected, wants, reporter).await?;
+    let is_right = report.problems.is_empty();
+    if !arguments.quiet {
+        tell(path, &report, arguments)?;
+    }
+    let Some(output) = &arguments.output else { return Ok(is_right) };
+    let is_what_was_wanted = !report.problems.iter().any(is_not_to_be_mended);
+    fix(report, output, wants, &**reporter, arguments).await?;
+    Ok(is_what_was_wanted && loads(output, wants, reporter).await?)
 }
 
 /// True for what no other packing of the same images changes.
@@ -185,6 +201,8 @@ fn tell(path: &Path, report: &Report, arguments: &Arguments) -> Result<(), Failu
         let what = if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") };
         lines.push(format!("  besides: {what} that nothing names: {shown}{more}"));
     }
+    let is_told =
+        |why: &String| report.problems.iter().take(MAX_TOLD).any(|problem| problem.to_string() == *why);
     for (loader, verdict) in verdicts {
         match verdict {
             Verdict::Loads(images) => {
@@ -195,7 +213,7 @@ fn tell(path: &Path, report: &Report, arguments: &Arguments) -> Result<(), Failu
                 let words = words.collect::<Vec<_>>().join(", ");
                 lines.push(format!("  {:<13} loads {words}", loader.name()));
             }
-            Verdict::Refuses(_) if !report.problems.is_empty() && arguments.loaders.is_empty() => {
+            Verdict::Refuses(why) if arguments.loaders.is_empty() && is_told(&why) => {
                 lines.push(format!("  {:<13} refuses it, or loads less", loader.name()));
             }
             Verdict::Refuses(why) => lines.push(format!("  {:<13} refuses it: {why}", loader.name())),
@@ -216,6 +234,7 @@ async fn fix(
     if is_same(report.archive.path()).is_some() && is_same(report.archive.path()) == is_same(output) {
         return Err(FileError::Exists(output.to_owned()).into());
     }
+    let original = report.archive.path().to_owned();
     let (name, path) = (wants.name.clone(), output.to_owned());
     let repaired = blocking(move || Repair { name: name.as_ref() }.plan(report, &path));
     let repaired = repaired.await.map_err(sealift::Error::from)?;
@@ -239,12 +258,18 @@ async fn fix(
             let new = if repaired.has_new_digests { ", a new digest: no manifest came along" } else { "" };
             ui::talk(&format!("{}  {digest}{new}", image.reference));
         }
+        for left_out in &repaired.left_out {
+            ui::talk(&format!("left out: {left_out}"));
+        }
         ui::talk(&format!("mended; to load it: docker load -i {}", ui::shell_word(output)));
         if !arguments.json {
             ui::data(&output.display().to_string())?;
         }
     }
-    Ok(())
+    if repaired.left_out.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::NotAllMended { path: original, mended: output.to_owned() })
 }
 
 /// The names of [`Loader`].

@@ -58,6 +58,13 @@ impl Daemon {
         }
     }
 
+    /// True if what is for this platform runs there. Docker does not tell which variant its machine is.
+    pub fn runs(&self, platform: &Platform) -> bool {
+        let own = self.platform();
+        let is_alike = || (&own.os, &own.architecture) == (&platform.os, &platform.architecture);
+        own.distance_to(platform).is_some() || own.variant.is_none() && is_alike()
+    }
+
     /// True if it is podman, which has names of its own for images that come without a registry's.
     pub fn is_podman(&self) -> bool {
         matches!(self, Self::Engine(engine) if engine.maker() == Maker::Podman)

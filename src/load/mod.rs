@@ -86,7 +86,11 @@ impl Load<'_> {
         self.check(&wanted)?;
         let before = self.find_all(&wanted).await?;
         let mut after = before.clone();
-        if !wanted.iter().zip(&before).all(|(wanted, found)| wanted.is_surely_in(found.as_ref())) {
+        // Of an image whose config can't be read nobody knows whether it is there.
+        let is_all_known = images.len() == archive.images().len();
+        if !is_all_known
+            || !wanted.iter().zip(&before).all(|(wanted, found)| wanted.is_surely_in(found.as_ref()))
+        {
             let strays = self.find_strays(&wanted).await?;
             let archive = self.verified(archive).await?;
             self.send(archive, images).await?;
@@ -126,9 +130,7 @@ impl Load<'_> {
         {
             return Err(LoadError::Nameless { daemon, id: nameless.config().clone() });
         }
-        let runs = self.daemon.platform();
-        let is_foreign =
-            |wanted: &&Wanted<'_>| !wanted.platforms().any(|one| runs.distance_to(one).is_some());
+        let is_foreign = |wanted: &&Wanted<'_>| !wanted.platforms().any(|one| self.daemon.runs(one));
         let foreign = wanted.iter().filter(is_foreign);
         let images: Vec<_> = foreign
             .map(|wanted| (wanted.shown(self.daemon), wanted.platforms().cloned().collect()))
@@ -136,7 +138,12 @@ impl Load<'_> {
         if images.is_empty() || self.any_platform {
             return Ok(());
         }
-        Err(LoadError::OtherPlatform { daemon, wanted: Box::new(runs.clone()), images })
+        Err(self.other_platform(images))
+    }
+
+    fn other_platform(&self, images: Vec<(String, Vec<Platform>)>) -> LoadError {
+        let wanted = Box::new(self.daemon.platform().clone());
+        LoadError::OtherPlatform { daemon: self.daemon.name(), wanted, images }
     }
 
     async fn find_all(&self, wanted: &[Wanted<'_>]) -> Result<Vec<Option<Found>>> {
@@ -204,12 +211,8 @@ impl Load<'_> {
 
     /// What all images are for, if they are for one platform or have one for the daemon's.
     fn one_platform<'a>(&'a self, images: &'a [ExpectedImage]) -> Option<&'a Platform> {
-        let runs = self.daemon.platform();
-        if Wanted::of(images)
-            .iter()
-            .all(|wanted| wanted.platforms().any(|one| runs.distance_to(one).is_some()))
-        {
-            return Some(runs);
+        if Wanted::of(images).iter().all(|wanted| wanted.platforms().any(|one| self.daemon.runs(one))) {
+            return Some(self.daemon.platform());
         }
         let (first, others) = images.split_first()?;
         others.iter().all(|other| other.platform == first.platform).then_some(&first.platform)
@@ -233,12 +236,10 @@ impl Load<'_> {
     /// What the daemon has by the name must be what the archive has by it.
     fn checked(&self, wanted: &Wanted<'_>, found: Option<Found>) -> Result<Found, LoadError> {
         let (daemon, image) = (self.daemon.name(), wanted.shown(self.daemon));
-        let runs = self.daemon.platform();
         match found {
             // Of several platforms Docker's graph driver takes the first of the archive.
-            Some(Found { held, .. }) if !self.any_platform && runs.distance_to(&held.platform).is_none() => {
-                let images = vec![(image, vec![held.platform])];
-                Err(LoadError::OtherPlatform { daemon, wanted: Box::new(runs.clone()), images })
+            Some(Found { held, .. }) if !self.any_platform && !self.daemon.runs(&held.platform) => {
+                Err(self.other_platform(vec![(image, vec![held.platform])]))
             }
             Some(found) if wanted.is(&found.held) => Ok(found),
             Some(Found { held, .. }) => Err(LoadError::Another { daemon, image, found: held.id }),

@@ -70,6 +70,12 @@ pub enum DestinationError {
         /// The name.
         name: String,
     },
+    /// A rule for the name of one image.
+    #[error("`{name}` is the whole name of an image: no rule changes it")]
+    RuleForName {
+        /// The name.
+        name: String,
+    },
     /// A rule that no image is for.
     #[error("no image's name begins with `{from}`, which is to be renamed")]
     Unused {
@@ -176,6 +182,9 @@ impl Destination {
     ) -> Result<Vec<Reference>, DestinationError> {
         let names = match self {
             Self::Below { registry, prefix } => below(registry, prefix, images, rules)?,
+            Self::Named(name) if !rules.is_empty() => {
+                return Err(DestinationError::RuleForName { name: name.to_string() });
+            }
             Self::Named(name) if images.len() == 1 => vec![name.clone()],
             Self::Named(name) => {
                 return Err(DestinationError::Several { name: name.to_string(), images: images.len() });

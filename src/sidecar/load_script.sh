@@ -169,13 +169,17 @@ load() {
 load_nameless() {
     [ "$loader:$loaded" = ctr: ] || return 0
     trap forget EXIT
+    # Shells that a signal ends do not run that by themselves.
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
     ctr images import --digests --base-name "$for_a_while" ${platform:+"$platform"} "$file" >&2 || return 1
     loaded=$(ctr images ls -q | grep "^$for_a_while@")
 }
 
 # Takes away the names that only this script needed, however it ends.
 forget() {
-    for candidate in $loaded; do
+    for candidate in $(ctr images ls -q | grep "^$for_a_while@"); do
         ctr images rm "$candidate" >/dev/null
     done
 }
@@ -301,7 +305,7 @@ case $0 in
 *) folder=. ;;
 esac
 file=$folder/$archive
-for_a_while=sealift-load
+for_a_while=sealift-load-$$
 
 find_archive
 find_loader

@@ -56,6 +56,8 @@ pub struct Repaired {
     pub planned: PlannedArchive,
     /// True where a manifest had to be made, whose digest is new.
     pub has_new_digests: bool,
+    /// Images whose bytes are not all there.
+    pub left_out: Vec<Unresolved>,
 }
 
 impl Repair<'_> {
@@ -71,16 +73,24 @@ impl Repair<'_> {
         let known = Known::of(&contents);
         let mut images = Vec::new();
         let mut has_new_digests = false;
+        let mut left_out = Vec::new();
         for image in archive.images() {
             let kept = image.manifest.as_ref().filter(|_| is_whole(image, &known));
-            has_new_digests |= kept.is_none();
-            for reference in self.references(image)? {
-                let kept = kept.and_then(|_| image.resolved(reference.clone()));
-                images.push(match kept {
-                    Some(kept) => kept,
-                    None => archive.resolved_anew(image, reference, &contents, &known)?,
-                });
+            let resolved = |reference: Reference| match kept.and_then(|_| image.resolved(reference.clone())) {
+                Some(kept) => Ok(kept),
+                None => archive.resolved_anew(image, reference, &contents, &known),
+            };
+            let names = self.references(image);
+            match names.and_then(|names| names.into_iter().map(resolved).collect::<Result<Vec<_>, _>>()) {
+                Ok(resolved) => {
+                    has_new_digests |= kept.is_none();
+                    images.extend(resolved);
+                }
+                Err(why) => left_out.push(why),
             }
+        }
+        if images.is_empty() {
+            return Err(left_out.swap_remove(0).into());
         }
         let mut targets = HashMap::new();
         for image in &images {
@@ -95,6 +105,7 @@ impl Repair<'_> {
             source,
             planned: PlannedArchive { images, plan, path: path.to_owned() },
             has_new_digests,
+            left_out,
         })
     }
 

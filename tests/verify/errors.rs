@@ -94,6 +94,7 @@ fn what_can_not_be_mended() {
     told!("fix_layer_missing", fix(&of("layer-missing"), &[]));
     told!("fix_parents_in_a_ring", fix(&of("layers-alone-parents-in-a-ring"), &[]));
     told!("fix_two_images_one_name", fix(&of("two-images-one-name"), &[]));
+    told!("fix_tag_with_digest", fix(&of("no-name"), &["--tag", &format!("app@{}", Digest::of(b""))]));
     told!("fix_several_images", fix(&of("sealift-two-images"), &["--tag", "app:3"]));
     let metadata = layers_alone().edited_json(&metadata_path(2), |json| json["os"] = json!(5));
     told!("fix_strange_metadata", fix(&with(metadata.bytes()), &[]));
@@ -119,11 +120,26 @@ fn what_mending_does_not_change_is_still_wrong() {
     told!("fix_links_for_podman", said(&linked.sandbox(), &["--for", "podman"]));
 }
 
+/// What can be mended is written, and what can't is told.
+#[test]
+fn one_broken_image_does_not_keep_the_others_from_being_mended() {
+    let both =
+        makers::docker_save(&[&app(), &other()]).without(&format!("{}/layer.tar", makers::id(&other(), 1)));
+    let sandbox = with(both.bytes());
+    told!("fix_one_of_two", sandbox.run(&["verify", "x.tar", "--fix", "-o", "y.tar", "--progress", "none"]));
+    let mended = sandbox.run(&["verify", "y.tar"]);
+    assert!(mended.starts_with("exit code: 0") && mended.contains("1 image"), "{mended}");
+}
+
 #[test]
 fn several_archives_are_told_of_one_after_the_other() {
     let sandbox = with(sealift().bytes());
     fs::write(sandbox.out().join("other.tar"), makers::docker_save(&[&other()]).bytes()).unwrap();
     fs::write(sandbox.out().join("cut.tar"), &sealift().bytes()[..5000]).unwrap();
     told!("several", sandbox.run(&["verify", "x.tar", "cut.tar", "other.tar", "--progress", "none"]));
+    fs::write(sandbox.out().join("text"), "no tar").unwrap();
+    let some_can_not_be_read = ["verify", "gone.tar", "cut.tar", "text", "x.tar", "--progress", "none"];
+    told!("several_unread", sandbox.run(&some_can_not_be_read));
+    told!("none_to_be_read", sandbox.run(&["verify", "gone.tar", "x.tar", "text", "--quiet"]));
     told!("quiet", sandbox.run(&["verify", "x.tar", "cut.tar", "other.tar", "--quiet"]));
 }

@@ -16,6 +16,8 @@ pub(crate) enum Mended {
     New,
     /// It can be, if a name is given.
     Named,
+    /// One of its images can be; the other has no name.
+    Part,
     /// Its bytes are not all there.
     No,
 }

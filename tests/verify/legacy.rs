@@ -64,7 +64,7 @@ pub(crate) const LEGACY: &[Fixture] = &[
         options: &[],
         kinds: &["no-manifest-json", "no-name"],
         loads: "",
-        mended: Mended::No,
+        mended: Mended::Part,
     },
     Fixture {
         name: "layers-alone-parent-missing",

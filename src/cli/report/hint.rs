@@ -70,16 +70,19 @@ impl Failure {
             Self::NotKept { .. } => {
                 Some("`docker save` before 25, crane and docker-archives of skopeo leave manifests out".into())
             }
-            Self::Wrong { .. } => Some(
+            Self::Wrong { wrong: 1.., .. } => Some(
                 "`--fix -o FILE` writes anew what can be mended; what is missing or damaged has to be fetched again".into(),
             ),
+            Self::NotAllMended { .. } => {
+                Some("what was left out is missing or damaged: it has to be fetched again".into())
+            }
             Self::NoSuchArchive(_) => Some(
                 "`sealift inspect` takes an image's name, an archive, an OCI layout, or `-` for an archive from stdin"
                     .into(),
             ),
             Self::Destination(error) => destination(error),
             Self::Rename(_) => Some(RENAME.into()),
-            Self::Interrupted | Self::Terminated | Self::ReaderGone | Self::Other(_) => None,
+            Self::Wrong { .. } | Self::Interrupted | Self::Terminated | Self::ReaderGone | Self::Other(_) => None,
         }
     }
 }
@@ -95,6 +98,7 @@ fn destination(error: &DestinationError) -> Option<String> {
             "give the registry, with a path if need be: each image keeps its own name below it".into()
         }
         DestinationError::PrefixOfName { .. } => "give the registry alone, or leave `--prefix` out".into(),
+        DestinationError::RuleForName { .. } => "give the registry alone, or leave `--rename` out".into(),
         DestinationError::Digest { .. } => "leave the digest out".into(),
         DestinationError::Unused { .. } => RENAME.into(),
         DestinationError::NoName { .. } => {

@@ -37,7 +37,7 @@ pub(super) fn daemon(error: &DaemonError) -> Option<String> {
         DaemonError::TlsFiles(_) => {
             "they are in DOCKER_CERT_PATH, or else with docker's context or in ~/.docker"
         }
-        DaemonError::Answered { status: 400, .. } => {
+        DaemonError::Answered { status: 400, source: None, .. } => {
             "where the daemon wants TLS, set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to the folder of ca.pem, cert.pem \
              and key.pem"
         }
