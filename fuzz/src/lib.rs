@@ -8,17 +8,20 @@ use std::ffi::OsString;
 mod archived;
 mod archives;
 mod configs;
+mod docker_documents;
 mod go;
 mod layers;
 mod lists;
 mod manifests;
 mod references;
+mod tar;
 mod tar_index;
 mod text;
 
 pub use archived::archived;
 pub use archives::archives;
 pub use configs::configs;
+pub use docker_documents::{manifest_json, repositories};
 pub use layers::layers;
 pub use lists::lists;
 pub use manifests::manifests;
@@ -35,8 +38,10 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("configs", configs),
     ("layers", layers),
     ("lists", lists),
+    ("manifest_json", manifest_json),
     ("manifests", manifests),
     ("references", references),
+    ("repositories", repositories),
     ("tar_index", tar_index),
 ];
 

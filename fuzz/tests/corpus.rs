@@ -41,7 +41,9 @@ macro_rules! replays {
     };
 }
 
-replays! { archived archives configs layers lists manifests references tar_index }
+replays! {
+    archived archives configs layers lists manifest_json manifests references repositories tar_index
+}
 
 #[test]
 fn the_corpus_stays_small() {

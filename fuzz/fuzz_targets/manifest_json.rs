@@ -1,0 +1,10 @@
+//! The fuzzer's way into [`sealift_fuzz::manifest_json`]; built without `--cfg fuzzing`, it replays the files it is given.
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|input: &[u8]| sealift_fuzz::manifest_json(input));
+
+#[cfg(not(fuzzing))]
+fn main() -> std::io::Result<()> {
+    sealift_fuzz::replay(sealift_fuzz::manifest_json, std::env::args_os().skip(1))
+}
