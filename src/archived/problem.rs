@@ -1,6 +1,6 @@
 //! What can be wrong with an archive: each kind with the object it is about.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::error::Error;
 
 use crate::archive::reader::ReadError;
@@ -8,22 +8,32 @@ use crate::foreign::shown;
 use crate::image::manifest::ManifestError;
 use crate::image::{DiffId, Digest, JsonError, Platform};
 
-/// How many problems of one archive are kept.
-const MAX_PROBLEMS: usize = 1000;
+/// How many problems of one kind are kept. Of each kind by itself: thousands of harmless ones hide no other.
+const MAX_OF_A_KIND: usize = 1000;
 
 /// What is wrong with an archive: each thing once, and no more than anybody reads.
 #[derive(Debug, Default)]
 pub struct Problems {
     list: Vec<Problem>,
     told: HashSet<String>,
+    kinds: HashMap<&'static str, usize>,
 }
 
 impl Problems {
     /// Takes in one more, if it is new.
     pub fn push(&mut self, problem: Problem) {
-        if self.list.len() < MAX_PROBLEMS && self.told.insert(problem.to_string()) {
+        self.take(problem);
+    }
+
+    /// The same; false if it is not kept.
+    pub(crate) fn take(&mut self, problem: Problem) -> bool {
+        let kept = self.kinds.entry(problem.kind()).or_default();
+        let is_taken = *kept < MAX_OF_A_KIND && self.told.insert(problem.to_string());
+        if is_taken {
+            *kept += 1;
             self.list.push(problem);
         }
+        is_taken
     }
 
     /// All of them, in the order they were found.
@@ -368,5 +378,21 @@ impl Problem {
             Self::Io { .. } => "io",
             Self::Loader { .. } => "loader",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_problems_of_one_kind_hide_none_of_another() {
+        let mut problems = Problems::default();
+        let twice = |number: usize| Problem::Twice { path: format!("file{number}") };
+        problems.extend((0..=MAX_OF_A_KIND).map(twice));
+        problems.push(Problem::WrongDigest { path: "layer".to_owned(), got: Digest::of(b"other") });
+        assert_eq!(problems.len(), MAX_OF_A_KIND + 1);
+        assert_eq!(problems.last().map(Problem::kind), Some("wrong-digest"));
+        assert!(!problems.take(twice(MAX_OF_A_KIND)) && !problems.take(twice(0)));
     }
 }
