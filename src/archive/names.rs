@@ -34,6 +34,8 @@ pub enum Oddity {
     Twice(String),
     /// This name leads out of the archive.
     LeadsOut(String),
+    /// What this entry holds depends on who reads it.
+    Ambiguous(String),
 }
 
 #[derive(Debug)]
@@ -41,6 +43,9 @@ enum Target {
     Content(Place),
     Symlink(Option<String>),
     HardLink(Option<String>),
+    Directory,
+    /// A device, or what is not read.
+    Nothing,
 }
 
 /// How a name leads to its content.
@@ -71,14 +76,17 @@ impl Names {
                 Target::Symlink(joined(folder, link))
             }
             MemberKind::HardLink(link) => Target::HardLink(joined("", link)),
-            MemberKind::Directory | MemberKind::Other => {
-                if self.targets.remove(&path).is_some() {
-                    self.oddities.push(Oddity::Twice(path));
-                }
-                return;
+            MemberKind::Directory => Target::Directory,
+            MemberKind::Device => Target::Nothing,
+            MemberKind::Ambiguous => {
+                self.oddities.push(Oddity::Ambiguous(path.clone()));
+                Target::Nothing
             }
         };
-        if self.targets.insert(path.clone(), target).is_some() {
+        // Whoever adds to an archive may name a folder again.
+        let is_directory = matches!(target, Target::Directory);
+        let before = self.targets.insert(path.clone(), target);
+        if before.is_some_and(|before| !(is_directory && matches!(before, Target::Directory))) {
             self.oddities.push(Oddity::Twice(path));
         }
     }
@@ -90,7 +98,9 @@ impl Names {
 
     /// All names of files and links, sorted.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
-        self.targets.keys().map(String::as_str)
+        let named = self.targets.iter();
+        let named = named.filter(|(_, target)| !matches!(target, Target::Directory | Target::Nothing));
+        named.map(|(path, _)| path.as_str())
     }
 
     /// The content that `path` leads to; none if there is no such entry, or a link that leads nowhere.
@@ -100,17 +110,19 @@ impl Names {
             match self.targets.get(path)? {
                 Target::Content(place) => return Some(*place),
                 Target::Symlink(next) | Target::HardLink(next) => path = next.as_deref()?,
+                Target::Directory | Target::Nothing => return None,
             }
         }
         None
     }
 
-    /// What the entry of this name is; none if there is none.
+    /// How this name leads to a content; none if it can't.
     pub fn kind(&self, path: &str) -> Option<Kind> {
         Some(match self.targets.get(path)? {
             Target::Content(_) => Kind::File,
             Target::Symlink(_) => Kind::Symlink,
             Target::HardLink(_) => Kind::HardLink,
+            Target::Directory | Target::Nothing => return None,
         })
     }
 }
@@ -129,4 +141,41 @@ fn joined(folder: &str, path: &str) -> Option<String> {
         }
     }
     Some(parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_entries_with_one_name_only_folders_are_no_oddity() {
+        let mut names = Names::default();
+        let mut add = |path: &str, kind| {
+            names.add(&Member { path: path.to_owned(), kind, offset_bytes: 512, size_bytes: 1 });
+        };
+        add("folder/", MemberKind::Directory);
+        add("./folder", MemberKind::Directory);
+        for (before, after) in [
+            (MemberKind::Directory, MemberKind::File),
+            (MemberKind::File, MemberKind::Directory),
+            (MemberKind::Device, MemberKind::File),
+            (MemberKind::Ambiguous, MemberKind::File),
+        ] {
+            let path = format!("{before:?}-{after:?}");
+            add(&path, before);
+            add(&(path + "/"), after);
+        }
+        let twice = |name: &str| Oddity::Twice(name.to_owned());
+        let expected = [
+            twice("Directory-File"),
+            twice("File-Directory"),
+            twice("Device-File"),
+            Oddity::Ambiguous("Ambiguous-File".to_owned()),
+            twice("Ambiguous-File"),
+        ];
+        assert_eq!(names.oddities(), expected);
+        let paths: Vec<_> = names.paths().collect();
+        assert_eq!(paths, ["Ambiguous-File", "Device-File", "Directory-File"]);
+        assert_eq!((names.place("folder"), names.kind("folder")), (None, None));
+    }
 }

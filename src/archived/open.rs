@@ -389,6 +389,7 @@ impl From<Oddity> for Problem {
         match oddity {
             Oddity::Twice(path) => Self::Twice { path },
             Oddity::LeadsOut(path) => Self::LeadsOut { path },
+            Oddity::Ambiguous(path) => Self::Ambiguous { path },
         }
     }
 }

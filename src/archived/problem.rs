@@ -87,6 +87,12 @@ pub enum Problem {
         /// The name.
         path: String,
     },
+    /// An entry is sparse, or of a kind that is not known.
+    #[error("`{}` is a sparse file, or of a kind that tars don't have: what it holds depends on who reads it", shown(.path))]
+    Ambiguous {
+        /// The name.
+        path: String,
+    },
     /// Names have `\` where they should have `/`.
     #[error("`{}` has `\\` where tars have `/`: loaders don't find it", shown(.path))]
     Backslash {
@@ -349,6 +355,7 @@ impl Problem {
             Self::NoEnd => "no-end",
             Self::Twice { .. } => "duplicate-entry",
             Self::LeadsOut { .. } => "leads-out",
+            Self::Ambiguous { .. } => "ambiguous-entry",
             Self::Backslash { .. } => "backslash",
             Self::DocumentTooLarge { .. } => "document-too-large",
             Self::TooMany { .. } => "too-many",

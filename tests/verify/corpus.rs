@@ -8,8 +8,9 @@ use crate::pieces::app;
 use crate::{documents, exact, layers, legacy, names, packings, tar, whole};
 
 /// All kinds of problems: `Problem::kind` has no others.
-const KINDS: [&str; 33] = [
+const KINDS: [&str; 34] = [
     "altered",
+    "ambiguous-entry",
     "backslash",
     "bad-name",
     "document",
