@@ -79,7 +79,8 @@ pub enum ReadError {
     /// The file doesn't begin as a tar does.
     #[error("it is no tar archive")]
     NotATar,
-    /// What stands where a header should be has not a header's checksum, or no numbers where those should be.
+    /// What stands where a header should be has not a header's checksum, or no numbers where those should be; or it stands
+    /// behind half of a tar's end.
     #[error("no tar header at byte {at_bytes}")]
     BadHeader {
         /// Where.
@@ -252,9 +253,8 @@ impl<R: Read> Members<R> {
             }
             Block::None | Block::Cut(_) => return Err(ReadError::NotATar),
         };
-        if block.iter().all(|byte| *byte == 0) {
-            self.has_end = true;
-            return Ok(None);
+        if is_zero(&block) {
+            return self.pass_end().map(|()| None);
         }
         let no_header = if at_bytes == 0 { ReadError::NotATar } else { ReadError::BadHeader { at_bytes } };
         let header = Header::of(block).ok_or(no_header)?;
@@ -263,6 +263,21 @@ impl<R: Read> Members<R> {
             return Err(ReadError::TooMany);
         }
         Ok(Some(header))
+    }
+
+    /// A second block of zeros belongs to the end; the file may end without it, but have nothing else there.
+    fn pass_end(&mut self) -> Result<(), ReadError> {
+        let at_bytes = self.position_bytes;
+        match self.block()? {
+            Block::Whole(block) if !is_zero(&block) => Err(ReadError::BadHeader { at_bytes }),
+            Block::Cut(size_bytes) => {
+                Err(ReadError::Truncated { at_bytes, end_bytes: at_bytes + BLOCK_BYTES, size_bytes })
+            }
+            Block::Whole(_) | Block::None => {
+                self.has_end = true;
+                Ok(())
+            }
+        }
     }
 
     fn block(&mut self) -> Result<Block, ReadError> {
@@ -363,6 +378,10 @@ enum Block {
     None,
     /// It ends within, at this byte.
     Cut(u64),
+}
+
+fn is_zero(block: &[u8; BLOCK]) -> bool {
+    block.iter().all(|byte| *byte == 0)
 }
 
 fn seek_over(reader: &mut (impl Read + Seek), bytes: u64) -> io::Result<u64> {

@@ -65,6 +65,18 @@ pub(crate) const TAR: &[Fixture] = &[
         mended: Mended::Kept,
     },
     Fixture {
+        name: "manifest-json-behind-half-an-end",
+        made: "as sealift writes it, one zero block at its end, and a second `manifest.json` behind that",
+        archive: || {
+            let second = Forged::default().file("manifest.json", "[]").bytes();
+            [sealift().without_end(), vec![0; 512], second].concat()
+        },
+        options: &[],
+        kinds: &["tar"],
+        loads: "",
+        mended: Mended::Kept,
+    },
+    Fixture {
         name: "header-flipped",
         made: "as sealift writes it, a bit of the third header flipped",
         archive: || {

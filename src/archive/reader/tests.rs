@@ -316,6 +316,27 @@ fn what_is_no_tar_is_told_from_what_breaks_off() {
 }
 
 #[test]
+fn two_blocks_of_zeros_or_one_before_nothing_are_the_end() {
+    let with_end = |zeros: usize, tail: &[u8]| {
+        let tar = [file("a", b"x"), vec![0; zeros], tail.to_vec()].concat();
+        let mut members = Members::streaming(&tar[..]);
+        let error = members.by_ref().find_map(Result::err);
+        (error, members.has_end())
+    };
+    for (zeros, tail) in [(512, &b""[..]), (1024, b""), (1024, b"tail"), (10240, &file("b", b""))] {
+        let (error, has_end) = with_end(zeros, tail);
+        assert!(error.is_none() && has_end, "{zeros}: {error:?}");
+    }
+    let hidden = with_end(512, &file("b", b""));
+    assert!(matches!(hidden, (Some(ReadError::BadHeader { at_bytes: 1536 }), false)), "{hidden:?}");
+    let cut = with_end(700, b"");
+    assert!(
+        matches!(cut, (Some(ReadError::Truncated { at_bytes: 1536, size_bytes: 1724, .. }), false)),
+        "{cut:?}"
+    );
+}
+
+#[test]
 fn names_entries_and_headers_are_bounded() {
     let long = |kind, size_bytes| {
         let content = vec![b'n'; usize::try_from(size_bytes).unwrap()];
