@@ -86,6 +86,11 @@ impl ArchivedImage {
         self.config.as_ref().map(|stored| stored.config.platform())
     }
 
+    /// What its name is the digest of, if `index.json` has it.
+    pub fn root_digest(&self) -> Option<&Digest> {
+        self.root.as_ref().map(|root| &root.digest)
+    }
+
     /// How messages call a layer: `layer 3 of 7`.
     pub fn layer_label(&self, index: usize) -> String {
         format!("layer {} of {}", index + 1, self.layers.len())

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Deserialize;
 
-use super::docker::{MAX_IMAGES, MAX_LAYERS, missing_layers};
+use super::docker::{MAX_IMAGES, MAX_LAYERS, MAX_NAMES, missing_layers};
 use super::image::{ArchivedImage, ArchivedLayer, Form, ImageName};
 use super::problem::Problem;
 use super::reading::{MAX_LIST_BYTES, Reading};
@@ -54,8 +54,16 @@ fn parents(reading: &mut Reading<'_>, ids: &[String]) -> BTreeMap<String, String
 
 /// The names in `repositories`, by the ID of the last layer.
 fn repositories(reading: &mut Reading<'_>) -> Option<Repositories> {
-    let bytes = reading.document("repositories", MAX_LIST_BYTES)?;
-    reading.read("repositories", read_repositories(&bytes))
+    let path = "repositories";
+    let bytes = reading.document(path, MAX_LIST_BYTES)?;
+    let read = reading.read(path, read_repositories(&bytes))?;
+    let names: usize = read.values().map(BTreeMap::len).sum();
+    if names > MAX_NAMES {
+        let (path, what) = (path.to_owned(), "names");
+        reading.problems.push(Problem::TooMany { path, what, limit: MAX_NAMES });
+        return None;
+    }
+    Some(read)
 }
 
 /// The images, put together by their layers' parents.

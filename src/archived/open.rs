@@ -441,7 +441,7 @@ fn one_of_each(images: impl Iterator<Item = ArchivedImage>) -> Vec<ArchivedImage
     let mut met: HashMap<(Option<Digest>, Option<Digest>), usize> = HashMap::new();
     let mut once: Vec<ArchivedImage> = Vec::new();
     for image in images {
-        let root = image.root.as_ref().map(|root| root.digest.clone());
+        let root = image.root_digest().cloned();
         let manifest = image.manifest.as_ref().map(|(document, _)| document.digest().clone());
         match met.entry((root, manifest)) {
             Entry::Occupied(at) => once[*at.get()].names.extend(image.names),

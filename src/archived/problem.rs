@@ -122,7 +122,7 @@ pub enum Problem {
     TooMany {
         /// Its name.
         path: String,
-        /// `images`, `layers`.
+        /// `images`, `layers`, `names`.
         what: &'static str,
         /// How many are looked at.
         limit: usize,

@@ -18,16 +18,29 @@ const MAX_JSON_BYTES: u64 = 1 << 20;
 
 /// All that can be found by comparing.
 pub(super) fn problems(archive: &Archive, contents: &Contents) -> Problems {
-    let mut check = Check { archive, contents, told: HashSet::new(), problems: Problems::default() };
+    let images = archive.images();
+    let mut check = Check {
+        archive,
+        contents,
+        has_docker: images.iter().any(|image| image.form.docker),
+        has_oci: images.iter().any(|image| image.form.oci),
+        roots_in_docker: images
+            .iter()
+            .filter(|image| image.form.docker)
+            .filter_map(ArchivedImage::root_digest)
+            .collect(),
+        told: HashSet::new(),
+        problems: Problems::default(),
+    };
     check.unreadable();
     check.digests_in_names();
-    for image in archive.images() {
+    for image in images {
         check.layers(image);
         check.halves(image);
     }
     check.names();
     check.layout();
-    if archive.images().iter().any(|image| image.form.docker) {
+    if check.has_docker {
         check.repositories();
     }
     check.metadata();
@@ -37,6 +50,12 @@ pub(super) fn problems(archive: &Archive, contents: &Contents) -> Problems {
 struct Check<'a> {
     archive: &'a Archive,
     contents: &'a Contents,
+    /// True if `manifest.json` names images.
+    has_docker: bool,
+    /// True if `index.json` does.
+    has_oci: bool,
+    /// What `index.json` says of those in `manifest.json`.
+    roots_in_docker: HashSet<&'a Digest>,
     /// Places of which something was told already.
     told: HashSet<Place>,
     problems: Problems,
@@ -134,19 +153,14 @@ impl<'a> Check<'a> {
 
     /// Do `manifest.json` and `index.json` say the same of an image?
     fn halves(&mut self, image: &ArchivedImage) {
-        let (has_docker, has_oci) =
-            self.archive.images().iter().fold((false, false), |(docker, oci), image| {
-                (docker || image.form.docker, oci || image.form.oci)
-            });
+        let has_both = self.has_docker && self.has_oci;
         let label = image.label();
-        let root = |image: &ArchivedImage| image.root.as_ref().map(|root| root.digest.clone());
         // Of several platforms of one name `manifest.json` has room for one.
-        let is_represented =
-            || self.archive.images().iter().any(|other| other.form.docker && root(other) == root(image));
-        if has_docker && has_oci && !image.form.oci {
+        let is_represented = image.root_digest().is_some_and(|root| self.roots_in_docker.contains(root));
+        if has_both && !image.form.oci {
             let (only_in, not_in) = ("manifest.json", "index.json");
             self.problems.push(Problem::InOnePart { image: label, only_in, not_in });
-        } else if has_docker && has_oci && !image.form.docker && !is_represented() {
+        } else if has_both && !image.form.docker && !is_represented {
             let (only_in, not_in) = ("index.json", "manifest.json");
             self.problems.push(Problem::InOnePart { image: label, only_in, not_in });
         } else if image.form.docker && image.form.oci {
@@ -180,8 +194,8 @@ impl<'a> Check<'a> {
                     continue;
                 };
                 let other = met.insert(reference, image);
-                let root = |image: &ArchivedImage| image.root.as_ref().map(|root| root.digest.clone());
-                let is_platform = |other: &ArchivedImage| root(other).is_some() && root(other) == root(image);
+                let root = image.root_digest();
+                let is_platform = |other: &ArchivedImage| root.is_some() && other.root_digest() == root;
                 if other.is_some_and(|other| !is_platform(other)) && twice.insert(reference) {
                     self.problems.push(Problem::SameName { name: name.text.clone() });
                 }

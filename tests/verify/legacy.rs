@@ -27,6 +27,19 @@ pub(crate) const LEGACY: &[Fixture] = &[
         mended: Mended::Named,
     },
     Fixture {
+        name: "layers-alone-names-too-many",
+        made: "the same, 10,001 names in `repositories`",
+        archive: || {
+            let tags: serde_json::Map<_, _> =
+                (0..=10_000).map(|number| (number.to_string(), json!(makers::id(&app(), 2)))).collect();
+            layers_alone().edited_json("repositories", |json| *json = json!({"app": tags})).bytes()
+        },
+        options: &[],
+        kinds: &["no-manifest-json", "no-name", "too-many"],
+        loads: "",
+        mended: Mended::Named,
+    },
+    Fixture {
         name: "layers-alone-parents-in-a-ring",
         made: "the same, the first layer's parent the last",
         archive: || {

@@ -89,6 +89,18 @@ pub(crate) const NAMES: &[Fixture] = &[
         mended: Mended::No,
     },
     Fixture {
+        name: "names-too-many",
+        made: "`manifest.json` gives an image 10,001 names",
+        archive: || {
+            let names: Vec<_> = (0..=10_000).map(|number| format!("app:{number}")).collect();
+            docker_save().edited_json("manifest.json", |json| json[0]["RepoTags"] = json!(names)).bytes()
+        },
+        options: &[],
+        kinds: &["no-images", "too-many"],
+        loads: "",
+        mended: Mended::No,
+    },
+    Fixture {
         name: "names-differ",
         made: "`manifest.json` says `app:2`, `index.json` `app:1`",
         archive: || {
