@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use bytes::Bytes;
@@ -21,7 +20,7 @@ use super::{docker, index, legacy};
 use crate::archive::entry::{BLOCK_BYTES, file_header};
 use crate::archive::names::{Names, Oddity, Place};
 use crate::archive::reader::{Member, MemberKind, Members, ReadError};
-use crate::blob::{Limits, Measured, Packing, measure};
+use crate::blob::{Bounds, Limits, Measured, Packing, Unpacked, measure};
 use crate::fsio::{FileError, FileHandle, HandleReader, Links, ScratchFile};
 use crate::image::{Algorithm, Digest};
 
@@ -145,9 +144,12 @@ impl Archive {
         path: &Path,
         medium: Medium,
         packing: Packing,
-        tar: impl Read + Send,
+        tar: Unpacked<'_>,
         measuring: Option<Measuring<'_>>,
     ) -> Result<Self, OpenError> {
+        let measuring = measuring.map(|Measuring { limits, progress }| {
+            (Bounds::new(limits, tar.taken_bytes()), progress) // of the file or pipe, packed or not
+        });
         let mut members = Members::streaming(tar);
         let (mut names, mut problems) = (Names::default(), Problems::default());
         let (mut kept, mut measured) = (Kept::default(), Contents::new());
@@ -181,10 +183,10 @@ impl Archive {
                     // What is cut short shows when the next header is looked for.
                     let _ = kept.take(place, &mut members);
                 }
-                if let Some(Measuring { limits, progress }) = measuring {
+                if let Some((bounds, progress)) = &measuring {
                     let head = io::Cursor::new(kept.started(place));
                     let content = head.chain(Rest(&mut members));
-                    let found = measure(content, place.size_bytes, limits, &ALGORITHMS, progress);
+                    let found = measure(content, place.size_bytes, bounds, &ALGORITHMS, *progress);
                     measured.insert(place, found);
                 }
             }
@@ -363,6 +365,8 @@ impl Archive {
         let mut places = self.places();
         // The largest go first, so that none is waited for alone at the end.
         places.sort_by_key(|place| std::cmp::Reverse(place.size_bytes));
+        let size_bytes = places.iter().map(|place| place.size_bytes).sum();
+        let bounds = Bounds::new(limits, Arc::new(AtomicU64::new(size_bytes)));
         let (next, found) = (AtomicUsize::new(0), Mutex::new(Contents::new()));
         let work = || {
             while let Some(place) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -371,7 +375,7 @@ impl Archive {
                     .read(*place)
                     .and_then(|content| content.ok_or_else(|| io::ErrorKind::Unsupported.into()));
                 let measured = content.and_then(|content| {
-                    measure(content, place.size_bytes, limits, &self.algorithms, progress)
+                    measure(content, place.size_bytes, &bounds, &self.algorithms, progress)
                 });
                 found.lock().unwrap_or_else(PoisonError::into_inner).insert(*place, measured);
             }

@@ -95,6 +95,31 @@ fn a_layer_that_is_a_bomb_is_not_inflated_to_its_end() {
 }
 
 #[test]
+fn many_layers_each_just_short_of_a_bomb_are_not_all_inflated() {
+    let zeros = vec![0; 1 << 20];
+    let layers = (0..4).map(|number| {
+        let blob = bomb(|encoder| {
+            (0..1000).for_each(|_| encoder.write_all(&zeros).unwrap());
+            encoder.write_all(&[number]).unwrap();
+        });
+        Layer { blob, ..Layer::zstd(vec![number]) }
+    });
+    let archive = makers::sealift(&[&Image::new("app:1", layers.collect(), &serde_json::json!({}))]);
+    let sandbox = Sandbox::new();
+    // What is packed as a whole is measured one by one.
+    std::fs::write(sandbox.out().join("x.tar"), bomb(|encoder| encoder.write_all(&archive.bytes()).unwrap()))
+        .unwrap();
+    let (told, _) = told_within(&sandbox, "x.tar", 64);
+    assert_eq!(told.kinds(), ["inflate", "wrong-diff-id"]);
+    let texts: Vec<_> =
+        told.0["problems"].as_array().unwrap().iter().map(|it| it["text"].to_string()).collect();
+    let is_told = |layer: &str| {
+        texts.iter().any(|text| text.contains(layer) && text.contains("more than 1100 times the archive"))
+    };
+    assert!(is_told("layer 3 of 4") && is_told("layer 4 of 4"), "{texts:?}");
+}
+
+#[test]
 fn an_archive_that_is_a_bomb_is_not_unpacked_to_its_end() {
     let mut header = tar::Header::new_gnu();
     header.set_path("zeros").unwrap();
