@@ -196,7 +196,9 @@ impl<'a> Check<'a> {
                 let other = met.insert(reference, image);
                 let root = image.root_digest();
                 let is_platform = |other: &ArchivedImage| root.is_some() && other.root_digest() == root;
-                if other.is_some_and(|other| !is_platform(other)) && twice.insert(reference) {
+                // One image may have a name in two spellings.
+                let is_other = |other: &ArchivedImage| !std::ptr::eq(other, image) && !is_platform(other);
+                if other.is_some_and(is_other) && twice.insert(reference) {
                     self.problems.push(Problem::SameName { name: name.text.clone() });
                 }
             }
@@ -241,16 +243,18 @@ impl<'a> Check<'a> {
                 }
             }
         }
+        let mut named = HashSet::new();
         for image in self.archive.images().iter().filter(|image| image.form.docker) {
             let Some(last) = image.layers.last() else { continue };
             for name in image.names.iter().filter(|name| name.in_docker) {
                 let Some(reference) = &name.reference else { continue };
-                match (ids.remove(reference), id_of(&last.path)) {
+                named.insert(reference);
+                match (ids.get(reference), id_of(&last.path)) {
                     (None, _) => wrong(format!("it does not name `{}`", shown(&name.text))),
                     (Some(id), Some(last)) if id != last => {
                         wrong(format!(
                             "its `{}` is not the last layer of `{}`",
-                            shown(&id),
+                            shown(id),
                             shown(&name.text)
                         ));
                     }
@@ -258,7 +262,7 @@ impl<'a> Check<'a> {
                 }
             }
         }
-        if let Some(name) = ids.keys().next() {
+        if let Some(name) = ids.keys().find(|name| !named.contains(name)) {
             wrong(format!("it names `{name}`, which `manifest.json` does not"));
         }
     }

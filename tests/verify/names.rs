@@ -89,6 +89,21 @@ pub(crate) const NAMES: &[Fixture] = &[
         mended: Mended::No,
     },
     Fixture {
+        name: "one-name-in-two-spellings",
+        made: "`manifest.json` names it `app:1` and `docker.io/library/app:1`",
+        archive: || {
+            docker_save()
+                .edited_json("manifest.json", |json| {
+                    json[0]["RepoTags"] = json!(["app:1", "docker.io/library/app:1"]);
+                })
+                .bytes()
+        },
+        options: &[],
+        kinds: &[],
+        loads: "oncps",
+        mended: Mended::New,
+    },
+    Fixture {
         name: "names-too-many",
         made: "`manifest.json` gives an image 10,001 names",
         archive: || {
