@@ -19,7 +19,8 @@ const MAX_DEPTH: usize = 4;
 /// The images; none if there is no `index.json`.
 pub(super) fn images(reading: &mut Reading<'_>) -> Option<Vec<ArchivedImage>> {
     reading.names.place(INDEX_JSON)?;
-    let mut search = Search { reading, images: Vec::new(), layers: 0, met: HashSet::new() };
+    let mut search =
+        Search { reading, images: Vec::new(), layers: 0, met: HashSet::new(), has_too_many: false };
     if let Some(bytes) = search.reading.document(INDEX_JSON, MAX_LIST_BYTES)
         && let Some(Parsed::Index(index)) =
             search.parse(INDEX_JSON, &Document::of(bytes, MediaType::OciIndex))
@@ -29,7 +30,7 @@ pub(super) fn images(reading: &mut Reading<'_>) -> Option<Vec<ArchivedImage>> {
             search.descend(root, root, &[]);
         }
     }
-    Some(search.images)
+    Some(if search.has_too_many { Vec::new() } else { search.images })
 }
 
 /// The way from `index.json` to its images.
@@ -40,11 +41,13 @@ struct Search<'a, 'b> {
     layers: usize,
     /// What was met below this root: once is enough.
     met: HashSet<Digest>,
+    /// True if there are more of something than of any honest archive: then all of it is left.
+    has_too_many: bool,
 }
 
 impl Search<'_, '_> {
     fn descend(&mut self, root: &Descriptor, entry: &Descriptor, indexes: &[Document]) {
-        let is_enough = self.images.len() == MAX_IMAGES || indexes.len() > MAX_DEPTH;
+        let is_enough = self.has_too_many || indexes.len() > MAX_DEPTH;
         if is_enough || !self.met.insert(entry.digest.clone()) {
             return;
         }
@@ -74,7 +77,7 @@ impl Search<'_, '_> {
                 for entry in index.manifests.iter().filter(|entry| entry.may_be_image()) {
                     self.descend(root, entry, &indexes);
                 }
-                if self.images.len() == before && indexes.len() == 1 {
+                if self.images.len() == before && indexes.len() == 1 && !self.has_too_many {
                     let first = index.manifests.iter().find(|entry| entry.may_be_image());
                     let manifest = first.map(|entry| blob_path(&entry.digest)).unwrap_or_default();
                     self.missing_manifest(label, manifest, path);
@@ -94,9 +97,13 @@ impl Search<'_, '_> {
 
     fn take(&mut self, root: &Descriptor, document: Document, manifest: Manifest, indexes: &[Document]) {
         self.layers += manifest.layers.len();
-        if self.layers > MAX_LAYERS {
-            let (path, what, limit) = (INDEX_JSON.to_owned(), "layers", MAX_LAYERS);
-            return self.reading.problems.push(Problem::TooMany { path, what, limit });
+        let images = self.images.len() + 1;
+        for (what, found, limit) in [("images", images, MAX_IMAGES), ("layers", self.layers, MAX_LAYERS)] {
+            if found > limit {
+                self.has_too_many = true;
+                let path = INDEX_JSON.to_owned();
+                return self.reading.problems.push(Problem::TooMany { path, what, limit });
+            }
         }
         let label = label(root);
         let named_by = blob_path(document.digest());
