@@ -66,17 +66,15 @@ impl<'a> Check<'a> {
         self.contents.get(&place)?.as_ref().ok()
     }
 
-    fn path_of(&self, place: Place) -> String {
-        let names = self.archive.names();
-        names.paths().find(|path| names.place(path) == Some(place)).unwrap_or_default().to_owned()
-    }
-
     fn unreadable(&mut self) {
-        for (place, found) in self.contents {
-            if let Err(error) = found {
+        let names = self.archive.names();
+        for path in names.paths() {
+            let Some(place) = names.place(path) else { continue };
+            if let Some(Err(error)) = self.contents.get(&place)
+                && self.told.insert(place)
+            {
                 let source = std::io::Error::new(error.kind(), error.to_string());
-                self.problems.push(Problem::Io { path: self.path_of(*place), source });
-                self.told.insert(*place);
+                self.problems.push(Problem::Io { path: path.to_owned(), source });
             }
         }
     }
@@ -137,7 +135,8 @@ impl<'a> Check<'a> {
             && blob.size_bytes != descriptor.size_bytes
             && self.told.insert(*blob)
         {
-            let (path, expected, got) = (self.path_of(*blob), descriptor.size_bytes, blob.size_bytes);
+            let path = blob_path(&descriptor.digest);
+            let (expected, got) = (descriptor.size_bytes, blob.size_bytes);
             let manifest = image.manifest.as_ref().map(|(document, _)| blob_path(document.digest()));
             let said_by = manifest.unwrap_or_default();
             self.problems.push(Problem::WrongSize { path, said_by, expected, got });
