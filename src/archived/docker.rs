@@ -1,5 +1,7 @@
 //! Images as `manifest.json` names them (Docker image spec v1.2, "Combined Image JSON + Filesystem Changeset Format").
 
+use std::sync::Arc;
+
 use super::image::{ArchivedImage, ArchivedLayer, Form, ImageName, StoredConfig};
 use super::problem::Problem;
 use super::reading::{MAX_LIST_BYTES, Reading};
@@ -59,6 +61,8 @@ fn image(reading: &mut Reading<'_>, item: ManifestItem) -> ArchivedImage {
         form: Form { docker: true, oci: false },
         root: None,
         indexes: Vec::new(),
+        platforms: Arc::default(),
+        marked: None,
         manifest: None,
         layers,
         config,

@@ -1,5 +1,7 @@
 //! An image as an archive describes it, from whichever of its documents.
 
+use std::sync::Arc;
+
 use crate::archive::names::Place;
 use crate::foreign::shown;
 use crate::image::manifest::Document;
@@ -16,6 +18,10 @@ pub struct ArchivedImage {
     pub root: Option<Descriptor>,
     /// The indexes between that and the manifest, outermost first.
     pub indexes: Vec<Document>,
+    /// What the outermost has images for; one list for all its images.
+    pub platforms: Arc<[String]>,
+    /// What the innermost says that this image is for.
+    pub marked: Option<Platform>,
     /// The manifest as its registry had it, if it came along.
     pub manifest: Option<(Document, Manifest)>,
     /// Its config; none if it is missing or can't be read.

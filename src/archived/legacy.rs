@@ -5,6 +5,7 @@
 //! [`MAX_LAYERS`]. What was cut so is no image that could be written anew (`resolve.rs`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -144,6 +145,8 @@ fn image(
         form: Form::default(),
         root: None,
         indexes: Vec::new(),
+        platforms: Arc::default(),
+        marked: None,
         manifest: None,
         config: None,
         layers,

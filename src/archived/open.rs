@@ -475,6 +475,7 @@ impl ArchivedImage {
             return;
         }
         (self.root, self.indexes, self.manifest) = (other.root, other.indexes, other.manifest);
+        (self.platforms, self.marked) = (other.platforms, other.marked);
         for (layer, theirs) in self.layers.iter_mut().zip(other.layers) {
             layer.blob = theirs.blob;
         }

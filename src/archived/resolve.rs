@@ -16,11 +16,10 @@ use super::open::{Archive, Contents};
 use crate::archive::contents::digest_named_by;
 use crate::blob::{Measured, Packing};
 use crate::foreign::shown;
-use crate::image::manifest::Parsed;
 use crate::image::media_type::LayerType;
 use crate::image::{
     Algorithm, Compression, Descriptor, DiffId, Digest, Document, ImageConfig, JsonError, Manifest,
-    MediaType, Reference, ResolvedImage,
+    MediaType, Platform, Reference, ResolvedImage,
 };
 
 /// An image can't be told of as a whole.
@@ -94,17 +93,10 @@ impl ArchivedImage {
             Some(root) => outermost.descriptor(root.media_type.clone()),
             None => outermost.descriptor(manifest.media_type.clone()),
         };
-        let marked = self.indexes.last().and_then(|index| match index.parse() {
-            Ok(Parsed::Index(index)) => {
-                let entry = index.manifests.into_iter().find(|entry| entry.digest == *document.digest())?;
-                entry.platform
-            }
-            _ => None,
-        });
         Some(ResolvedImage {
             reference,
             target,
-            platform: marked.map_or_else(|| config.platform(), |platform| platform.normalised()),
+            platform: self.marked.as_ref().map_or_else(|| config.platform(), Platform::normalised),
             asked_os_version: None,
             indexes: self.indexes.clone(),
             manifest_document: document.clone(),

@@ -3,13 +3,17 @@
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sealift::archived::Archive;
+use sealift::image::Digest;
 use serde_json::Value;
 
 use crate::fixture::Told;
-use crate::pieces::docker_save;
+use crate::pieces::{app, blob_path, docker_save, other};
 use crate::support::forged::Forged;
+use crate::support::image::descriptor;
 use crate::support::layer::Layer;
 use crate::support::makers::{self, Image};
 use crate::support::sandbox::Sandbox;
@@ -163,15 +167,38 @@ fn rings_and_nests_of_any_depth_come_to_an_end() {
 }
 
 #[test]
+fn an_index_is_read_once_for_all_its_images() {
+    let archive = makers::oci_archive(&[&app(), &other()]);
+    let mut index: Value = serde_json::from_slice(archive.content("index.json")).unwrap();
+    for (entry, architecture) in index["manifests"].as_array_mut().unwrap().iter_mut().zip(["amd64", "arm64"])
+    {
+        entry["platform"] = serde_json::json!({"os": "linux", "architecture": architecture});
+    }
+    let index = index.to_string();
+    let root = descriptor("application/vnd.oci.image.index.v1+json", index.as_bytes());
+    let archive = archive
+        .file(&blob_path(Digest::of(index.as_bytes()).hex()), index)
+        .edited_json("index.json", |json| json["manifests"] = vec![root].into());
+    let sandbox = Sandbox::new();
+    let path = sandbox.out().join("x.tar");
+    std::fs::write(&path, archive.bytes()).unwrap();
+    let opened = Archive::open(&path).unwrap();
+    let [one, two] = opened.images() else { panic!("{:?}", opened.images()) };
+    assert_eq!(*one.platforms, ["linux/amd64", "linux/arm64"]);
+    assert!(Arc::ptr_eq(&one.platforms, &two.platforms), "10,000 images may share a list of 10,000");
+    let architectures = [one, two].map(|image| image.marked.as_ref().unwrap().architecture.as_str());
+    assert_eq!(architectures, ["amd64", "arm64"]);
+}
+
+#[test]
 fn an_index_that_names_itself_a_thousand_times_over_is_read_in_time() {
     // Each level names the one below 2,000 times: 2,000⁴ ways to an image.
     let mut archive = makers::oci_archive(&[]);
-    let mut below: Value =
-        crate::support::image::descriptor("application/vnd.oci.image.manifest.v1+json", b"{}");
+    let mut below: Value = descriptor("application/vnd.oci.image.manifest.v1+json", b"{}");
     for _ in 0..4 {
         let index = serde_json::json!({"schemaVersion": 2, "manifests": vec![below; 2000]}).to_string();
         let media_type = "application/vnd.oci.image.index.v1+json";
-        below = crate::support::image::descriptor(media_type, index.as_bytes());
+        below = descriptor(media_type, index.as_bytes());
         let digest = below["digest"].as_str().unwrap().replace("sha256:", "blobs/sha256/");
         archive = archive.file(&digest, index);
     }
