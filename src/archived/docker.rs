@@ -65,6 +65,7 @@ fn image(reading: &mut Reading<'_>, item: ManifestItem) -> ArchivedImage {
         marked: None,
         manifest: None,
         layers,
+        is_chain: false,
         config,
     };
     missing_layers(reading, &label, &image, |_| MANIFEST_JSON.to_owned());

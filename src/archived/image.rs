@@ -28,6 +28,9 @@ pub struct ArchivedImage {
     pub config: Option<StoredConfig>,
     /// The layers, lowest first.
     pub layers: Vec<ArchivedLayer>,
+    /// True if each layer's own metadata names the one below it, and the lowest has none. What has a document that names
+    /// its layers needs none of that.
+    pub is_chain: bool,
 }
 
 /// Which documents name an image.

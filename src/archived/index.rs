@@ -156,6 +156,7 @@ impl Search<'_, '_> {
             platforms: way.platforms.clone(),
             marked,
             layers: layers.collect(),
+            is_chain: false,
             manifest: Some((document, manifest)),
             config,
         };

@@ -20,16 +20,12 @@ const MAX_JSON_BYTES: u64 = 1 << 20;
 
 /// What the metadata of a layer says of its place.
 #[derive(Deserialize)]
-pub(super) struct LayerJson {
+struct LayerJson {
     parent: Option<String>,
 }
 
-impl LayerJson {
-    /// The layer below, if there is one.
-    pub(super) fn parent(self) -> Option<String> {
-        self.parent.filter(|parent| !parent.is_empty())
-    }
-}
+/// The layer below each whose metadata can be read; none below the first.
+type Parents = BTreeMap<String, Option<String>>;
 
 /// The IDs of all `<id>/layer.tar`.
 fn layer_ids(reading: &Reading<'_>) -> Vec<String> {
@@ -37,17 +33,15 @@ fn layer_ids(reading: &Reading<'_>) -> Vec<String> {
     folders.filter(|folder| !folder.contains('/')).take(MAX_LAYERS).map(ToOwned::to_owned).collect()
 }
 
-/// The layer below each of these.
-fn parents(reading: &mut Reading<'_>, ids: &[String]) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
+fn parents(reading: &mut Reading<'_>, ids: &[String]) -> Parents {
+    let mut found = Parents::new();
     for id in ids {
         let path = format!("{id}/json");
         if let Some(bytes) = reading.document(&path, MAX_JSON_BYTES)
             && let Some(json) =
                 reading.read(&path, serde_json::from_slice::<LayerJson>(&bytes).map_err(Into::into))
-            && let Some(parent) = json.parent()
         {
-            found.insert(id.clone(), parent);
+            found.insert(id.clone(), json.parent.filter(|parent| !parent.is_empty()));
         }
     }
     found
@@ -75,7 +69,7 @@ pub(super) fn images(reading: &mut Reading<'_>) -> Vec<ArchivedImage> {
     }
     reading.problems.push(Problem::NoManifestJson);
     let parents = parents(reading, &ids);
-    let are_below: HashSet<&String> = parents.values().collect();
+    let are_below: HashSet<&String> = parents.values().flatten().collect();
     let mut names: HashMap<String, Vec<ImageName>> = HashMap::new();
     for (repository, tags) in repositories(reading).unwrap_or_default() {
         for (tag, id) in tags {
@@ -123,20 +117,23 @@ pub(super) fn metadata_path(path: &str) -> String {
 fn image(
     reading: &Reading<'_>,
     top: &str,
-    parents: &BTreeMap<String, String>,
+    parents: &Parents,
     names: Vec<ImageName>,
     room: usize,
 ) -> ArchivedImage {
     let mut met = HashSet::new();
     let mut layers = Vec::new();
     let mut next = Some(top.to_owned());
+    let mut is_chain = false;
     while let Some(id) = next {
         if layers.len() == room || !met.insert(id.clone()) {
             break;
         }
         let path = format!("{id}/layer.tar");
         let place = reading.names.place(&path);
-        next = parents.get(&id).cloned();
+        let parent = parents.get(&id);
+        is_chain = parent == Some(&None);
+        next = parent.cloned().flatten();
         layers.push(ArchivedLayer { path, place, blob: None, diff_id: None });
     }
     layers.reverse();
@@ -150,5 +147,6 @@ fn image(
         manifest: None,
         config: None,
         layers,
+        is_chain,
     }
 }

@@ -15,6 +15,8 @@ use crate::image::{Digest, Reference};
 
 /// The largest metadata of a layer that is looked at.
 const MAX_JSON_BYTES: u64 = 1 << 20;
+/// All small documents together: of 100,000 layers there are 100 MB.
+const MAX_DOCUMENT_BYTES: u64 = 128 << 20;
 
 /// All that can be found by comparing.
 pub(super) fn problems(archive: &Archive, contents: &Contents) -> Problems {
@@ -29,6 +31,7 @@ pub(super) fn problems(archive: &Archive, contents: &Contents) -> Problems {
             .filter(|image| image.form.docker)
             .filter_map(ArchivedImage::root_digest)
             .collect(),
+        read_bytes: 0,
         told: HashSet::new(),
         problems: Problems::default(),
     };
@@ -56,6 +59,8 @@ struct Check<'a> {
     has_oci: bool,
     /// What `index.json` says of those in `manifest.json`.
     roots_in_docker: HashSet<&'a Digest>,
+    /// What was read of small documents.
+    read_bytes: u64,
     /// Places of which something was told already.
     told: HashSet<Place>,
     problems: Problems,
@@ -220,8 +225,16 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn document(&self, path: &str) -> Option<bytes::Bytes> {
+    /// A small document, unless there are more of them than anybody has: many names may lead to one place.
+    fn document(&mut self, path: &str) -> Option<bytes::Bytes> {
         let place = self.archive.names().place(path).filter(|place| place.size_bytes <= MAX_JSON_BYTES)?;
+        self.read_bytes += place.size_bytes;
+        if self.read_bytes > MAX_DOCUMENT_BYTES {
+            let what =
+                "it is not looked at: of such small documents there are more than anybody has".to_owned();
+            self.problems.push(Problem::Legacy { path: path.to_owned(), what });
+            return None;
+        }
         self.archive.document(place).ok().flatten()
     }
 
@@ -276,7 +289,7 @@ impl<'a> Check<'a> {
         let names = self.archive.names();
         let folders = names.paths().filter_map(|path| path.strip_suffix("/layer.tar"));
         let folders: BTreeSet<_> = folders.filter(|folder| !folder.contains('/')).collect();
-        let mut parents: BTreeMap<String, String> = BTreeMap::new();
+        let mut parents: BTreeMap<&str, &str> = BTreeMap::new();
         // Where nothing else names images, they were put together by it.
         let is_read_already = !self.archive.images().iter().any(|image| image.form.docker || image.form.oci);
         for folder in &folders {
@@ -294,10 +307,10 @@ impl<'a> Check<'a> {
                         ));
                     }
                     if let Some(parent) = metadata.parent.filter(|parent| !parent.is_empty()) {
-                        if !folders.contains(parent.as_str()) {
-                            wrong(format!("its parent `{}` is not there", shown(&parent)));
+                        match folders.get(parent.as_str()) {
+                            Some(parent) => _ = parents.insert(folder, parent),
+                            None => wrong(format!("its parent `{}` is not there", shown(&parent))),
                         }
-                        parents.insert((*folder).to_owned(), parent);
                     }
                 }
             }
@@ -334,16 +347,16 @@ fn is_permutation(wrong: &[(Place, Problem)]) -> bool {
 }
 
 /// A member of a ring of parents, if there is one.
-fn ring(parents: &BTreeMap<String, String>) -> Option<&String> {
-    let mut done: HashSet<&String> = HashSet::new();
-    for start in parents.keys() {
+fn ring<'a>(parents: &BTreeMap<&'a str, &'a str>) -> Option<&'a str> {
+    let mut done: HashSet<&str> = HashSet::new();
+    for start in parents.keys().copied() {
         let mut path = HashSet::new();
         let mut next = Some(start);
         while let Some(at) = next.filter(|at| !done.contains(at)) {
             if !path.insert(at) {
                 return Some(at);
             }
-            next = parents.get(at);
+            next = parents.get(at).copied();
         }
         done.extend(path);
     }

@@ -253,7 +253,7 @@ pub(crate) const DOCUMENTS: &[Fixture] = &[
         options: &[],
         kinds: &["document-too-large", "no-manifest-json"],
         loads: "",
-        mended: Mended::New,
+        mended: Mended::No,
     },
     Fixture {
         name: "manifest-json-names-too-many-layers",

@@ -167,6 +167,21 @@ fn rings_and_nests_of_any_depth_come_to_an_end() {
 }
 
 #[test]
+fn metadata_that_is_one_file_with_many_names_is_not_read_for_each() {
+    let padding = serde_json::json!({"comment": "x".repeat(1_000_000)});
+    let archive = (0..200).fold(docker_save().json("metadata", &padding), |archive, number| {
+        let id = format!("{number:064x}");
+        archive.file(&format!("{id}/layer.tar"), "").symlink(&format!("{id}/json"), "../metadata")
+    });
+    let sandbox = Sandbox::new();
+    std::fs::write(sandbox.out().join("x.tar"), archive.bytes()).unwrap();
+    let (told, _) = told_within(&sandbox, "x.tar", 64);
+    assert_eq!(told.kinds(), ["legacy-metadata"]);
+    let told = told.0["problems"].as_array().unwrap().len();
+    assert!((60..80).contains(&told), "{told} of 200 are left");
+}
+
+#[test]
 fn an_index_is_read_once_for_all_its_images() {
     let archive = makers::oci_archive(&[&app(), &other()]);
     let mut index: Value = serde_json::from_slice(archive.content("index.json")).unwrap();
