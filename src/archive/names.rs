@@ -103,6 +103,21 @@ impl Names {
         named.map(|(path, _)| path.as_str())
     }
 
+    /// The same names as they are seen from within `folder`, which ends with `/`; what stands or leads elsewhere is none.
+    #[must_use]
+    pub fn within(self, folder: &str) -> Self {
+        let inner = |path: String| path.strip_prefix(folder).map(ToOwned::to_owned);
+        let targets = self.targets.into_iter().filter_map(|(path, target)| {
+            let target = match target {
+                Target::Symlink(next) => Target::Symlink(next.and_then(inner)),
+                Target::HardLink(next) => Target::HardLink(next.and_then(inner)),
+                other => other,
+            };
+            Some((inner(path)?, target))
+        });
+        Self { targets: targets.collect(), oddities: self.oddities }
+    }
+
     /// The content that `path` leads to; none if there is no such entry, or a link that leads nowhere.
     pub fn place(&self, path: &str) -> Option<Place> {
         let mut path = path;
@@ -177,5 +192,20 @@ mod tests {
         let paths: Vec<_> = names.paths().collect();
         assert_eq!(paths, ["Ambiguous-File", "Device-File", "Directory-File"]);
         assert_eq!((names.place("folder"), names.kind("folder")), (None, None));
+    }
+
+    #[test]
+    fn links_lead_to_the_same_contents_within_a_folder() {
+        let mut names = Names::default();
+        let mut add = |path: &str, kind| {
+            names.add(&Member { path: path.to_owned(), kind, offset_bytes: 512, size_bytes: 1 });
+        };
+        add("./saved/a", MemberKind::File);
+        add("saved/x/symlink", MemberKind::Symlink("../a".to_owned()));
+        add("saved/out", MemberKind::Symlink("../elsewhere".to_owned()));
+        add("saved/hard", MemberKind::HardLink("saved/x/symlink".to_owned()));
+        let names = names.within("saved/");
+        let led: Vec<_> = names.paths().map(|path| (path, names.place(path).is_some())).collect();
+        assert_eq!(led, [("a", true), ("hard", true), ("out", false), ("x/symlink", true)]);
     }
 }

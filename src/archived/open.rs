@@ -14,6 +14,7 @@ use bytes::Bytes;
 use super::error::OpenError;
 use super::image::{ArchivedImage, ImageName};
 use super::medium::{self, Content, Medium};
+use super::outer_folder::outer_folder;
 use super::problem::{Problem, Problems};
 use super::reading::{MAX_LIST_BYTES, Reading};
 use super::{docker, index, legacy};
@@ -208,10 +209,14 @@ impl Archive {
         path: &Path,
         packing: Packing,
         medium: Medium,
-        names: Names,
+        mut names: Names,
         mut problems: Problems,
         kept: BTreeMap<Place, Bytes>,
     ) -> Self {
+        if let Some(folder) = outer_folder(&names) {
+            names = names.within(&folder);
+            problems.push(Problem::InFolder { folder });
+        }
         let fetch = |place| match kept.get(&place) {
             Some(bytes) => Ok(Some(bytes.clone())),
             None => whole(&medium, place),

@@ -93,6 +93,12 @@ pub enum Problem {
         /// The name.
         path: String,
     },
+    /// All of it stands in a folder.
+    #[error("all of it stands in the folder `{}`: loaders don't find it there", shown(.folder))]
+    InFolder {
+        /// The folder.
+        folder: String,
+    },
     /// Names have `\` where they should have `/`.
     #[error("`{}` has `\\` where tars have `/`: loaders don't find it", shown(.path))]
     Backslash {
@@ -356,6 +362,7 @@ impl Problem {
             Self::Twice { .. } => "duplicate-entry",
             Self::LeadsOut { .. } => "leads-out",
             Self::Ambiguous { .. } => "ambiguous-entry",
+            Self::InFolder { .. } => "in-a-folder",
             Self::Backslash { .. } => "backslash",
             Self::DocumentTooLarge { .. } => "document-too-large",
             Self::TooMany { .. } => "too-many",

@@ -8,7 +8,7 @@ use crate::pieces::app;
 use crate::{documents, exact, layers, legacy, names, packings, tar, whole};
 
 /// All kinds of problems: `Problem::kind` has no others.
-const KINDS: [&str; 34] = [
+const KINDS: [&str; 35] = [
     "altered",
     "ambiguous-entry",
     "backslash",
@@ -16,6 +16,7 @@ const KINDS: [&str; 34] = [
     "document",
     "document-too-large",
     "duplicate-entry",
+    "in-a-folder",
     "in-one-part",
     "inflate",
     "io",

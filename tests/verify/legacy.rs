@@ -18,6 +18,15 @@ pub(crate) const LEGACY: &[Fixture] = &[
         mended: Mended::New,
     },
     Fixture {
+        name: "layers-alone-in-a-folder",
+        made: "the folder that dlgrab leaves, packed as a whole: `tar cf x.tar folder`",
+        archive: || layers_alone().in_folder("folder/").bytes(),
+        options: &[],
+        kinds: &["in-a-folder", "no-manifest-json"],
+        loads: "",
+        mended: Mended::New,
+    },
+    Fixture {
         name: "layers-alone-without-repositories",
         made: "the same without `repositories`",
         archive: || layers_alone().without("repositories").bytes(),

@@ -220,6 +220,15 @@ pub(crate) const TAR: &[Fixture] = &[
         mended: Mended::New,
     },
     Fixture {
+        name: "in-two-folders",
+        made: "as sealift writes it, in a folder in a folder",
+        archive: || sealift().in_folder("saved/images/").bytes(),
+        options: &[],
+        kinds: &["in-a-folder"],
+        loads: "",
+        mended: Mended::Kept,
+    },
+    Fixture {
         name: "layer-sparse",
         made: "the second layer is an old GNU sparse file",
         archive: || {
