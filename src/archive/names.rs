@@ -118,6 +118,16 @@ impl Names {
         Self { targets: targets.collect(), oddities: self.oddities }
     }
 
+    /// Names below what is no folder: who unpacks them follows a link there, to anywhere else in the archive.
+    pub fn below_links(&self) -> impl Iterator<Item = &str> {
+        let others = self.targets.iter().filter(|(_, target)| !matches!(target, Target::Directory));
+        others.filter_map(|(path, _)| {
+            let folder = format!("{path}/");
+            let (next, _) = self.targets.range(folder.clone()..).next()?;
+            next.starts_with(&folder).then_some(next.as_str())
+        })
+    }
+
     /// The content that `path` leads to; none if there is no such entry, or a link that leads nowhere.
     pub fn place(&self, path: &str) -> Option<Place> {
         let mut path = path;
@@ -192,6 +202,23 @@ mod tests {
         let paths: Vec<_> = names.paths().collect();
         assert_eq!(paths, ["Ambiguous-File", "Device-File", "Directory-File"]);
         assert_eq!((names.place("folder"), names.kind("folder")), (None, None));
+    }
+
+    #[test]
+    fn names_below_links_and_files_are_found() {
+        let mut names = Names::default();
+        let mut add = |path: &str, kind| {
+            names.add(&Member { path: path.to_owned(), kind, offset_bytes: 512, size_bytes: 1 });
+        };
+        add("folder", MemberKind::Directory);
+        add("folder/file", MemberKind::File);
+        add("here", MemberKind::Symlink(".".to_owned()));
+        add("here-too", MemberKind::File);
+        add("here/manifest.json", MemberKind::File);
+        add("manifest.json", MemberKind::File);
+        add("manifest.json/deep/file", MemberKind::File);
+        let found: Vec<_> = names.below_links().collect();
+        assert_eq!(found, ["here/manifest.json", "manifest.json/deep/file"]);
     }
 
     #[test]

@@ -225,6 +225,7 @@ impl Archive {
         let images = images(&mut reading);
         problems.extend(reading.problems);
         problems.extend(names.oddities().iter().cloned().map(Problem::from));
+        problems.extend(names.below_links().map(|path| Problem::BelowLink { path: path.to_owned() }));
         let slashed = names.paths().find(|path| path.contains('\\'));
         problems.extend(slashed.map(|path| Problem::Backslash { path: path.to_owned() }));
         let has_sha512 = names.paths().any(|path| path.starts_with("blobs/sha512/"))

@@ -99,6 +99,12 @@ pub enum Problem {
         /// The folder.
         folder: String,
     },
+    /// A name stands below a link or file.
+    #[error("`{}` stands below what is no folder: where it lands depends on who unpacks it", shown(.path))]
+    BelowLink {
+        /// The name.
+        path: String,
+    },
     /// Names have `\` where they should have `/`.
     #[error("`{}` has `\\` where tars have `/`: loaders don't find it", shown(.path))]
     Backslash {
@@ -363,6 +369,7 @@ impl Problem {
             Self::LeadsOut { .. } => "leads-out",
             Self::Ambiguous { .. } => "ambiguous-entry",
             Self::InFolder { .. } => "in-a-folder",
+            Self::BelowLink { .. } => "below-a-link",
             Self::Backslash { .. } => "backslash",
             Self::DocumentTooLarge { .. } => "document-too-large",
             Self::TooMany { .. } => "too-many",

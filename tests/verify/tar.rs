@@ -168,6 +168,19 @@ pub(crate) const TAR: &[Fixture] = &[
         mended: Mended::Kept,
     },
     Fixture {
+        name: "manifest-json-below-a-link",
+        made: "the same, below a symlink to the top",
+        archive: || {
+            let manifest = sealift().edited_json("manifest.json", |json| reverse(&mut json[0]["Layers"]));
+            let second = manifest.content("manifest.json").to_vec();
+            sealift().symlink("here", ".").file("here/manifest.json", second).bytes()
+        },
+        options: &[],
+        kinds: &["below-a-link"],
+        loads: "",
+        mended: Mended::Kept,
+    },
+    Fixture {
         name: "manifest-json-sparse",
         made: "the same, as a sparse file of another name",
         archive: || {
