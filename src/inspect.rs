@@ -2,6 +2,7 @@
 //! fetched, of an archive's nothing else is read.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -29,7 +30,8 @@ pub struct Inspected {
     /// The config's digest, which many loaders call the image ID.
     pub config: Option<Digest>,
     /// What the index is there for; empty where the name is a manifest's.
-    pub platforms: Vec<String>,
+    #[serde(serialize_with = "<[String] as Serialize>::serialize")]
+    pub platforms: Arc<[String]>,
     /// How it runs.
     pub runtime: Runtime,
     /// Its layers, lowest first.
@@ -99,7 +101,7 @@ impl From<&ArchivedImage> for Inspected {
             digest: image.root.as_ref().map(|root| root.digest.clone()),
             manifest: manifest.map(|(document, _)| document.digest().clone()),
             media_type: manifest.map(|(_, manifest)| manifest.media_type.clone()),
-            platforms: platforms(image.indexes.first()),
+            platforms: image.platforms.clone(),
             ..Self::of(image.config.as_ref().map(|stored| (&stored.digest, &stored.config)), layers.collect())
         }
     }
@@ -125,7 +127,7 @@ impl Inspected {
             manifest: None,
             media_type: None,
             config: config.map(|(digest, _)| digest.clone()),
-            platforms: Vec::new(),
+            platforms: Arc::default(),
             runtime: config.map(|(_, config)| config.runtime()).unwrap_or_default(),
             history,
             size_bytes: layers.iter().filter_map(|layer| layer.size_bytes).sum(),
@@ -156,8 +158,7 @@ pub fn find_shared(images: &mut [Inspected]) {
 }
 
 /// What an index has images for.
-fn platforms(index: Option<&Document>) -> Vec<String> {
-    let Some(Ok(Parsed::Index(index))) = index.map(Document::parse) else { return Vec::new() };
-    let images = index.manifests.iter().filter(|entry| entry.may_be_image());
-    images.filter_map(|entry| Some(entry.platform.as_ref()?.normalised().to_string())).collect()
+fn platforms(index: Option<&Document>) -> Arc<[String]> {
+    let Some(Ok(Parsed::Index(index))) = index.map(Document::parse) else { return Arc::default() };
+    index.platforms().map(|platform| platform.to_string()).collect()
 }

@@ -5,10 +5,11 @@
 //! Nothing is written, no name is ever opened, and of archives inside the archive nothing is read. What an entry's name
 //! says of its content is a claim: whoever wants the bytes verifies them.
 //!
-//! Where tar's dialects differ this follows Go's reader, which Docker, containerd, podman and skopeo have: links,
-//! directories and devices have no content whatever their size says, global pax headers change nothing, and the first
-//! zero block is the end. Contents are passed over by seeking where that can be, so an archive of 5 GB costs a few reads;
-//! of a pipe they are read.
+//! Where tar's dialects differ this follows Go's reader, which Docker, containerd, podman and skopeo have: what it takes for
+//! a second `manifest.json` must be one here. Links, directories and devices have no content whatever their size says; a pax
+//! header replaces the one before, a global one all that was said of the next entry; GNU's names go before pax's, and
+//! empty ones say nothing. What Go changes on the way, as sparse files, is told as ambiguous. Contents are passed over by
+//! seeking where that can be, so an archive of 5 GB costs a few reads; of a pipe they are read.
 //!
 //! Neighbours: [`super::contents`] finds the blobs among the entries.
 
@@ -17,10 +18,10 @@ mod header;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
 
-use tar::{EntryType, Header};
+use tar::EntryType;
 
 use super::entry::BLOCK_BYTES;
-use header::Overrides;
+use header::{Header, Overrides};
 
 /// An archive of images has a handful of entries for each layer.
 const MAX_ENTRIES: usize = 100_000;
@@ -58,8 +59,10 @@ pub enum MemberKind {
     Symlink(String),
     /// A hard link to this entry.
     HardLink(String),
-    /// Sparse files, devices, FIFOs and kinds of other tars.
-    Other,
+    /// A device or FIFO.
+    Device,
+    /// A sparse file, or of a kind that is not known here: readers differ on what it holds.
+    Ambiguous,
 }
 
 /// A tar that can't be read on.
@@ -76,7 +79,8 @@ pub enum ReadError {
     /// The file doesn't begin as a tar does.
     #[error("it is no tar archive")]
     NotATar,
-    /// What stands where a header should be has not a header's checksum.
+    /// What stands where a header should be has not a header's checksum, or no numbers where those should be; or it stands
+    /// behind half of a tar's end.
     #[error("no tar header at byte {at_bytes}")]
     BadHeader {
         /// Where.
@@ -214,27 +218,28 @@ impl<R: Read> Members<R> {
         loop {
             let at_bytes = self.position_bytes;
             let Some(header) = self.header()? else { return Ok(None) };
-            let stated_bytes = header::size_bytes(&header).ok_or(ReadError::BadSize { at_bytes })?;
-            match header.entry_type() {
-                EntryType::GNULongName => overrides.path = Some(self.long_name(at_bytes, stated_bytes)?),
-                EntryType::GNULongLink => overrides.link = Some(self.long_name(at_bytes, stated_bytes)?),
-                EntryType::XHeader => {
+            let stated_bytes = header.size_bytes().ok_or(ReadError::BadSize { at_bytes })?;
+            match header.kind() {
+                EntryType::GNULongName => overrides.path = self.long_name(at_bytes, stated_bytes)?,
+                EntryType::GNULongLink => overrides.link = self.long_name(at_bytes, stated_bytes)?,
+                kind @ (EntryType::XHeader | EntryType::XGlobalHeader) => {
                     let records = self.extension(at_bytes, stated_bytes, MAX_PAX_BYTES)?;
                     overrides.read_pax(&records).ok_or(ReadError::BadPax { at_bytes })?;
+                    if kind == EntryType::XGlobalHeader {
+                        overrides = Overrides::default();
+                    }
                 }
-                EntryType::XGlobalHeader => self.pass(at_bytes, stated_bytes)?,
                 kind => {
                     if kind == EntryType::GNUSparse {
-                        self.pass_sparse_headers(&header)?;
+                        self.pass_sparse_headers(at_bytes, &header)?;
                     }
                     let offset_bytes = self.position_bytes;
-                    let size_bytes = match kind {
-                        _ if header::has_no_content(kind) => 0,
-                        _ => overrides.size_bytes.unwrap_or(stated_bytes),
-                    };
+                    let content_bytes = overrides.size_bytes().unwrap_or(stated_bytes);
+                    let (path, kind) = overrides.name(&header);
+                    let has_content = matches!(kind, MemberKind::File | MemberKind::Ambiguous);
+                    let size_bytes = if has_content { content_bytes } else { 0 };
                     self.check_end(at_bytes, size_bytes)?;
                     self.current = at_bytes..offset_bytes.saturating_add(size_bytes);
-                    let (path, kind) = overrides.name(&header);
                     return Ok(Some(Member { path, kind, offset_bytes, size_bytes }));
                 }
             }
@@ -253,20 +258,31 @@ impl<R: Read> Members<R> {
             }
             Block::None | Block::Cut(_) => return Err(ReadError::NotATar),
         };
-        if block.iter().all(|byte| *byte == 0) {
-            self.has_end = true;
-            return Ok(None);
+        if is_zero(&block) {
+            return self.pass_end().map(|()| None);
         }
-        if !header::has_its_checksum(&block) {
-            return Err(if at_bytes == 0 { ReadError::NotATar } else { ReadError::BadHeader { at_bytes } });
-        }
+        let no_header = if at_bytes == 0 { ReadError::NotATar } else { ReadError::BadHeader { at_bytes } };
+        let header = Header::of(block).ok_or(no_header)?;
         self.entries += 1;
         if self.entries > MAX_ENTRIES {
             return Err(ReadError::TooMany);
         }
-        let mut header = Header::new_old();
-        header.as_mut_bytes().copy_from_slice(&*block);
         Ok(Some(header))
+    }
+
+    /// A second block of zeros belongs to the end; the file may end without it, but have nothing else there.
+    fn pass_end(&mut self) -> Result<(), ReadError> {
+        let at_bytes = self.position_bytes;
+        match self.block()? {
+            Block::Whole(block) if !is_zero(&block) => Err(ReadError::BadHeader { at_bytes }),
+            Block::Cut(size_bytes) => {
+                Err(ReadError::Truncated { at_bytes, end_bytes: at_bytes + BLOCK_BYTES, size_bytes })
+            }
+            Block::Whole(_) | Block::None => {
+                self.has_end = true;
+                Ok(())
+            }
+        }
     }
 
     fn block(&mut self) -> Result<Block, ReadError> {
@@ -294,11 +310,8 @@ impl<R: Read> Members<R> {
 
     /// The content of GNU's entry for a long name; a zero ends it.
     fn long_name(&mut self, at_bytes: u64, size_bytes: u64) -> Result<Vec<u8>, ReadError> {
-        let mut name = self.extension(at_bytes, size_bytes, MAX_NAME_BYTES)?;
-        if let Some(end) = name.iter().position(|byte| *byte == 0) {
-            name.truncate(end);
-        }
-        Ok(name)
+        let name = self.extension(at_bytes, size_bytes, MAX_NAME_BYTES)?;
+        Ok(header::c_string(&name).to_vec())
     }
 
     /// The content of an entry that says more of the next one.
@@ -319,20 +332,14 @@ impl<R: Read> Members<R> {
     }
 
     /// Old GNU sparse files have more headers behind the first.
-    fn pass_sparse_headers(&mut self, header: &Header) -> Result<(), ReadError> {
-        let mut is_extended = header.as_gnu().is_some_and(tar::GnuHeader::is_extended);
+    fn pass_sparse_headers(&mut self, at_bytes: u64, header: &Header) -> Result<(), ReadError> {
+        let mut is_extended = header.is_extended().ok_or(ReadError::BadHeader { at_bytes })?;
         while is_extended {
             let at_bytes = self.position_bytes;
             let Block::Whole(block) = self.block()? else { return Err(ReadError::BadHeader { at_bytes }) };
-            is_extended = block[header::SPARSE_IS_EXTENDED] == 1;
+            is_extended = block[header::SPARSE_IS_EXTENDED[1]] != 0;
         }
         Ok(())
-    }
-
-    /// Goes to behind a content of `size_bytes` that starts here.
-    fn pass(&mut self, at_bytes: u64, size_bytes: u64) -> Result<(), ReadError> {
-        self.check_end(at_bytes, size_bytes)?;
-        self.skip(at_bytes, size_bytes, size_bytes.next_multiple_of(BLOCK_BYTES) - size_bytes)
     }
 
     /// Goes to behind the entry that was told of last.
@@ -376,6 +383,10 @@ enum Block {
     None,
     /// It ends within, at this byte.
     Cut(u64),
+}
+
+fn is_zero(block: &[u8; BLOCK]) -> bool {
+    block.iter().all(|byte| *byte == 0)
 }
 
 fn seek_over(reader: &mut (impl Read + Seek), bytes: u64) -> io::Result<u64> {

@@ -1,5 +1,7 @@
 //! Images as `manifest.json` names them (Docker image spec v1.2, "Combined Image JSON + Filesystem Changeset Format").
 
+use std::sync::Arc;
+
 use super::image::{ArchivedImage, ArchivedLayer, Form, ImageName, StoredConfig};
 use super::problem::Problem;
 use super::reading::{MAX_LIST_BYTES, Reading};
@@ -13,6 +15,8 @@ pub(super) const MANIFEST_JSON: &str = "manifest.json";
 pub(super) const MAX_IMAGES: usize = 10_000;
 /// Layers of all its images together.
 pub(super) const MAX_LAYERS: usize = 100_000;
+/// Names of all its images together.
+pub(super) const MAX_NAMES: usize = 10_000;
 
 /// The images; none if there is no `manifest.json`.
 pub(super) fn images(reading: &mut Reading<'_>) -> Option<Vec<ArchivedImage>> {
@@ -21,7 +25,10 @@ pub(super) fn images(reading: &mut Reading<'_>) -> Option<Vec<ArchivedImage>> {
     let items = items.and_then(|bytes| reading.read(MANIFEST_JSON, read_manifest_json(&bytes)));
     let items = items.unwrap_or_default();
     let layers: usize = items.iter().map(|item| item.layers.len()).sum();
-    for (what, found, limit) in [("images", items.len(), MAX_IMAGES), ("layers", layers, MAX_LAYERS)] {
+    let names: usize = items.iter().flat_map(|item| &item.repo_tags).map(Vec::len).sum();
+    for (what, found, limit) in
+        [("images", items.len(), MAX_IMAGES), ("layers", layers, MAX_LAYERS), ("names", names, MAX_NAMES)]
+    {
         if found > limit {
             reading.problems.push(Problem::TooMany { path: MANIFEST_JSON.to_owned(), what, limit });
             return Some(Vec::new());
@@ -54,8 +61,11 @@ fn image(reading: &mut Reading<'_>, item: ManifestItem) -> ArchivedImage {
         form: Form { docker: true, oci: false },
         root: None,
         indexes: Vec::new(),
+        platforms: Arc::default(),
+        marked: None,
         manifest: None,
         layers,
+        is_chain: false,
         config,
     };
     missing_layers(reading, &label, &image, |_| MANIFEST_JSON.to_owned());

@@ -1,5 +1,7 @@
 //! An image as an archive describes it, from whichever of its documents.
 
+use std::sync::Arc;
+
 use crate::archive::names::Place;
 use crate::foreign::shown;
 use crate::image::manifest::Document;
@@ -16,12 +18,19 @@ pub struct ArchivedImage {
     pub root: Option<Descriptor>,
     /// The indexes between that and the manifest, outermost first.
     pub indexes: Vec<Document>,
+    /// What the outermost has images for; one list for all its images.
+    pub platforms: Arc<[String]>,
+    /// What the innermost says that this image is for.
+    pub marked: Option<Platform>,
     /// The manifest as its registry had it, if it came along.
     pub manifest: Option<(Document, Manifest)>,
     /// Its config; none if it is missing or can't be read.
     pub config: Option<StoredConfig>,
     /// The layers, lowest first.
     pub layers: Vec<ArchivedLayer>,
+    /// True if each layer's own metadata names the one below it, and the lowest has none. What has a document that names
+    /// its layers needs none of that.
+    pub is_chain: bool,
 }
 
 /// Which documents name an image.
@@ -84,6 +93,11 @@ impl ArchivedImage {
     /// What it is built for; none if its config can't be read.
     pub fn platform(&self) -> Option<Platform> {
         self.config.as_ref().map(|stored| stored.config.platform())
+    }
+
+    /// What its name is the digest of, if `index.json` has it.
+    pub fn root_digest(&self) -> Option<&Digest> {
+        self.root.as_ref().map(|root| &root.digest)
     }
 
     /// How messages call a layer: `layer 3 of 7`.

@@ -1,6 +1,7 @@
 //! Images as `index.json` names them (OCI image-spec, "Image Layout").
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::docker::{MAX_IMAGES, MAX_LAYERS, missing_layers};
 use super::image::{ArchivedImage, ArchivedLayer, Form, ImageName, StoredConfig};
@@ -8,8 +9,8 @@ use super::problem::Problem;
 use super::reading::{MAX_LIST_BYTES, Reading};
 use crate::archive::oci::{IMAGE_NAME, REF_NAME, blob_path};
 use crate::foreign::shown;
-use crate::image::manifest::{MAX_MANIFEST_BYTES, Parsed};
-use crate::image::{Descriptor, Digest, Document, Manifest, MediaType};
+use crate::image::manifest::{Index, MAX_MANIFEST_BYTES, Parsed};
+use crate::image::{Descriptor, Digest, Document, Manifest, MediaType, Platform};
 
 /// The document that names images to readers of OCI layouts.
 pub(super) const INDEX_JSON: &str = "index.json";
@@ -19,17 +20,18 @@ const MAX_DEPTH: usize = 4;
 /// The images; none if there is no `index.json`.
 pub(super) fn images(reading: &mut Reading<'_>) -> Option<Vec<ArchivedImage>> {
     reading.names.place(INDEX_JSON)?;
-    let mut search = Search { reading, images: Vec::new(), layers: 0, met: HashSet::new() };
+    let mut search =
+        Search { reading, images: Vec::new(), layers: 0, met: HashSet::new(), has_too_many: false };
     if let Some(bytes) = search.reading.document(INDEX_JSON, MAX_LIST_BYTES)
         && let Some(Parsed::Index(index)) =
             search.parse(INDEX_JSON, &Document::of(bytes, MediaType::OciIndex))
     {
         for root in index.manifests.iter().filter(|root| root.may_be_image()) {
             search.met.clear();
-            search.descend(root, root, &[]);
+            search.descend(root, root, &Way::default());
         }
     }
-    Some(search.images)
+    Some(if search.has_too_many { Vec::new() } else { search.images })
 }
 
 /// The way from `index.json` to its images.
@@ -40,11 +42,31 @@ struct Search<'a, 'b> {
     layers: usize,
     /// What was met below this root: once is enough.
     met: HashSet<Digest>,
+    /// True if there are more of something than of any honest archive: then all of it is left.
+    has_too_many: bool,
+}
+
+/// The indexes between `index.json` and an entry, and what the outermost has images for.
+#[derive(Default)]
+struct Way {
+    indexes: Vec<Document>,
+    platforms: Arc<[String]>,
+}
+
+impl Way {
+    /// On through this index.
+    fn through(&self, document: Document, index: &Index) -> Self {
+        let platforms = match self.indexes[..] {
+            [] => index.platforms().map(|platform| platform.to_string()).collect(),
+            _ => self.platforms.clone(),
+        };
+        Self { indexes: [&self.indexes[..], &[document]].concat(), platforms }
+    }
 }
 
 impl Search<'_, '_> {
-    fn descend(&mut self, root: &Descriptor, entry: &Descriptor, indexes: &[Document]) {
-        let is_enough = self.images.len() == MAX_IMAGES || indexes.len() > MAX_DEPTH;
+    fn descend(&mut self, root: &Descriptor, entry: &Descriptor, way: &Way) {
+        let is_enough = self.has_too_many || way.indexes.len() > MAX_DEPTH;
         if is_enough || !self.met.insert(entry.digest.clone()) {
             return;
         }
@@ -52,7 +74,7 @@ impl Search<'_, '_> {
         let label = label(root);
         if self.reading.names.place(&path).is_none() {
             // Of a registry's index only what was chosen comes along.
-            if indexes.is_empty() {
+            if way.indexes.is_empty() {
                 self.missing_manifest(label, path, INDEX_JSON.to_owned());
             }
             return;
@@ -60,7 +82,7 @@ impl Search<'_, '_> {
         let Some(bytes) = self.reading.document(&path, MAX_MANIFEST_BYTES) else { return };
         if bytes.len() as u64 != entry.size_bytes {
             let (expected, got) = (entry.size_bytes, bytes.len() as u64);
-            let said_by = indexes.last().map_or(INDEX_JSON.to_owned(), |index| blob_path(index.digest()));
+            let said_by = way.indexes.last().map_or(INDEX_JSON.to_owned(), |index| blob_path(index.digest()));
             self.reading.problems.push(Problem::WrongSize { path: path.clone(), said_by, expected, got });
         }
         let document = match Document::verified(bytes, entry.media_type.clone(), &entry.digest) {
@@ -70,18 +92,20 @@ impl Search<'_, '_> {
         match self.parse(&path, &document) {
             Some(Parsed::Index(index)) => {
                 let before = self.images.len();
-                let indexes = [indexes, &[document]].concat();
+                let way = way.through(document, &index);
                 for entry in index.manifests.iter().filter(|entry| entry.may_be_image()) {
-                    self.descend(root, entry, &indexes);
+                    self.descend(root, entry, &way);
                 }
-                if self.images.len() == before && indexes.len() == 1 {
+                if self.images.len() == before && way.indexes.len() == 1 && !self.has_too_many {
                     let first = index.manifests.iter().find(|entry| entry.may_be_image());
                     let manifest = first.map(|entry| blob_path(&entry.digest)).unwrap_or_default();
                     self.missing_manifest(label, manifest, path);
                 }
             }
             Some(Parsed::Manifest(manifest)) if manifest.config.media_type.is_image_config() => {
-                self.take(root, document, *manifest, indexes);
+                // What `index.json` itself says of an image it names is its writer's word, not the registry's.
+                let marked = entry.platform.clone().filter(|_| !way.indexes.is_empty());
+                self.take(root, document, *manifest, way, marked);
             }
             _ => {}
         }
@@ -92,11 +116,22 @@ impl Search<'_, '_> {
         self.reading.problems.push(Problem::Missing { image, what, path, named_by });
     }
 
-    fn take(&mut self, root: &Descriptor, document: Document, manifest: Manifest, indexes: &[Document]) {
+    fn take(
+        &mut self,
+        root: &Descriptor,
+        document: Document,
+        manifest: Manifest,
+        way: &Way,
+        marked: Option<Platform>,
+    ) {
         self.layers += manifest.layers.len();
-        if self.layers > MAX_LAYERS {
-            let (path, what, limit) = (INDEX_JSON.to_owned(), "layers", MAX_LAYERS);
-            return self.reading.problems.push(Problem::TooMany { path, what, limit });
+        let images = self.images.len() + 1;
+        for (what, found, limit) in [("images", images, MAX_IMAGES), ("layers", self.layers, MAX_LAYERS)] {
+            if found > limit {
+                self.has_too_many = true;
+                let path = INDEX_JSON.to_owned();
+                return self.reading.problems.push(Problem::TooMany { path, what, limit });
+            }
         }
         let label = label(root);
         let named_by = blob_path(document.digest());
@@ -117,8 +152,11 @@ impl Search<'_, '_> {
             names: name(root).into_iter().collect(),
             form: Form { docker: false, oci: true },
             root: Some(root.clone()),
-            indexes: indexes.to_vec(),
+            indexes: way.indexes.clone(),
+            platforms: way.platforms.clone(),
+            marked,
             layers: layers.collect(),
+            is_chain: false,
             manifest: Some((document, manifest)),
             config,
         };

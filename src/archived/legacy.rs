@@ -5,10 +5,11 @@
 //! [`MAX_LAYERS`]. What was cut so is no image that could be written anew (`resolve.rs`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::docker::{MAX_IMAGES, MAX_LAYERS, missing_layers};
+use super::docker::{MAX_IMAGES, MAX_LAYERS, MAX_NAMES, missing_layers};
 use super::image::{ArchivedImage, ArchivedLayer, Form, ImageName};
 use super::problem::Problem;
 use super::reading::{MAX_LIST_BYTES, Reading};
@@ -19,16 +20,12 @@ const MAX_JSON_BYTES: u64 = 1 << 20;
 
 /// What the metadata of a layer says of its place.
 #[derive(Deserialize)]
-pub(super) struct LayerJson {
+struct LayerJson {
     parent: Option<String>,
 }
 
-impl LayerJson {
-    /// The layer below, if there is one.
-    pub(super) fn parent(self) -> Option<String> {
-        self.parent.filter(|parent| !parent.is_empty())
-    }
-}
+/// The layer below each whose metadata can be read; none below the first.
+type Parents = BTreeMap<String, Option<String>>;
 
 /// The IDs of all `<id>/layer.tar`.
 fn layer_ids(reading: &Reading<'_>) -> Vec<String> {
@@ -36,17 +33,15 @@ fn layer_ids(reading: &Reading<'_>) -> Vec<String> {
     folders.filter(|folder| !folder.contains('/')).take(MAX_LAYERS).map(ToOwned::to_owned).collect()
 }
 
-/// The layer below each of these.
-fn parents(reading: &mut Reading<'_>, ids: &[String]) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
+fn parents(reading: &mut Reading<'_>, ids: &[String]) -> Parents {
+    let mut found = Parents::new();
     for id in ids {
         let path = format!("{id}/json");
         if let Some(bytes) = reading.document(&path, MAX_JSON_BYTES)
             && let Some(json) =
                 reading.read(&path, serde_json::from_slice::<LayerJson>(&bytes).map_err(Into::into))
-            && let Some(parent) = json.parent()
         {
-            found.insert(id.clone(), parent);
+            found.insert(id.clone(), json.parent.filter(|parent| !parent.is_empty()));
         }
     }
     found
@@ -54,8 +49,16 @@ fn parents(reading: &mut Reading<'_>, ids: &[String]) -> BTreeMap<String, String
 
 /// The names in `repositories`, by the ID of the last layer.
 fn repositories(reading: &mut Reading<'_>) -> Option<Repositories> {
-    let bytes = reading.document("repositories", MAX_LIST_BYTES)?;
-    reading.read("repositories", read_repositories(&bytes))
+    let path = "repositories";
+    let bytes = reading.document(path, MAX_LIST_BYTES)?;
+    let read = reading.read(path, read_repositories(&bytes))?;
+    let names: usize = read.values().map(BTreeMap::len).sum();
+    if names > MAX_NAMES {
+        let (path, what) = (path.to_owned(), "names");
+        reading.problems.push(Problem::TooMany { path, what, limit: MAX_NAMES });
+        return None;
+    }
+    Some(read)
 }
 
 /// The images, put together by their layers' parents.
@@ -66,7 +69,7 @@ pub(super) fn images(reading: &mut Reading<'_>) -> Vec<ArchivedImage> {
     }
     reading.problems.push(Problem::NoManifestJson);
     let parents = parents(reading, &ids);
-    let are_below: HashSet<&String> = parents.values().collect();
+    let are_below: HashSet<&String> = parents.values().flatten().collect();
     let mut names: HashMap<String, Vec<ImageName>> = HashMap::new();
     for (repository, tags) in repositories(reading).unwrap_or_default() {
         for (tag, id) in tags {
@@ -114,20 +117,23 @@ pub(super) fn metadata_path(path: &str) -> String {
 fn image(
     reading: &Reading<'_>,
     top: &str,
-    parents: &BTreeMap<String, String>,
+    parents: &Parents,
     names: Vec<ImageName>,
     room: usize,
 ) -> ArchivedImage {
     let mut met = HashSet::new();
     let mut layers = Vec::new();
     let mut next = Some(top.to_owned());
+    let mut is_chain = false;
     while let Some(id) = next {
         if layers.len() == room || !met.insert(id.clone()) {
             break;
         }
         let path = format!("{id}/layer.tar");
         let place = reading.names.place(&path);
-        next = parents.get(&id).cloned();
+        let parent = parents.get(&id);
+        is_chain = parent == Some(&None);
+        next = parent.cloned().flatten();
         layers.push(ArchivedLayer { path, place, blob: None, diff_id: None });
     }
     layers.reverse();
@@ -136,8 +142,11 @@ fn image(
         form: Form::default(),
         root: None,
         indexes: Vec::new(),
+        platforms: Arc::default(),
+        marked: None,
         manifest: None,
         config: None,
         layers,
+        is_chain,
     }
 }

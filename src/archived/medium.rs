@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::OpenError;
 use crate::archive::names::{Names, Place};
 use crate::archive::reader::{Member, MemberKind};
-use crate::blob::Packing;
+use crate::blob::{Packing, Unpacked};
 use crate::fsio::{FileError, FileHandle, Links, open_regular};
 
 /// Files of a folder that are looked at.
@@ -78,7 +78,7 @@ impl Read for Content {
 }
 
 /// Opens a packed file, unpacked as it is read.
-pub(super) fn unpacked(path: &Path, packing: Packing) -> Result<impl Read + Send, FileError> {
+pub(super) fn unpacked(path: &Path, packing: Packing) -> Result<Unpacked<'static>, FileError> {
     let file = open_regular(path, Links::Follow)?;
     packing.unpack_no_bomb(BufReader::with_capacity(BUFFER_BYTES, file)).map_err(FileError::io("read", path))
 }

@@ -19,6 +19,7 @@ mod known;
 mod legacy;
 mod medium;
 mod open;
+mod outer_folder;
 mod problem;
 mod reading;
 mod resolve;

@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use bytes::Bytes;
@@ -15,13 +14,14 @@ use bytes::Bytes;
 use super::error::OpenError;
 use super::image::{ArchivedImage, ImageName};
 use super::medium::{self, Content, Medium};
+use super::outer_folder::outer_folder;
 use super::problem::{Problem, Problems};
 use super::reading::{MAX_LIST_BYTES, Reading};
 use super::{docker, index, legacy};
 use crate::archive::entry::{BLOCK_BYTES, file_header};
 use crate::archive::names::{Names, Oddity, Place};
 use crate::archive::reader::{Member, MemberKind, Members, ReadError};
-use crate::blob::{Limits, Measured, Packing, measure};
+use crate::blob::{Bounds, Limits, Measured, Packing, Unpacked, measure};
 use crate::fsio::{FileError, FileHandle, HandleReader, Links, ScratchFile};
 use crate::image::{Algorithm, Digest};
 
@@ -145,9 +145,12 @@ impl Archive {
         path: &Path,
         medium: Medium,
         packing: Packing,
-        tar: impl Read + Send,
+        tar: Unpacked<'_>,
         measuring: Option<Measuring<'_>>,
     ) -> Result<Self, OpenError> {
+        let measuring = measuring.map(|Measuring { limits, progress }| {
+            (Bounds::new(limits, tar.taken_bytes()), progress) // of the file or pipe, packed or not
+        });
         let mut members = Members::streaming(tar);
         let (mut names, mut problems) = (Names::default(), Problems::default());
         let (mut kept, mut measured) = (Kept::default(), Contents::new());
@@ -181,10 +184,10 @@ impl Archive {
                     // What is cut short shows when the next header is looked for.
                     let _ = kept.take(place, &mut members);
                 }
-                if let Some(Measuring { limits, progress }) = measuring {
+                if let Some((bounds, progress)) = &measuring {
                     let head = io::Cursor::new(kept.started(place));
                     let content = head.chain(Rest(&mut members));
-                    let found = measure(content, place.size_bytes, limits, &ALGORITHMS, progress);
+                    let found = measure(content, place.size_bytes, bounds, &ALGORITHMS, *progress);
                     measured.insert(place, found);
                 }
             }
@@ -206,10 +209,14 @@ impl Archive {
         path: &Path,
         packing: Packing,
         medium: Medium,
-        names: Names,
+        mut names: Names,
         mut problems: Problems,
         kept: BTreeMap<Place, Bytes>,
     ) -> Self {
+        if let Some(folder) = outer_folder(&names) {
+            names = names.within(&folder);
+            problems.push(Problem::InFolder { folder });
+        }
         let fetch = |place| match kept.get(&place) {
             Some(bytes) => Ok(Some(bytes.clone())),
             None => whole(&medium, place),
@@ -218,6 +225,7 @@ impl Archive {
         let images = images(&mut reading);
         problems.extend(reading.problems);
         problems.extend(names.oddities().iter().cloned().map(Problem::from));
+        problems.extend(names.below_links().map(|path| Problem::BelowLink { path: path.to_owned() }));
         let slashed = names.paths().find(|path| path.contains('\\'));
         problems.extend(slashed.map(|path| Problem::Backslash { path: path.to_owned() }));
         let has_sha512 = names.paths().any(|path| path.starts_with("blobs/sha512/"))
@@ -363,6 +371,8 @@ impl Archive {
         let mut places = self.places();
         // The largest go first, so that none is waited for alone at the end.
         places.sort_by_key(|place| std::cmp::Reverse(place.size_bytes));
+        let size_bytes = places.iter().map(|place| place.size_bytes).sum();
+        let bounds = Bounds::new(limits, Arc::new(AtomicU64::new(size_bytes)));
         let (next, found) = (AtomicUsize::new(0), Mutex::new(Contents::new()));
         let work = || {
             while let Some(place) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -371,7 +381,7 @@ impl Archive {
                     .read(*place)
                     .and_then(|content| content.ok_or_else(|| io::ErrorKind::Unsupported.into()));
                 let measured = content.and_then(|content| {
-                    measure(content, place.size_bytes, limits, &self.algorithms, progress)
+                    measure(content, place.size_bytes, &bounds, &self.algorithms, progress)
                 });
                 found.lock().unwrap_or_else(PoisonError::into_inner).insert(*place, measured);
             }
@@ -389,6 +399,7 @@ impl From<Oddity> for Problem {
         match oddity {
             Oddity::Twice(path) => Self::Twice { path },
             Oddity::LeadsOut(path) => Self::LeadsOut { path },
+            Oddity::Ambiguous(path) => Self::Ambiguous { path },
         }
     }
 }
@@ -440,7 +451,7 @@ fn one_of_each(images: impl Iterator<Item = ArchivedImage>) -> Vec<ArchivedImage
     let mut met: HashMap<(Option<Digest>, Option<Digest>), usize> = HashMap::new();
     let mut once: Vec<ArchivedImage> = Vec::new();
     for image in images {
-        let root = image.root.as_ref().map(|root| root.digest.clone());
+        let root = image.root_digest().cloned();
         let manifest = image.manifest.as_ref().map(|(document, _)| document.digest().clone());
         match met.entry((root, manifest)) {
             Entry::Occupied(at) => once[*at.get()].names.extend(image.names),
@@ -470,6 +481,7 @@ impl ArchivedImage {
             return;
         }
         (self.root, self.indexes, self.manifest) = (other.root, other.indexes, other.manifest);
+        (self.platforms, self.marked) = (other.platforms, other.marked);
         for (layer, theirs) in self.layers.iter_mut().zip(other.layers) {
             layer.blob = theirs.blob;
         }

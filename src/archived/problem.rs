@@ -1,6 +1,6 @@
 //! What can be wrong with an archive: each kind with the object it is about.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::error::Error;
 
 use crate::archive::reader::ReadError;
@@ -8,22 +8,32 @@ use crate::foreign::shown;
 use crate::image::manifest::ManifestError;
 use crate::image::{DiffId, Digest, JsonError, Platform};
 
-/// How many problems of one archive are kept.
-const MAX_PROBLEMS: usize = 1000;
+/// How many problems of one kind are kept. Of each kind by itself: thousands of harmless ones hide no other.
+const MAX_OF_A_KIND: usize = 1000;
 
 /// What is wrong with an archive: each thing once, and no more than anybody reads.
 #[derive(Debug, Default)]
 pub struct Problems {
     list: Vec<Problem>,
     told: HashSet<String>,
+    kinds: HashMap<&'static str, usize>,
 }
 
 impl Problems {
     /// Takes in one more, if it is new.
     pub fn push(&mut self, problem: Problem) {
-        if self.list.len() < MAX_PROBLEMS && self.told.insert(problem.to_string()) {
+        self.take(problem);
+    }
+
+    /// The same; false if it is not kept.
+    pub(crate) fn take(&mut self, problem: Problem) -> bool {
+        let kept = self.kinds.entry(problem.kind()).or_default();
+        let is_taken = *kept < MAX_OF_A_KIND && self.told.insert(problem.to_string());
+        if is_taken {
+            *kept += 1;
             self.list.push(problem);
         }
+        is_taken
     }
 
     /// All of them, in the order they were found.
@@ -82,6 +92,24 @@ pub enum Problem {
         /// The name.
         path: String,
     },
+    /// An entry is sparse, or of a kind that is not known.
+    #[error("`{}` is a sparse file, or of a kind that tars don't have: what it holds depends on who reads it", shown(.path))]
+    Ambiguous {
+        /// The name.
+        path: String,
+    },
+    /// All of it stands in a folder.
+    #[error("all of it stands in the folder `{}`: loaders don't find it there", shown(.folder))]
+    InFolder {
+        /// The folder.
+        folder: String,
+    },
+    /// A name stands below a link or file.
+    #[error("`{}` stands below what is no folder: where it lands depends on who unpacks it", shown(.path))]
+    BelowLink {
+        /// The name.
+        path: String,
+    },
     /// Names have `\` where they should have `/`.
     #[error("`{}` has `\\` where tars have `/`: loaders don't find it", shown(.path))]
     Backslash {
@@ -111,7 +139,7 @@ pub enum Problem {
     TooMany {
         /// Its name.
         path: String,
-        /// `images`, `layers`.
+        /// `images`, `layers`, `names`.
         what: &'static str,
         /// How many are looked at.
         limit: usize,
@@ -344,6 +372,9 @@ impl Problem {
             Self::NoEnd { .. } => "no-end",
             Self::Twice { .. } => "duplicate-entry",
             Self::LeadsOut { .. } => "leads-out",
+            Self::Ambiguous { .. } => "ambiguous-entry",
+            Self::InFolder { .. } => "in-a-folder",
+            Self::BelowLink { .. } => "below-a-link",
             Self::Backslash { .. } => "backslash",
             Self::DocumentTooLarge { .. } => "document-too-large",
             Self::TooMany { .. } => "too-many",
@@ -373,5 +404,21 @@ impl Problem {
             Self::Io { .. } => "io",
             Self::Loader { .. } => "loader",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_problems_of_one_kind_hide_none_of_another() {
+        let mut problems = Problems::default();
+        let twice = |number: usize| Problem::Twice { path: format!("file{number}") };
+        problems.extend((0..=MAX_OF_A_KIND).map(twice));
+        problems.push(Problem::WrongDigest { path: "layer".to_owned(), got: Digest::of(b"other") });
+        assert_eq!(problems.len(), MAX_OF_A_KIND + 1);
+        assert_eq!(problems.last().map(Problem::kind), Some("wrong-digest"));
+        assert!(!problems.take(twice(MAX_OF_A_KIND)) && !problems.take(twice(0)));
     }
 }

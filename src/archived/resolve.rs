@@ -11,16 +11,15 @@ use serde_json::value::RawValue;
 
 use super::image::{ArchivedImage, ArchivedLayer, StoredConfig};
 use super::known::Known;
-use super::legacy::{LayerJson, metadata_path};
+use super::legacy::metadata_path;
 use super::open::{Archive, Contents};
 use crate::archive::contents::digest_named_by;
 use crate::blob::{Measured, Packing};
 use crate::foreign::shown;
-use crate::image::manifest::Parsed;
 use crate::image::media_type::LayerType;
 use crate::image::{
     Algorithm, Compression, Descriptor, DiffId, Digest, Document, ImageConfig, JsonError, Manifest,
-    MediaType, Reference, ResolvedImage,
+    MediaType, Platform, Reference, ResolvedImage,
 };
 
 /// An image can't be told of as a whole.
@@ -94,17 +93,10 @@ impl ArchivedImage {
             Some(root) => outermost.descriptor(root.media_type.clone()),
             None => outermost.descriptor(manifest.media_type.clone()),
         };
-        let marked = self.indexes.last().and_then(|index| match index.parse() {
-            Ok(Parsed::Index(index)) => {
-                let entry = index.manifests.into_iter().find(|entry| entry.digest == *document.digest())?;
-                entry.platform
-            }
-            _ => None,
-        });
         Some(ResolvedImage {
             reference,
             target,
-            platform: marked.map_or_else(|| config.platform(), |platform| platform.normalised()),
+            platform: self.marked.as_ref().map_or_else(|| config.platform(), Platform::normalised),
             asked_os_version: None,
             indexes: self.indexes.clone(),
             manifest_document: document.clone(),
@@ -163,18 +155,6 @@ impl Archive {
         })
     }
 
-    /// True if each layer's metadata says that the one before is its parent, and the first has none.
-    fn is_chain(&self, layers: &[ArchivedLayer]) -> bool {
-        let mut below: Option<&str> = None;
-        layers.iter().all(|layer| {
-            let json =
-                self.metadata(layer).and_then(|bytes| serde_json::from_slice::<LayerJson>(&bytes).ok());
-            let is_next = json.is_some_and(|json| json.parent().as_deref() == below);
-            below = layer.path.strip_suffix("/layer.tar");
-            is_next
-        })
-    }
-
     fn metadata(&self, layer: &ArchivedLayer) -> Option<Bytes> {
         self.document(self.names().place(&metadata_path(&layer.path))?).ok().flatten()
     }
@@ -185,7 +165,7 @@ impl Archive {
         image: &ArchivedImage,
         diff_ids: &[Digest],
     ) -> Result<ImageConfig, Unresolved> {
-        if !self.is_chain(&image.layers) {
+        if !image.is_chain {
             return Err(Unresolved::Parents { image: image.label() });
         }
         let no_config = || Unresolved::NoConfig { image: image.label() };

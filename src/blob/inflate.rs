@@ -53,6 +53,11 @@ pub(super) enum Excess {
     Bomb { size_bytes: u64 },
 }
 
+/// What many contents inflate to, all together, is more than anything honest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("what was inflated before it is more than {MAX_RATIO} times the archive")]
+pub(super) struct ManyBombs;
+
 impl Excess {
     fn of(self, digest: &Digest) -> InflateError {
         let digest = digest.clone();

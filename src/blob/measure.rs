@@ -1,16 +1,19 @@
 //! What a content hashes to, as it stands and inflated: measured once, to be compared with all that is claimed of it.
 //!
-//! Threats: the bytes are foreign. [`Limits`] bound what they inflate to; what breaks while inflating is told, and the
-//! content hashed to its end all the same.
+//! Threats: the bytes are foreign. [`Bounds`] hold what they inflate to, each content and all of them together; what breaks
+//! while inflating is told, and the content hashed to its end all the same.
 //!
 //! One thread reads and inflates, another hashes: a lone layer is measured a third faster so.
 
 use std::io::{self, ErrorKind, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 
 use super::Packing;
-use super::inflate::{Limits, decoder};
+use super::inflate::{Limits, ManyBombs, decoder};
+use super::packing::is_bomb;
 use crate::image::{Algorithm, Digest, Hasher};
 
 /// Bytes read, inflated and handed on at a time.
@@ -73,12 +76,36 @@ impl Measured {
     }
 }
 
+/// How far the contents of an archive may inflate: each, and all together.
+#[derive(Debug)]
+pub struct Bounds {
+    limits: Limits,
+    /// How long the archive is, or how much of it was read.
+    packed_bytes: Arc<AtomicU64>,
+    /// What came out of all contents so far.
+    inflated_bytes: AtomicU64,
+}
+
+impl Bounds {
+    /// Of an archive of so many bytes, which may grow.
+    pub fn new(limits: Limits, packed_bytes: Arc<AtomicU64>) -> Self {
+        Self { limits, packed_bytes, inflated_bytes: AtomicU64::new(0) }
+    }
+
+    /// May one more content be inflated?
+    fn check(&self) -> Result<(), ManyBombs> {
+        let packed_bytes = self.packed_bytes.load(Ordering::Relaxed);
+        let is_bomb = is_bomb(packed_bytes, self.inflated_bytes.load(Ordering::Relaxed));
+        if self.limits.check_ratio && is_bomb { Err(ManyBombs) } else { Ok(()) }
+    }
+}
+
 /// Reads `content` to its end. `size_bytes` is what it should have, `progress` is told of all bytes that were read.
 /// Blocks.
 pub fn measure(
     content: impl Read + Send,
     size_bytes: u64,
-    limits: Limits,
+    bounds: &Bounds,
     algorithms: &[Algorithm],
     progress: &(dyn Fn(u64) + Sync),
 ) -> io::Result<Measured> {
@@ -89,7 +116,7 @@ pub fn measure(
     thread::scope(|scope| {
         let (sender, receiver) = mpsc::sync_channel(CHUNKS_WAITING);
         let hashing = scope.spawn(move || hash(&receiver, algorithms));
-        let inflation = read(content, size_bytes, limits, sender, progress);
+        let inflation = read(content, size_bytes, bounds, sender, progress);
         let (content, inflated) = match hashing.join() {
             Ok(hashed) => hashed,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -150,13 +177,13 @@ struct Inflation {
 fn read(
     content: impl Read + Send,
     size_bytes: u64,
-    limits: Limits,
+    bounds: &Bounds,
     sender: SyncSender<Chunk>,
     progress: &(dyn Fn(u64) + Sync),
 ) -> io::Result<Inflation> {
     let inflated_sender = sender.clone();
     let mut content = Teed { content, sender, progress, failure: None };
-    let inflated = inflate(&mut content, size_bytes, limits, &inflated_sender);
+    let inflated = inflate(&mut content, size_bytes, bounds, &inflated_sender);
     let rest = io::copy(&mut content, &mut io::sink());
     match content.failure {
         Some(failure) => Err(failure),
@@ -167,7 +194,7 @@ fn read(
 fn inflate(
     content: &mut (impl Read + Send),
     size_bytes: u64,
-    limits: Limits,
+    bounds: &Bounds,
     sender: &SyncSender<Chunk>,
 ) -> io::Result<Inflation> {
     let (packing, mut layer) = decoder(content)?;
@@ -175,6 +202,9 @@ fn inflate(
         return Ok(Inflation { packing, problem: None });
     }
     let broken = |problem: String| Ok(Inflation { packing, problem: Some(problem) });
+    if let Err(excess) = bounds.check() {
+        return broken(excess.to_string());
+    }
     let mut inflated_bytes = 0;
     loop {
         let mut chunk = vec![0; CHUNK_BYTES];
@@ -182,7 +212,8 @@ fn inflate(
             Ok(0) => return Ok(Inflation { packing, problem: None }),
             Ok(read) => {
                 inflated_bytes += read as u64;
-                if let Some(excess) = limits.excess(size_bytes, inflated_bytes) {
+                bounds.inflated_bytes.fetch_add(read as u64, Ordering::Relaxed);
+                if let Some(excess) = bounds.limits.excess(size_bytes, inflated_bytes) {
                     return broken(excess.to_string());
                 }
                 chunk.truncate(read);
@@ -229,8 +260,16 @@ mod tests {
     use super::*;
 
     fn measured(content: &[u8], limits: Limits) -> Measured {
+        measured_of(content, &bounds(limits, content.len() as u64))
+    }
+
+    fn measured_of(content: &[u8], bounds: &Bounds) -> Measured {
         let algorithms = [Algorithm::Sha256, Algorithm::Sha512];
-        measure(content, content.len() as u64, limits, &algorithms, &|_| {}).unwrap()
+        measure(content, content.len() as u64, bounds, &algorithms, &|_| {}).unwrap()
+    }
+
+    fn bounds(limits: Limits, packed_bytes: u64) -> Bounds {
+        Bounds::new(limits, Arc::new(packed_bytes.into()))
     }
 
     fn gzip(content: &[u8]) -> Vec<u8> {
@@ -257,8 +296,8 @@ mod tests {
         for packed in [gzip(&plain), zstd::encode_all(&plain[..], 3).unwrap()] {
             let (head, rest) = packed.split_at(1);
             let size_bytes = packed.len() as u64;
-            let measured =
-                measure(head.chain(rest), size_bytes, Limits::default(), &[Algorithm::Sha256], &|_| {});
+            let bounds = bounds(Limits::default(), size_bytes);
+            let measured = measure(head.chain(rest), size_bytes, &bounds, &[Algorithm::Sha256], &|_| {});
             let measured = measured.unwrap();
             assert!(measured.hashes.are(&Digest::of(&packed)));
             assert!(measured.tar_hashes().unwrap().are(&Digest::of(&plain)));
@@ -282,6 +321,23 @@ mod tests {
     }
 
     #[test]
+    fn contents_that_inflate_too_far_together_are_inflated_no_more() {
+        let packed = gzip(&vec![7; 1 << 20]);
+        let bounds = bounds(Limits::default(), 1 << 20);
+        assert!(measured_of(&packed, &bounds).tar_hashes().is_some());
+        assert_eq!(bounds.inflated_bytes.load(Ordering::Relaxed), 1 << 20);
+        bounds.inflated_bytes.store(1101 << 20, Ordering::Relaxed);
+        let refused = measured_of(&packed, &bounds);
+        assert!(refused.hashes.are(&Digest::of(&packed)));
+        let problem = refused.inflated.unwrap().problem.unwrap();
+        assert_eq!(problem, "what was inflated before it is more than 1100 times the archive");
+        assert!(measured_of(b"plain", &bounds).tar_hashes().is_some());
+        // Of a pipe more may have come in the meantime.
+        bounds.packed_bytes.store(2 << 20, Ordering::Relaxed);
+        assert!(measured_of(&packed, &bounds).tar_hashes().is_some());
+    }
+
+    #[test]
     fn a_disk_that_fails_is_not_the_contents_fault() {
         struct Failing(usize);
         impl Read for Failing {
@@ -294,7 +350,8 @@ mod tests {
                 Ok(buffer.len())
             }
         }
-        let failed = measure(Failing(0), 1 << 30, Limits::default(), &[Algorithm::Sha256], &|_| {});
+        let bounds = bounds(Limits::default(), 1 << 30);
+        let failed = measure(Failing(0), 1 << 30, &bounds, &[Algorithm::Sha256], &|_| {});
         assert_eq!(failed.unwrap_err().to_string(), "the disk");
     }
 }

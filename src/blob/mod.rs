@@ -10,7 +10,7 @@ mod region;
 mod verify;
 
 pub use inflate::{InflateError, Inflated, Inflation, Limits, VerifiedLayer};
-pub use measure::{Hashes, InflatedContent, Measured, measure};
-pub use packing::Packing;
+pub use measure::{Bounds, Hashes, InflatedContent, Measured, measure};
+pub use packing::{Packing, Unpacked};
 pub use region::{PartWriter, RegionError, RegionWriter, WrittenBlob};
 pub use verify::{BlobError, VerifiedBlob, Verifier};

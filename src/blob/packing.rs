@@ -95,7 +95,7 @@ impl Packing {
     }
 
     /// The same, as long as it does not grow as nothing honest does.
-    pub fn unpack_no_bomb<'a>(self, packed: impl BufRead + Send + 'a) -> io::Result<impl Read + Send + 'a> {
+    pub fn unpack_no_bomb<'a>(self, packed: impl BufRead + Send + 'a) -> io::Result<Unpacked<'a>> {
         let taken_bytes = Arc::new(AtomicU64::new(0));
         let packed = Counted { packed, taken_bytes: taken_bytes.clone() };
         let is_packed = self != Self::Plain;
@@ -128,12 +128,19 @@ impl<R: BufRead> BufRead for Counted<R> {
     }
 }
 
-/// What comes out of it.
-struct Unpacked<'a> {
+/// What comes out of something packed, as long as that is no bomb.
+pub struct Unpacked<'a> {
     plain: Box<dyn Read + Send + 'a>,
     is_packed: bool,
     out_bytes: u64,
     taken_bytes: Arc<AtomicU64>,
+}
+
+impl Unpacked<'_> {
+    /// How much was taken of what is packed, so far.
+    pub fn taken_bytes(&self) -> Arc<AtomicU64> {
+        self.taken_bytes.clone()
+    }
 }
 
 impl Read for Unpacked<'_> {

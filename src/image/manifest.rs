@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::descriptor::{DESCRIPTOR, null_as_empty};
 use super::json::{self, JsonError, Shape};
-use super::{Descriptor, Digest, MediaType};
+use super::{Descriptor, Digest, MediaType, Platform};
 
 /// The largest manifest or index that is read, as registries limit them: 4 MiB.
 pub const MAX_MANIFEST_BYTES: u64 = 4 << 20;
@@ -31,6 +31,14 @@ pub struct Document {
     media_type: MediaType,
     digest: Digest,
     bytes: Bytes,
+}
+
+impl Index {
+    /// What it has images for.
+    pub fn platforms(&self) -> impl Iterator<Item = Platform> {
+        let images = self.manifests.iter().filter(|entry| entry.may_be_image());
+        images.filter_map(|entry| Some(entry.platform.as_ref()?.normalised()))
+    }
 }
 
 impl Parsed {

@@ -141,7 +141,8 @@ impl Platform {
         };
         let digits = self.variant.as_deref().unwrap_or(default).strip_prefix('v')?;
         let (major, minor) = digits.split_once('.').unwrap_or((digits, "0"));
-        Some(major.parse::<u32>().ok()?.checked_mul(100)? + minor.parse::<u32>().ok()?.min(99))
+        let major = major.parse::<u32>().ok()?.checked_mul(100)?;
+        major.checked_add(minor.parse::<u32>().ok()?.min(99))
     }
 }
 
@@ -223,6 +224,16 @@ mod tests {
         ) {
             let platform: Platform = text.parse().unwrap();
             prop_assert_eq!(platform.to_string().parse::<Platform>().unwrap(), platform);
+        }
+    }
+
+    #[test]
+    fn variants_beyond_all_numbers_have_no_order() {
+        let platform = |text: &str| text.parse::<Platform>().unwrap();
+        for variant in ["v42949672.99", "v42949673", "v4294967296", "v8.4294967296"] {
+            let strange = platform(&format!("linux/arm64/{variant}"));
+            assert_eq!(strange.distance_to(&platform("linux/arm64")), None, "{variant}");
+            assert_eq!(strange.distance_to(&strange), Some(0), "{variant}");
         }
     }
 

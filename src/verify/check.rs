@@ -15,19 +15,35 @@ use crate::image::{Digest, Reference};
 
 /// The largest metadata of a layer that is looked at.
 const MAX_JSON_BYTES: u64 = 1 << 20;
+/// All small documents together: of 100,000 layers there are 100 MB.
+const MAX_DOCUMENT_BYTES: u64 = 128 << 20;
 
 /// All that can be found by comparing.
 pub(super) fn problems(archive: &Archive, contents: &Contents) -> Problems {
-    let mut check = Check { archive, contents, told: HashSet::new(), problems: Problems::default() };
+    let images = archive.images();
+    let mut check = Check {
+        archive,
+        contents,
+        has_docker: images.iter().any(|image| image.form.docker),
+        has_oci: images.iter().any(|image| image.form.oci),
+        roots_in_docker: images
+            .iter()
+            .filter(|image| image.form.docker)
+            .filter_map(ArchivedImage::root_digest)
+            .collect(),
+        read_bytes: 0,
+        told: HashSet::new(),
+        problems: Problems::default(),
+    };
     check.unreadable();
     check.digests_in_names();
-    for image in archive.images() {
+    for image in images {
         check.layers(image);
         check.halves(image);
     }
     check.names();
     check.layout();
-    if archive.images().iter().any(|image| image.form.docker) {
+    if check.has_docker {
         check.repositories();
     }
     check.metadata();
@@ -37,6 +53,14 @@ pub(super) fn problems(archive: &Archive, contents: &Contents) -> Problems {
 struct Check<'a> {
     archive: &'a Archive,
     contents: &'a Contents,
+    /// True if `manifest.json` names images.
+    has_docker: bool,
+    /// True if `index.json` does.
+    has_oci: bool,
+    /// What `index.json` says of those in `manifest.json`.
+    roots_in_docker: HashSet<&'a Digest>,
+    /// What was read of small documents.
+    read_bytes: u64,
     /// Places of which something was told already.
     told: HashSet<Place>,
     problems: Problems,
@@ -47,17 +71,15 @@ impl<'a> Check<'a> {
         self.contents.get(&place)?.as_ref().ok()
     }
 
-    fn path_of(&self, place: Place) -> String {
-        let names = self.archive.names();
-        names.paths().find(|path| names.place(path) == Some(place)).unwrap_or_default().to_owned()
-    }
-
     fn unreadable(&mut self) {
-        for (place, found) in self.contents {
-            if let Err(error) = found {
+        let names = self.archive.names();
+        for path in names.paths() {
+            let Some(place) = names.place(path) else { continue };
+            if let Some(Err(error)) = self.contents.get(&place)
+                && self.told.insert(place)
+            {
                 let source = std::io::Error::new(error.kind(), error.to_string());
-                self.problems.push(Problem::Io { path: self.path_of(*place), source });
-                self.told.insert(*place);
+                self.problems.push(Problem::Io { path: path.to_owned(), source });
             }
         }
     }
@@ -69,9 +91,12 @@ impl<'a> Check<'a> {
             let Some(digest) = digest_named_by(path) else { continue };
             let Some(place) = names.place(path) else { continue };
             let Some(measured) = self.measured(place) else { continue };
-            if !measured.hashes.are(&digest) && self.told.insert(place) {
+            if !measured.hashes.are(&digest) && !self.told.contains(&place) {
                 let got = measured.hashes.by(digest.algorithm()).clone();
-                self.problems.push(Problem::WrongDigest { path: path.to_owned(), got });
+                // Where there are too many of these, a layer's own problem is told.
+                if self.problems.take(Problem::WrongDigest { path: path.to_owned(), got }) {
+                    self.told.insert(place);
+                }
             }
         }
     }
@@ -115,7 +140,8 @@ impl<'a> Check<'a> {
             && blob.size_bytes != descriptor.size_bytes
             && self.told.insert(*blob)
         {
-            let (path, expected, got) = (self.path_of(*blob), descriptor.size_bytes, blob.size_bytes);
+            let path = blob_path(&descriptor.digest);
+            let (expected, got) = (descriptor.size_bytes, blob.size_bytes);
             let manifest = image.manifest.as_ref().map(|(document, _)| blob_path(document.digest()));
             let said_by = manifest.unwrap_or_default();
             self.problems.push(Problem::WrongSize { path, said_by, expected, got });
@@ -131,19 +157,14 @@ impl<'a> Check<'a> {
 
     /// Do `manifest.json` and `index.json` say the same of an image?
     fn halves(&mut self, image: &ArchivedImage) {
-        let (has_docker, has_oci) =
-            self.archive.images().iter().fold((false, false), |(docker, oci), image| {
-                (docker || image.form.docker, oci || image.form.oci)
-            });
+        let has_both = self.has_docker && self.has_oci;
         let label = image.label();
-        let root = |image: &ArchivedImage| image.root.as_ref().map(|root| root.digest.clone());
         // Of several platforms of one name `manifest.json` has room for one.
-        let is_represented =
-            || self.archive.images().iter().any(|other| other.form.docker && root(other) == root(image));
-        if has_docker && has_oci && !image.form.oci {
+        let is_represented = image.root_digest().is_some_and(|root| self.roots_in_docker.contains(root));
+        if has_both && !image.form.oci {
             let (only_in, not_in) = ("manifest.json", "index.json");
             self.problems.push(Problem::InOnePart { image: label, only_in, not_in });
-        } else if has_docker && has_oci && !image.form.docker && !is_represented() {
+        } else if has_both && !image.form.docker && !is_represented {
             let (only_in, not_in) = ("index.json", "manifest.json");
             self.problems.push(Problem::InOnePart { image: label, only_in, not_in });
         } else if image.form.docker && image.form.oci {
@@ -177,9 +198,11 @@ impl<'a> Check<'a> {
                     continue;
                 };
                 let other = met.insert(reference, image);
-                let root = |image: &ArchivedImage| image.root.as_ref().map(|root| root.digest.clone());
-                let is_platform = |other: &ArchivedImage| root(other).is_some() && root(other) == root(image);
-                if other.is_some_and(|other| !is_platform(other)) && twice.insert(reference) {
+                let root = image.root_digest();
+                let is_platform = |other: &ArchivedImage| root.is_some() && other.root_digest() == root;
+                // One image may have a name in two spellings.
+                let is_other = |other: &ArchivedImage| !std::ptr::eq(other, image) && !is_platform(other);
+                if other.is_some_and(is_other) && twice.insert(reference) {
                     self.problems.push(Problem::SameName { name: name.text.clone() });
                 }
             }
@@ -202,8 +225,16 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn document(&self, path: &str) -> Option<bytes::Bytes> {
+    /// A small document, unless there are more of them than anybody has: many names may lead to one place.
+    fn document(&mut self, path: &str) -> Option<bytes::Bytes> {
         let place = self.archive.names().place(path).filter(|place| place.size_bytes <= MAX_JSON_BYTES)?;
+        self.read_bytes += place.size_bytes;
+        if self.read_bytes > MAX_DOCUMENT_BYTES {
+            let what =
+                "it is not looked at: of such small documents there are more than anybody has".to_owned();
+            self.problems.push(Problem::Legacy { path: path.to_owned(), what });
+            return None;
+        }
         self.archive.document(place).ok().flatten()
     }
 
@@ -224,16 +255,18 @@ impl<'a> Check<'a> {
                 }
             }
         }
+        let mut named = HashSet::new();
         for image in self.archive.images().iter().filter(|image| image.form.docker) {
             let Some(last) = image.layers.last() else { continue };
             for name in image.names.iter().filter(|name| name.in_docker) {
                 let Some(reference) = &name.reference else { continue };
-                match (ids.remove(reference), id_of(&last.path)) {
+                named.insert(reference);
+                match (ids.get(reference), id_of(&last.path)) {
                     (None, _) => wrong(format!("it does not name `{}`", shown(&name.text))),
                     (Some(id), Some(last)) if id != last => {
                         wrong(format!(
                             "its `{}` is not the last layer of `{}`",
-                            shown(&id),
+                            shown(id),
                             shown(&name.text)
                         ));
                     }
@@ -241,7 +274,7 @@ impl<'a> Check<'a> {
                 }
             }
         }
-        if let Some(name) = ids.keys().next() {
+        if let Some(name) = ids.keys().find(|name| !named.contains(name)) {
             wrong(format!("it names `{name}`, which `manifest.json` does not"));
         }
     }
@@ -256,7 +289,7 @@ impl<'a> Check<'a> {
         let names = self.archive.names();
         let folders = names.paths().filter_map(|path| path.strip_suffix("/layer.tar"));
         let folders: BTreeSet<_> = folders.filter(|folder| !folder.contains('/')).collect();
-        let mut parents: BTreeMap<String, String> = BTreeMap::new();
+        let mut parents: BTreeMap<&str, &str> = BTreeMap::new();
         // Where nothing else names images, they were put together by it.
         let is_read_already = !self.archive.images().iter().any(|image| image.form.docker || image.form.oci);
         for folder in &folders {
@@ -274,10 +307,10 @@ impl<'a> Check<'a> {
                         ));
                     }
                     if let Some(parent) = metadata.parent.filter(|parent| !parent.is_empty()) {
-                        if !folders.contains(parent.as_str()) {
-                            wrong(format!("its parent `{}` is not there", shown(&parent)));
+                        match folders.get(parent.as_str()) {
+                            Some(parent) => _ = parents.insert(folder, parent),
+                            None => wrong(format!("its parent `{}` is not there", shown(&parent))),
                         }
-                        parents.insert((*folder).to_owned(), parent);
                     }
                 }
             }
@@ -314,16 +347,16 @@ fn is_permutation(wrong: &[(Place, Problem)]) -> bool {
 }
 
 /// A member of a ring of parents, if there is one.
-fn ring(parents: &BTreeMap<String, String>) -> Option<&String> {
-    let mut done: HashSet<&String> = HashSet::new();
-    for start in parents.keys() {
+fn ring<'a>(parents: &BTreeMap<&'a str, &'a str>) -> Option<&'a str> {
+    let mut done: HashSet<&str> = HashSet::new();
+    for start in parents.keys().copied() {
         let mut path = HashSet::new();
         let mut next = Some(start);
         while let Some(at) = next.filter(|at| !done.contains(at)) {
             if !path.insert(at) {
                 return Some(at);
             }
-            next = parents.get(at);
+            next = parents.get(at).copied();
         }
         done.extend(path);
     }

@@ -1,6 +1,6 @@
 //! What each loader makes of an archive. Every rule was measured on the versions it names (`docs/formats.md`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -74,14 +74,18 @@ impl Loader {
         let half = self.half(archive)?;
         refused(self.refuses_form(half, archive))?;
         let images: Vec<_> = archive.images().iter().filter(|image| self.sees(half, image)).collect();
-        let mut loaded = Vec::new();
+        let mut platforms: HashMap<Option<&Digest>, usize> = HashMap::new();
+        for image in &images {
+            *platforms.entry(image.root_digest()).or_default() += 1;
+        }
+        let (mut loaded, mut met) = (Vec::new(), HashSet::new());
         for image in &images {
             refused(self.refuses_layers(half, image, archive, contents))?;
-            let id = self.id(half, image, &images);
+            let id = self.id(half, image, platforms[&image.root_digest()]);
             let names = self.names(half, image, archive)?;
             // Of several platforms of one name it speaks once.
-            let new: Vec<_> = names.into_iter().map(|name| (name, id.clone())).collect();
-            loaded.extend(new.into_iter().filter(|one| !loaded.contains(one)).collect::<Vec<_>>());
+            let new = names.into_iter().map(|name| (name, id.clone()));
+            loaded.extend(new.filter(|one| met.insert(one.clone())));
         }
         Ok(loaded)
     }
@@ -190,19 +194,14 @@ impl Loader {
         })
     }
 
-    /// What it calls the image; none where that is not known before.
-    fn id(self, half: Half, image: &ArchivedImage, images: &[&ArchivedImage]) -> Option<Digest> {
-        let root = |image: &ArchivedImage| image.root.as_ref().map(|root| root.digest.clone());
+    /// What it calls the image, one of so many `platforms`; none where that is not known before.
+    fn id(self, half: Half, image: &ArchivedImage, platforms: usize) -> Option<Digest> {
         match (self, half) {
             // Of an image without a manifest they make one.
             (Self::Docker29 | Self::Containerd, Half::Docker) => None,
-            (Self::Docker29 | Self::Containerd, Half::Oci) => root(image),
+            (Self::Docker29 | Self::Containerd, Half::Oci) => image.root_digest().cloned(),
             // Of several platforms they take their own machine's.
-            (Self::Podman | Self::Skopeo, Half::Oci)
-                if images.iter().filter(|other| root(other) == root(image)).count() > 1 =>
-            {
-                None
-            }
+            (Self::Podman | Self::Skopeo, Half::Oci) if platforms > 1 => None,
             _ => image.config.as_ref().map(|config| config.digest.clone()),
         }
     }

@@ -72,6 +72,14 @@ impl Forged {
         self
     }
 
+    /// Puts all of it into a folder, as `tar cf x.tar folder` does.
+    pub(crate) fn in_folder(mut self, folder: &str) -> Self {
+        for entry in &mut self.entries {
+            entry.path.insert_str(0, folder);
+        }
+        Self::default().directory(folder).followed_by(self)
+    }
+
     /// Changes an entry's content.
     pub(crate) fn edited(mut self, path: &str, edit: impl FnOnce(&mut Vec<u8>)) -> Self {
         edit(&mut self.entry(path).content);

@@ -8,13 +8,16 @@ use crate::pieces::app;
 use crate::{documents, exact, layers, legacy, names, packings, tar, whole};
 
 /// All kinds of problems: `Problem::kind` has no others.
-const KINDS: [&str; 33] = [
+const KINDS: [&str; 36] = [
     "altered",
+    "ambiguous-entry",
     "backslash",
     "bad-name",
+    "below-a-link",
     "document",
     "document-too-large",
     "duplicate-entry",
+    "in-a-folder",
     "in-one-part",
     "inflate",
     "io",

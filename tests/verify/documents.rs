@@ -1,16 +1,34 @@
 //! Documents that are missing, can't be read, or say what is not so.
 
-use sealift::image::Digest;
+use sealift::image::{Digest, MediaType};
 use serde_json::json;
 
 use super::fixture::{Fixture, Mended};
 use super::pieces::{
-    app, blob_path, docker_save, drop_last, layer_path, layers_alone, metadata_path, more, oci, replace,
-    sealift,
+    app, blob_path, docker_save, drop_last, layer_path, layers_alone, metadata_path, more, oci, other,
+    replace, sealift,
 };
+use crate::support::image::descriptor;
 use crate::support::makers;
 
 pub(crate) const DOCUMENTS: &[Fixture] = &[
+    Fixture {
+        name: "index-names-too-many",
+        made: "`index.json` names an index of two images 5,001 times",
+        archive: || {
+            let archive = makers::oci_archive(&[&app(), &other()]);
+            let index = archive.content("index.json").to_vec();
+            let named = descriptor(MediaType::OciIndex.as_str(), &index);
+            archive
+                .file(&blob_path(Digest::of(&index).hex()), index)
+                .edited_json("index.json", |json| json["manifests"] = vec![named; 5001].into())
+                .bytes()
+        },
+        options: &[],
+        kinds: &["no-images", "too-many"],
+        loads: "",
+        mended: Mended::No,
+    },
     Fixture {
         name: "manifest-json-not-json",
         made: "`manifest.json` ends in its middle",
@@ -235,7 +253,7 @@ pub(crate) const DOCUMENTS: &[Fixture] = &[
         options: &[],
         kinds: &["document-too-large", "no-manifest-json"],
         loads: "",
-        mended: Mended::New,
+        mended: Mended::No,
     },
     Fixture {
         name: "manifest-json-names-too-many-layers",

@@ -44,8 +44,8 @@ pub(crate) const EXACT: &[Fixture] = &[
             bytes
         },
         options: &[],
-        kinds: &["altered"],
-        loads: "oncps",
+        kinds: &["tar"],
+        loads: "",
         mended: Mended::Kept,
     },
 ];

@@ -3,13 +3,17 @@
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sealift::archived::Archive;
+use sealift::image::Digest;
 use serde_json::Value;
 
 use crate::fixture::Told;
-use crate::pieces::docker_save;
+use crate::pieces::{app, blob_path, docker_save, other};
 use crate::support::forged::Forged;
+use crate::support::image::descriptor;
 use crate::support::layer::Layer;
 use crate::support::makers::{self, Image};
 use crate::support::sandbox::Sandbox;
@@ -95,6 +99,31 @@ fn a_layer_that_is_a_bomb_is_not_inflated_to_its_end() {
 }
 
 #[test]
+fn many_layers_each_just_short_of_a_bomb_are_not_all_inflated() {
+    let zeros = vec![0; 1 << 20];
+    let layers = (0..4).map(|number| {
+        let blob = bomb(|encoder| {
+            (0..1000).for_each(|_| encoder.write_all(&zeros).unwrap());
+            encoder.write_all(&[number]).unwrap();
+        });
+        Layer { blob, ..Layer::zstd(vec![number]) }
+    });
+    let archive = makers::sealift(&[&Image::new("app:1", layers.collect(), &serde_json::json!({}))]);
+    let sandbox = Sandbox::new();
+    // What is packed as a whole is measured one by one.
+    std::fs::write(sandbox.out().join("x.tar"), bomb(|encoder| encoder.write_all(&archive.bytes()).unwrap()))
+        .unwrap();
+    let (told, _) = told_within(&sandbox, "x.tar", 64);
+    assert_eq!(told.kinds(), ["inflate", "wrong-diff-id"]);
+    let texts: Vec<_> =
+        told.0["problems"].as_array().unwrap().iter().map(|it| it["text"].to_string()).collect();
+    let is_told = |layer: &str| {
+        texts.iter().any(|text| text.contains(layer) && text.contains("more than 1100 times the archive"))
+    };
+    assert!(is_told("layer 3 of 4") && is_told("layer 4 of 4"), "{texts:?}");
+}
+
+#[test]
 fn an_archive_that_is_a_bomb_is_not_unpacked_to_its_end() {
     let mut header = tar::Header::new_gnu();
     header.set_path("zeros").unwrap();
@@ -138,15 +167,53 @@ fn rings_and_nests_of_any_depth_come_to_an_end() {
 }
 
 #[test]
+fn metadata_that_is_one_file_with_many_names_is_not_read_for_each() {
+    let padding = serde_json::json!({"comment": "x".repeat(1_000_000)});
+    let archive = (0..200).fold(docker_save().json("metadata", &padding), |archive, number| {
+        let id = format!("{number:064x}");
+        archive.file(&format!("{id}/layer.tar"), "").symlink(&format!("{id}/json"), "../metadata")
+    });
+    let sandbox = Sandbox::new();
+    std::fs::write(sandbox.out().join("x.tar"), archive.bytes()).unwrap();
+    let (told, _) = told_within(&sandbox, "x.tar", 64);
+    assert_eq!(told.kinds(), ["legacy-metadata"]);
+    let told = told.0["problems"].as_array().unwrap().len();
+    assert!((60..80).contains(&told), "{told} of 200 are left");
+}
+
+#[test]
+fn an_index_is_read_once_for_all_its_images() {
+    let archive = makers::oci_archive(&[&app(), &other()]);
+    let mut index: Value = serde_json::from_slice(archive.content("index.json")).unwrap();
+    for (entry, architecture) in index["manifests"].as_array_mut().unwrap().iter_mut().zip(["amd64", "arm64"])
+    {
+        entry["platform"] = serde_json::json!({"os": "linux", "architecture": architecture});
+    }
+    let index = index.to_string();
+    let root = descriptor("application/vnd.oci.image.index.v1+json", index.as_bytes());
+    let archive = archive
+        .file(&blob_path(Digest::of(index.as_bytes()).hex()), index)
+        .edited_json("index.json", |json| json["manifests"] = vec![root].into());
+    let sandbox = Sandbox::new();
+    let path = sandbox.out().join("x.tar");
+    std::fs::write(&path, archive.bytes()).unwrap();
+    let opened = Archive::open(&path).unwrap();
+    let [one, two] = opened.images() else { panic!("{:?}", opened.images()) };
+    assert_eq!(*one.platforms, ["linux/amd64", "linux/arm64"]);
+    assert!(Arc::ptr_eq(&one.platforms, &two.platforms), "10,000 images may share a list of 10,000");
+    let architectures = [one, two].map(|image| image.marked.as_ref().unwrap().architecture.as_str());
+    assert_eq!(architectures, ["amd64", "arm64"]);
+}
+
+#[test]
 fn an_index_that_names_itself_a_thousand_times_over_is_read_in_time() {
     // Each level names the one below 2,000 times: 2,000⁴ ways to an image.
     let mut archive = makers::oci_archive(&[]);
-    let mut below: Value =
-        crate::support::image::descriptor("application/vnd.oci.image.manifest.v1+json", b"{}");
+    let mut below: Value = descriptor("application/vnd.oci.image.manifest.v1+json", b"{}");
     for _ in 0..4 {
         let index = serde_json::json!({"schemaVersion": 2, "manifests": vec![below; 2000]}).to_string();
         let media_type = "application/vnd.oci.image.index.v1+json";
-        below = crate::support::image::descriptor(media_type, index.as_bytes());
+        below = descriptor(media_type, index.as_bytes());
         let digest = below["digest"].as_str().unwrap().replace("sha256:", "blobs/sha256/");
         archive = archive.file(&digest, index);
     }

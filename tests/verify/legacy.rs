@@ -18,11 +18,33 @@ pub(crate) const LEGACY: &[Fixture] = &[
         mended: Mended::New,
     },
     Fixture {
+        name: "layers-alone-in-a-folder",
+        made: "the folder that dlgrab leaves, packed as a whole: `tar cf x.tar folder`",
+        archive: || layers_alone().in_folder("folder/").bytes(),
+        options: &[],
+        kinds: &["in-a-folder", "no-manifest-json"],
+        loads: "",
+        mended: Mended::New,
+    },
+    Fixture {
         name: "layers-alone-without-repositories",
         made: "the same without `repositories`",
         archive: || layers_alone().without("repositories").bytes(),
         options: &[],
         kinds: &["no-manifest-json", "no-name"],
+        loads: "",
+        mended: Mended::Named,
+    },
+    Fixture {
+        name: "layers-alone-names-too-many",
+        made: "the same, 10,001 names in `repositories`",
+        archive: || {
+            let tags: serde_json::Map<_, _> =
+                (0..=10_000).map(|number| (number.to_string(), json!(makers::id(&app(), 2)))).collect();
+            layers_alone().edited_json("repositories", |json| *json = json!({"app": tags})).bytes()
+        },
+        options: &[],
+        kinds: &["no-manifest-json", "no-name", "too-many"],
         loads: "",
         mended: Mended::Named,
     },

@@ -89,6 +89,33 @@ pub(crate) const NAMES: &[Fixture] = &[
         mended: Mended::No,
     },
     Fixture {
+        name: "one-name-in-two-spellings",
+        made: "`manifest.json` names it `app:1` and `docker.io/library/app:1`",
+        archive: || {
+            docker_save()
+                .edited_json("manifest.json", |json| {
+                    json[0]["RepoTags"] = json!(["app:1", "docker.io/library/app:1"]);
+                })
+                .bytes()
+        },
+        options: &[],
+        kinds: &[],
+        loads: "oncps",
+        mended: Mended::New,
+    },
+    Fixture {
+        name: "names-too-many",
+        made: "`manifest.json` gives an image 10,001 names",
+        archive: || {
+            let names: Vec<_> = (0..=10_000).map(|number| format!("app:{number}")).collect();
+            docker_save().edited_json("manifest.json", |json| json[0]["RepoTags"] = json!(names)).bytes()
+        },
+        options: &[],
+        kinds: &["no-images", "too-many"],
+        loads: "",
+        mended: Mended::No,
+    },
+    Fixture {
         name: "names-differ",
         made: "`manifest.json` says `app:2`, `index.json` `app:1`",
         archive: || {

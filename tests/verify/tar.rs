@@ -65,6 +65,18 @@ pub(crate) const TAR: &[Fixture] = &[
         mended: Mended::Kept,
     },
     Fixture {
+        name: "manifest-json-behind-half-an-end",
+        made: "as sealift writes it, one zero block at its end, and a second `manifest.json` behind that",
+        archive: || {
+            let second = Forged::default().file("manifest.json", "[]").bytes();
+            [sealift().without_end(), vec![0; 512], second].concat()
+        },
+        options: &[],
+        kinds: &["tar"],
+        loads: "",
+        mended: Mended::Kept,
+    },
+    Fixture {
         name: "header-flipped",
         made: "as sealift writes it, a bit of the third header flipped",
         archive: || {
@@ -142,6 +154,49 @@ pub(crate) const TAR: &[Fixture] = &[
         mended: Mended::Kept,
     },
     Fixture {
+        name: "manifest-json-twice-by-an-empty-name",
+        made: "the same, with a pax header before it that has an empty path",
+        archive: || {
+            let manifest = sealift().edited_json("manifest.json", |json| reverse(&mut json[0]["Layers"]));
+            let second = manifest.content("manifest.json").to_vec();
+            let pax = sealift().add(EntryType::XHeader, "pax", "", *b"8 path=\n");
+            pax.file("manifest.json", second).bytes()
+        },
+        options: &[],
+        kinds: &["duplicate-entry", "layers-differ", "layers-out-of-order", "repositories"],
+        loads: "",
+        mended: Mended::Kept,
+    },
+    Fixture {
+        name: "manifest-json-below-a-link",
+        made: "the same, below a symlink to the top",
+        archive: || {
+            let manifest = sealift().edited_json("manifest.json", |json| reverse(&mut json[0]["Layers"]));
+            let second = manifest.content("manifest.json").to_vec();
+            sealift().symlink("here", ".").file("here/manifest.json", second).bytes()
+        },
+        options: &[],
+        kinds: &["below-a-link"],
+        loads: "",
+        mended: Mended::Kept,
+    },
+    Fixture {
+        name: "manifest-json-sparse",
+        made: "the same, as a sparse file of another name",
+        archive: || {
+            let manifest = sealift().edited_json("manifest.json", |json| reverse(&mut json[0]["Layers"]));
+            let map = [b"1\n0\n999\n".to_vec(), vec![0; 504], manifest.content("manifest.json").to_vec()];
+            let records =
+                *b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n33 GNU.sparse.name=manifest.json\n";
+            let pax = sealift().add(EntryType::XHeader, "pax", "", records);
+            pax.file("GNUSparseFile.0/manifest.json", map.concat()).bytes()
+        },
+        options: &[],
+        kinds: &["ambiguous-entry", "duplicate-entry"],
+        loads: "",
+        mended: Mended::Kept,
+    },
+    Fixture {
         name: "layer-twice",
         made: "the first layer's entry once more, with another tar",
         archive: || sealift().file(&format!("{}/layer.tar", app().blob(0)), Layer::tar(9, 100).blob).bytes(),
@@ -178,6 +233,15 @@ pub(crate) const TAR: &[Fixture] = &[
         mended: Mended::New,
     },
     Fixture {
+        name: "in-two-folders",
+        made: "as sealift writes it, in a folder in a folder",
+        archive: || sealift().in_folder("saved/images/").bytes(),
+        options: &[],
+        kinds: &["in-a-folder"],
+        loads: "",
+        mended: Mended::Kept,
+    },
+    Fixture {
         name: "layer-sparse",
         made: "the second layer is an old GNU sparse file",
         archive: || {
@@ -186,7 +250,7 @@ pub(crate) const TAR: &[Fixture] = &[
                 .bytes()
         },
         options: &[],
-        kinds: &["legacy-metadata", "missing-entry"],
+        kinds: &["ambiguous-entry", "legacy-metadata", "missing-entry"],
         loads: "",
         mended: Mended::No,
     },
