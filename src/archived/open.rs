@@ -81,8 +81,7 @@ impl Archive {
             let archive = Self::open(path)?;
             return Ok(archive.into_plain()?.0);
         }
-        let (packing, stdin) = Packing::peek(io::stdin()).map_err(FileError::io("read", path))?;
-        let mut tar = packing.unpack_no_bomb(stdin).map_err(FileError::io("read", path))?;
+        let (_, mut tar) = unpacking(path, io::stdin())?;
         Self::of_file(path, spooled(path, &mut tar)?)
     }
 
@@ -92,11 +91,7 @@ impl Archive {
         pipe: impl Read + Send,
         measuring: Option<Measuring<'_>>,
     ) -> Result<Self, OpenError> {
-        let (packing, pipe) = Packing::peek(pipe).map_err(FileError::io("read", path))?;
-        if packing == Packing::Bzip2 {
-            return Err(OpenError::Packing { path: path.to_owned(), packing: packing.name() });
-        }
-        let tar = packing.unpack_no_bomb(pipe).map_err(FileError::io("read", path))?;
+        let (packing, tar) = unpacking(path, pipe)?;
         Self::of_stream(path, Medium::Pipe, packing, tar, measuring)
     }
 
@@ -496,6 +491,15 @@ impl ImageName {
             _ => self.text == other.text,
         }
     }
+}
+
+/// What comes through a pipe, unpacked if it is packed.
+fn unpacking<'a>(path: &Path, pipe: impl Read + Send + 'a) -> Result<(Packing, Unpacked<'a>), OpenError> {
+    let (packing, pipe) = Packing::peek(pipe).map_err(FileError::io("read", path))?;
+    if packing == Packing::Bzip2 {
+        return Err(OpenError::Packing { path: path.to_owned(), packing: packing.name() });
+    }
+    Ok((packing, packing.unpack_no_bomb(pipe).map_err(FileError::io("read", path))?))
 }
 
 fn whole(medium: &Medium, place: Place) -> io::Result<Option<Bytes>> {

@@ -99,3 +99,18 @@ fn links_pipes_and_devices_in_a_folder_are_neither_followed_nor_waited_for() {
     assert!(made.success());
     insta::assert_snapshot!(sandbox.run(&["verify", "layout", "--progress", "none"]));
 }
+
+/// What is not unpacked is told, before a daemon or a registry is looked for.
+#[test]
+fn a_pipe_packed_with_bzip2_is_told_of() {
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.out().join("x.tar"), "BZh91AY&SY").unwrap();
+    for arguments in
+        [&["verify", "-"][..], &["load", "-"], &["push", "-", "127.0.0.1:1/x", "--retry-times", "0"]]
+    {
+        let output = piped(&sandbox, "x.tar", arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}: {said}");
+        assert!(said.contains("is packed with bzip2"), "{arguments:?}: {said}");
+    }
+}
