@@ -1,0 +1,68 @@
+//! The content store: blobs by their digests, each a file.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::error::StoreError;
+use crate::fsio::{FileError, FileHandle, Links};
+use crate::image::manifest::MAX_MANIFEST_BYTES;
+use crate::image::{Descriptor, Digest, Document};
+
+/// Where a root has its blobs: `<algorithm>/<hex digits>` below it.
+pub const BLOBS: &str = "io.containerd.content.v1.content/blobs";
+
+/// The blobs of a root.
+#[derive(Clone, Debug)]
+pub struct Content {
+    folder: PathBuf,
+}
+
+impl Content {
+    /// That of the containerd root at `root`.
+    pub fn of(root: &Path) -> Self {
+        Self { folder: root.join(BLOBS) }
+    }
+
+    /// Where a blob is, if it is there.
+    pub fn path(&self, digest: &Digest) -> PathBuf {
+        self.folder.join(digest.algorithm().name()).join(digest.hex())
+    }
+
+    /// How many bytes a blob's file has; none if there is no such file.
+    pub fn size_bytes(&self, digest: &Digest) -> Option<u64> {
+        let found = fs::symlink_metadata(self.path(digest)).ok()?;
+        found.is_file().then(|| found.len())
+    }
+
+    /// Opens a blob. Its bytes are not looked at.
+    pub fn open(&self, digest: &Digest) -> Result<FileHandle, StoreError> {
+        let path = self.path(digest);
+        match FileHandle::open_foreign(&path, Links::Refuse) {
+            Err(FileError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                Err(StoreError::Missing { path })
+            }
+            opened => Ok(opened?),
+        }
+    }
+
+    /// Reads a manifest or index, whose bytes have its digest.
+    pub fn document(&self, descriptor: &Descriptor) -> Result<Document, StoreError> {
+        let digest = &descriptor.digest;
+        let bytes = self.small(digest, MAX_MANIFEST_BYTES)?;
+        Document::verified(bytes.into(), descriptor.media_type.clone(), digest)
+            .map_err(|_| StoreError::WrongBytes { path: self.path(digest) })
+    }
+
+    /// Reads a blob of at most so many bytes, whatever they are.
+    pub(super) fn small(&self, digest: &Digest, limit_bytes: u64) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = Vec::new();
+        let file = self.open(digest)?;
+        let read = file.reader().take(limit_bytes + 1).read_to_end(&mut bytes);
+        read.map_err(|source| file.cannot_read(source))?;
+        if bytes.len() as u64 > limit_bytes {
+            return Err(StoreError::WrongBytes { path: self.path(digest) });
+        }
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,77 @@
+//! The images of one namespace.
+
+use std::path::Path;
+
+use super::error::StoreError;
+use super::image::StoredImage;
+use super::meta_db::damaged;
+use super::root::Root;
+use crate::bolt::{Bucket, Entry};
+
+/// The images of one namespace of a containerd root.
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: Root,
+    namespace: String,
+}
+
+impl Store {
+    /// Opens a namespace of the containerd root at `root`: `default`, `k8s.io` on nodes of Kubernetes, `moby` in
+    /// Docker's.
+    pub fn open(root: &Path, namespace: &str) -> Result<Self, StoreError> {
+        let root = Root::open(root)?;
+        let known = root.namespaces()?;
+        if !known.iter().any(|known| known == namespace) {
+            let (namespace, root) = (namespace.to_owned(), root.path().to_owned());
+            return Err(StoreError::NoSuchNamespace { namespace, root, known });
+        }
+        Ok(Self::of(root, namespace))
+    }
+
+    pub(super) fn of(root: Root, namespace: &str) -> Self {
+        Self { root, namespace: namespace.to_owned() }
+    }
+
+    /// The root it is of.
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// The namespace's name.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// All images, in the order of their names.
+    pub fn list(&self) -> Result<Vec<StoredImage>, StoreError> {
+        self.images()?.into_iter().collect()
+    }
+
+    /// The same, with an error in the place of each image that can't be read. Where what leads to images is damaged, the
+    /// error is the last.
+    pub fn images(&self) -> Result<Vec<Result<StoredImage, StoreError>>, StoreError> {
+        let meta_db = self.root.meta_db();
+        let damaged = damaged(&meta_db);
+        let Some(bucket) = self.bucket()? else { return Ok(Vec::new()) };
+        let entries = bucket.entries().map_err(&damaged)?;
+        let images = entries.filter_map(|entry| match entry {
+            Ok((name, Entry::Bucket(image))) => Some(StoredImage::of(name, &image, &meta_db)),
+            Ok((_, Entry::Value(_))) => None,
+            Err(error) => Some(Err(damaged(error))),
+        });
+        Ok(images.collect())
+    }
+
+    /// The image of exactly this name.
+    pub fn named(&self, name: &str) -> Result<Option<StoredImage>, StoreError> {
+        let meta_db = self.root.meta_db();
+        let Some(bucket) = self.bucket()? else { return Ok(None) };
+        let image = bucket.bucket(name.as_bytes()).map_err(damaged(&meta_db))?;
+        image.map(|image| StoredImage::of(name.as_bytes(), &image, &meta_db)).transpose()
+    }
+
+    fn bucket(&self) -> Result<Option<Bucket<'_>>, StoreError> {
+        let Some(namespace) = self.root.namespace(&self.namespace)? else { return Ok(None) };
+        namespace.bucket(b"images").map_err(damaged(&self.root.meta_db()))
+    }
+}
