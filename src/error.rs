@@ -15,6 +15,7 @@ use crate::daemon::DaemonError;
 use crate::fsio::FileError;
 use crate::image::{Descriptor, Digest, Registry};
 use crate::load::LoadError;
+use crate::mirror::MirrorError;
 use crate::pull::ResolveError;
 use crate::push::GatherError;
 use crate::registry::{RegistryError, Retry};
@@ -130,6 +131,9 @@ pub enum Error {
     /// An archive and a daemon don't go together.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// Images can't be mirrored.
+    #[error(transparent)]
+    Mirror(#[from] MirrorError),
     /// An archive is there, but what was to stand beside it is not.
     #[error("{} is written, and whole; what was to stand beside it is not", .archive.display())]
     Sidecar {

@@ -314,6 +314,15 @@ pub enum Warning {
         /// What it was asked for.
         digest: Box<Digest>,
     },
+    /// A mirror's metadata is written anew, without images that it had.
+    #[error("{} had {images} more {}: its metadata names them no more, their blobs stay", .folder.display(),
+        if *.images == 1 { "image" } else { "images" })]
+    MirrorForgets {
+        /// The mirror.
+        folder: PathBuf,
+        /// How many it names no more.
+        images: usize,
+    },
 }
 
 /// Docker refuses images with more (`max depth exceeded`), unless it has the containerd image store.

@@ -46,6 +46,11 @@ impl NewBucket {
         item.bucket.get_or_insert_default()
     }
 
+    /// True if there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The bytes of a database with this as its root.
     pub fn to_database(&self) -> Vec<u8> {
         let mut pages = Pages(vec![0; PAGE_BYTES * 3]);

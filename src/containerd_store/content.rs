@@ -1,11 +1,11 @@
 //! The content store: blobs by their digests, each a file.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
-use crate::fsio::{FileError, FileHandle, Links};
+use crate::fsio::{FileError, FileHandle, Links, open_regular};
 use crate::image::manifest::MAX_MANIFEST_BYTES;
 use crate::image::{Descriptor, Digest, Document};
 
@@ -37,8 +37,21 @@ impl Content {
 
     /// Opens a blob. Its bytes are not looked at.
     pub fn open(&self, digest: &Digest) -> Result<FileHandle, StoreError> {
+        self.opened(digest, FileHandle::open_foreign)
+    }
+
+    /// The same, for who copies it.
+    pub fn file(&self, digest: &Digest) -> Result<File, StoreError> {
+        self.opened(digest, open_regular)
+    }
+
+    fn opened<T>(
+        &self,
+        digest: &Digest,
+        open: impl Fn(&Path, Links) -> Result<T, FileError>,
+    ) -> Result<T, StoreError> {
         let path = self.path(digest);
-        match FileHandle::open_foreign(&path, Links::Refuse) {
+        match open(&path, Links::Refuse) {
             Err(FileError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 Err(StoreError::Missing { path })
             }

@@ -77,6 +77,18 @@ pub(super) fn varint(bytes: &[u8]) -> Option<i64> {
     None
 }
 
+/// What `binary.PutVarint` writes.
+pub fn written_varint(number: i64) -> Vec<u8> {
+    let mut left = (number << 1 ^ number >> 63).cast_unsigned();
+    let mut bytes = Vec::new();
+    while left > 0x7f {
+        bytes.push((left & 0x7f) as u8 | 0x80);
+        left >>= 7;
+    }
+    bytes.push(left as u8);
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,7 +31,7 @@ mod store;
 
 pub use content::{BLOBS, Content};
 pub use error::StoreError;
-pub use go::Timestamp;
+pub use go::{Timestamp, written_varint};
 pub use image::StoredImage;
 pub use root::{META_DB, Root};
 pub use store::Store;

@@ -80,6 +80,12 @@ impl Root {
         all.bucket(name.as_bytes()).map_err(damaged(&self.meta_db()))
     }
 
+    /// The version of the metadata's schema, as it stands there.
+    pub fn schema_version(&self) -> Result<Option<&[u8]>, StoreError> {
+        let Some(all) = self.version_one()? else { return Ok(None) };
+        all.value(b"version").map_err(damaged(&self.meta_db()))
+    }
+
     fn version_one(&self) -> Result<Option<Bucket<'_>>, StoreError> {
         self.database.root().bucket(b"v1").map_err(damaged(&self.meta_db()))
     }

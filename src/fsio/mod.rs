@@ -21,7 +21,7 @@ mod space;
 mod target;
 mod whole;
 
-pub use blocking::blocking;
+pub use blocking::{Waiting, blocking};
 pub use copy::{CopyError, copy_range};
 pub use error::FileError;
 pub use foreign::{Links, open_regular};
