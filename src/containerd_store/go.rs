@@ -64,14 +64,18 @@ fn date(days: i64) -> (i64, i64, i64) {
 
 /// Reads what `binary.PutVarint` writes: seven bits a byte, the lowest first, the sign in the lowest.
 pub(super) fn varint(bytes: &[u8]) -> Option<i64> {
-    let mut folded = 0u64;
+    let folded = uvarint(bytes)?;
+    Some((folded >> 1).cast_signed() ^ -(folded & 1).cast_signed())
+}
+
+/// Reads what `binary.PutUvarint` writes: the same without a sign.
+pub(super) fn uvarint(bytes: &[u8]) -> Option<u64> {
+    let mut number = 0u64;
     for (index, byte) in bytes.iter().enumerate().take(10) {
         let bits = u64::from(byte & 0x7f);
-        folded |= bits.checked_shl(7 * u32::try_from(index).ok()?).filter(|_| index < 9 || bits <= 1)?;
+        number |= bits.checked_shl(7 * u32::try_from(index).ok()?).filter(|_| index < 9 || bits <= 1)?;
         if byte & 0x80 == 0 {
-            let is_all = index + 1 == bytes.len();
-            let number = (folded >> 1).cast_signed() ^ -(folded & 1).cast_signed();
-            return is_all.then_some(number);
+            return (index + 1 == bytes.len()).then_some(number);
         }
     }
     None
@@ -82,10 +86,10 @@ pub fn written_varint(number: i64) -> Vec<u8> {
     let mut left = (number << 1 ^ number >> 63).cast_unsigned();
     let mut bytes = Vec::new();
     while left > 0x7f {
-        bytes.push((left & 0x7f) as u8 | 0x80);
+        bytes.push(left.to_le_bytes()[0] | 0x80);
         left >>= 7;
     }
-    bytes.push(left as u8);
+    bytes.push(left.to_le_bytes()[0]);
     bytes
 }
 
@@ -127,6 +131,14 @@ mod tests {
         for unix_seconds in [i64::MIN, i64::MAX] {
             assert!(Timestamp { unix_seconds, nanoseconds: 1 }.to_string().ends_with(".000000001Z"));
         }
+    }
+
+    #[test]
+    fn numbers_are_written_as_go_does() {
+        for number in [0, 1, -1, 63, 64, -64, -65, 4992, i64::MAX, i64::MIN] {
+            assert_eq!(varint(&written_varint(number)), Some(number));
+        }
+        assert_eq!(written_varint(4992), [0x80, 0x4e]);
     }
 
     #[test]

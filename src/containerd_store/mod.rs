@@ -26,12 +26,16 @@ mod error;
 mod go;
 mod image;
 mod meta_db;
+mod rebuilt;
 mod root;
+mod snapshots;
 mod store;
 
 pub use content::{BLOBS, Content};
 pub use error::StoreError;
 pub use go::{Timestamp, written_varint};
 pub use image::StoredImage;
+pub use rebuilt::{RebuildError, RebuiltImage, RebuiltLayer, RebuiltSource, rebuilt};
 pub use root::{META_DB, Root};
+pub use snapshots::Snapshots;
 pub use store::Store;
