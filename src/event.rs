@@ -315,7 +315,7 @@ pub enum Warning {
         digest: Box<Digest>,
     },
     /// A mirror's metadata is written anew, without images that it had.
-    #[error("{} had {images} more {}: its metadata names them no more, their blobs stay", .folder.display(),
+    #[error("the metadata of {} is written anew without {images} {} it had; the blobs stay", .folder.display(),
         if *.images == 1 { "image" } else { "images" })]
     MirrorForgets {
         /// The mirror.

@@ -50,6 +50,7 @@ mod server;
 mod session;
 mod skopeo;
 mod slow_lines;
+mod snapshots;
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;
