@@ -29,6 +29,7 @@ pub mod image;
 pub mod image_list;
 pub mod inspect;
 pub mod load;
+pub mod overlay;
 pub mod pull;
 pub mod push;
 pub mod registry;

@@ -25,6 +25,7 @@ const NOUNS: &[&str] = &[
     "fsio",
     "image",
     "image_list",
+    "overlay",
     "registry",
     "reuse",
     "secret",

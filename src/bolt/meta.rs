@@ -3,8 +3,8 @@
 use super::BoltError;
 use super::layout::{HEADER_BYTES, u32_at, u64_at};
 
-const MAGIC: u32 = 0xED0C_DAED;
-const VERSION: u32 = 2;
+pub(super) const MAGIC: u32 = 0xED0C_DAED;
+pub(super) const VERSION: u32 = 2;
 /// Where a meta's checksum is, behind the page's header; it is of all before it.
 const CHECKSUM_AT: usize = 56;
 /// Where a meta ends in its page.

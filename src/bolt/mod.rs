@@ -17,11 +17,13 @@ mod meta;
 mod page;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use error::{BoltError, PageProblem};
+pub use write::NewBucket;
 
 use self::layout::{BUCKET_BYTES, u32_at, u64_at};
 use self::meta::{META_END, Meta};

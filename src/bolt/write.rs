@@ -9,32 +9,25 @@
 
 use std::collections::BTreeMap;
 
+use super::layout::{BRANCH, BUCKET_BYTES, ELEMENT_BYTES, HEADER_BYTES, IS_BUCKET, LEAF};
+use super::meta::{MAGIC, VERSION, fnv1a};
+
 /// The size of pages: that of memory on most machines. A reader goes by what the meta says.
 const PAGE_BYTES: usize = 4096;
-const PAGE_HEADER_BYTES: usize = 16;
-/// What describes an element, of leaves and branches alike.
-const ELEMENT_BYTES: usize = 16;
 /// The largest page that stands inline in its bucket's value.
 const MAX_INLINE_BYTES: usize = PAGE_BYTES / 4;
 
-const BRANCH: u16 = 0x01;
-const LEAF: u16 = 0x02;
 const META: u16 = 0x04;
 const FREELIST: u16 = 0x10;
-/// The mark of a leaf's element whose value is a bucket.
-const BUCKET: u64 = 0x01;
-
-const MAGIC: u32 = 0xed0c_daed;
-const VERSION: u32 = 2;
 const FREELIST_PAGE: u64 = 2;
 const FIRST_DATA_PAGE: u64 = 3;
 
 /// A bucket that is to be written: values and buckets by their keys, which bolt takes with 1 to 32,768 bytes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewBucket(BTreeMap<Vec<u8>, NewItem>);
 
 /// One or the other; a bucket where there is one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct NewItem {
     value: Vec<u8>,
     bucket: Option<NewBucket>,
@@ -48,7 +41,9 @@ impl NewBucket {
 
     /// The bucket that `key` has, made where there is none.
     pub fn bucket(&mut self, key: impl Into<Vec<u8>>) -> &mut Self {
-        self.0.entry(key.into()).or_default().bucket.get_or_insert_default()
+        let item = self.0.entry(key.into()).or_default();
+        item.value.clear();
+        item.bucket.get_or_insert_default()
     }
 
     /// The bytes of a database with this as its root.
@@ -86,7 +81,7 @@ impl Pages {
                 None => Element { word: 0, key, value: item.value.clone() },
                 Some(inner) => {
                     has_values_only = false;
-                    Element { word: BUCKET, key, value: self.bucket_value(inner) }
+                    Element { word: IS_BUCKET.into(), key, value: self.bucket_value(inner) }
                 }
             });
         }
@@ -96,8 +91,8 @@ impl Pages {
     /// What stands in a leaf for a bucket: its root page and its sequence, or, without a page, all of it.
     fn bucket_value(&mut self, bucket: &NewBucket) -> Vec<u8> {
         let (elements, has_values_only) = self.elements(bucket);
-        let size_bytes = PAGE_HEADER_BYTES + elements.iter().map(Element::size_bytes).sum::<usize>();
-        let mut value = vec![0; 16];
+        let size_bytes = HEADER_BYTES + elements.iter().map(Element::size_bytes).sum::<usize>();
+        let mut value = vec![0; BUCKET_BYTES];
         if has_values_only && size_bytes <= MAX_INLINE_BYTES {
             value.extend(page(0, LEAF, &elements));
         } else {
@@ -147,7 +142,7 @@ impl Pages {
         for number in [0, 1] {
             self.put_page(number, META);
             let meta = meta(root, end, number);
-            self.0[page_offset(number) + PAGE_HEADER_BYTES..][..meta.len()].copy_from_slice(&meta);
+            self.0[page_offset(number) + HEADER_BYTES..][..meta.len()].copy_from_slice(&meta);
         }
         self.put_page(FREELIST_PAGE, FREELIST);
         self.0
@@ -167,7 +162,7 @@ fn page_offset(number: u64) -> usize {
 /// How many elements fit into a page, but at least two, as bolt has it: of branches over one page each there is no end.
 /// What is larger than a page gets overflow pages.
 fn fitting(elements: &[Element<'_>]) -> usize {
-    let mut size_bytes = PAGE_HEADER_BYTES;
+    let mut size_bytes = HEADER_BYTES;
     let fit = elements.iter().take_while(|element| {
         size_bytes += element.size_bytes();
         size_bytes <= PAGE_BYTES
@@ -183,10 +178,10 @@ fn page(number: u64, kind: u16, elements: &[Element<'_>]) -> Vec<u8> {
     // A page has no more elements than it has room for their descriptions, or two.
     bytes.extend(u16::try_from(elements.len()).unwrap_or(u16::MAX).to_le_bytes());
     bytes.extend([0; 4]);
-    let mut data_offset = PAGE_HEADER_BYTES + ELEMENT_BYTES * elements.len();
+    let mut data_offset = HEADER_BYTES + ELEMENT_BYTES * elements.len();
     for (index, element) in elements.iter().enumerate() {
         // Counted from the element itself.
-        let position = data_offset - (PAGE_HEADER_BYTES + ELEMENT_BYTES * index);
+        let position = data_offset - (HEADER_BYTES + ELEMENT_BYTES * index);
         if kind == BRANCH {
             bytes.extend(little_u32(position));
             bytes.extend(little_u32(element.key.len()));
@@ -214,19 +209,104 @@ fn meta(root: u64, end: u64, transaction: u64) -> Vec<u8> {
     for word in [root, root_sequence, FREELIST_PAGE, end, transaction] {
         bytes.extend(word.to_le_bytes());
     }
-    let checksum = fnv_1a(&bytes);
+    let checksum = fnv1a(&bytes);
     bytes.extend(checksum.to_le_bytes());
     bytes
-}
-
-/// FNV-1a of 64 bits, bolt's checksum.
-fn fnv_1a(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 /// Sizes within the database, which is far smaller than 4 GiB as it was built in memory from names and labels.
 fn little_u32(number: usize) -> [u8; 4] {
     u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::bolt::{Bucket, Database, Entry};
+
+    /// What was written, read back.
+    fn read_back(bucket: Bucket<'_>) -> NewBucket {
+        let mut read = NewBucket::default();
+        for entry in bucket.entries().unwrap() {
+            match entry.unwrap() {
+                (key, Entry::Value(value)) => read.put(key, value),
+                (key, Entry::Bucket(inner)) => *read.bucket(key) = read_back(inner),
+            }
+        }
+        read
+    }
+
+    fn is_read_back(written: &NewBucket) -> Database {
+        let database = Database::of(written.to_database()).unwrap();
+        database.check().unwrap();
+        assert_eq!(read_back(database.root()), *written);
+        database
+    }
+
+    #[test]
+    fn databases_of_any_size_read_back() {
+        for count in [0, 1, 2, 3, 50, 51, 52, 1_000, 5_000] {
+            let mut root = NewBucket::default();
+            for number in 0..count {
+                let image = root.bucket("v1").bucket(format!("image-{number:08}"));
+                image.put("createdat", [0; 15]);
+                image.bucket("target").put("digest", format!("sha256:{number:064x}"));
+            }
+            let database = is_read_back(&root);
+            if count > 0 {
+                let images = database.root().bucket(b"v1").unwrap().unwrap();
+                assert!(images.bucket(b"image-00000000").unwrap().is_some());
+                assert!(images.bucket(format!("image-{:08}", count - 1).as_bytes()).unwrap().is_some());
+                assert!(images.bucket(b"image-00000000x").unwrap().is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn large_keys_and_values_have_overflow_pages() {
+        let mut root = NewBucket::default();
+        for number in 0..40u8 {
+            root.bucket("keys").put([&[number][..], &[b'k'; 5_000]].concat(), "value");
+            root.bucket("values").put([number], vec![number; 100_000]);
+        }
+        is_read_back(&root);
+    }
+
+    #[test]
+    fn a_value_gives_way_to_a_bucket_and_the_other_way_round() {
+        let mut root = NewBucket::default();
+        root.put("a", "value");
+        root.bucket("a").put("b", "inner");
+        root.bucket("c").put("d", "inner");
+        root.put("c", "value");
+        let database = is_read_back(&root);
+        assert!(matches!(database.root().get(b"a"), Ok(Some(Entry::Bucket(_)))));
+        assert!(matches!(database.root().get(b"c"), Ok(Some(Entry::Value(b"value")))));
+    }
+
+    fn buckets() -> impl Strategy<Value = NewBucket> {
+        let key = || prop::collection::vec(any::<u8>(), 1..300);
+        let values =
+            move || prop::collection::btree_map(key(), prop::collection::vec(any::<u8>(), 0..600), 0..30);
+        let of = |values: BTreeMap<Vec<u8>, Vec<u8>>, buckets: BTreeMap<Vec<u8>, NewBucket>| {
+            let mut bucket = NewBucket::default();
+            values.into_iter().for_each(|(key, value)| bucket.put(key, value));
+            buckets.into_iter().for_each(|(key, inner)| *bucket.bucket(key) = inner);
+            bucket
+        };
+        let leaf = values().prop_map(move |values| of(values, BTreeMap::new()));
+        leaf.prop_recursive(3, 12, 4, move |inner| {
+            (values(), prop::collection::btree_map(key(), inner, 0..4)).prop_map(move |(v, b)| of(v, b))
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn any_buckets_read_back(root in buckets()) {
+            is_read_back(&root);
+        }
+    }
 }
