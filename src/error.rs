@@ -11,6 +11,7 @@ use crate::archive::writer::Incomplete;
 use crate::archive::{PlanError, StreamError};
 use crate::archived::{OpenError, Unresolved, Unsound};
 use crate::blob::{BlobError, InflateError, RegionError};
+use crate::containerd_store::StoreError;
 use crate::daemon::DaemonError;
 use crate::fsio::FileError;
 use crate::image::{Descriptor, Digest, Registry};
@@ -19,7 +20,7 @@ use crate::mirror::MirrorError;
 use crate::pull::ResolveError;
 use crate::push::GatherError;
 use crate::registry::{RegistryError, Retry};
-use crate::source::SourceError;
+use crate::source::{Source, SourceError};
 use crate::verify::RepairError;
 use crate::verify::against::AgainstError;
 
@@ -41,6 +42,14 @@ pub enum Error {
     Blob {
         /// Whose it is; a mirror may have sent it.
         registry: Registry,
+        /// What is wrong with it.
+        source: BlobError,
+    },
+    /// A file that should hold a blob holds something else.
+    #[error("{} is damaged", .path.display())]
+    DamagedFile {
+        /// The file.
+        path: PathBuf,
         /// What is wrong with it.
         source: BlobError,
     },
@@ -172,11 +181,18 @@ impl Error {
         }
     }
 
-    /// For `map_err`: a region of bytes that `registry` sent could not be filled.
-    pub(crate) fn in_region(registry: &Registry) -> impl FnOnce(RegionError) -> Self {
-        let registry = registry.clone();
+    /// For `map_err`: the bytes that `source` gave for a blob of `registry` are not the blob's.
+    pub(crate) fn in_blob(source: &dyn Source, registry: &Registry) -> impl FnOnce(BlobError) -> Self {
+        move |error| match source.path_of(error.digest()) {
+            Some(path) => Self::DamagedFile { path, source: error },
+            None => Self::Blob { registry: registry.clone(), source: error },
+        }
+    }
+
+    /// The same, where they were to fill a region.
+    pub(crate) fn in_region(source: &dyn Source, registry: &Registry) -> impl FnOnce(RegionError) -> Self {
         move |error| match error {
-            RegionError::Blob(source) => Self::Blob { registry, source },
+            RegionError::Blob(error) => Self::in_blob(source, registry)(error),
             RegionError::File(error) => Self::File(error),
         }
     }
@@ -184,6 +200,12 @@ impl Error {
 
 impl From<RegistryError> for Error {
     fn from(error: RegistryError) -> Self {
+        SourceError::from(error).into()
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
         SourceError::from(error).into()
     }
 }

@@ -117,11 +117,7 @@ impl Database {
 
 impl fmt::Debug for Database {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Database")
-            .field("bytes", &self.bytes.len())
-            .field("meta", &self.meta)
-            .finish()
+        write!(formatter, "Database of {} bytes, {:?}", self.bytes.len(), self.meta)
     }
 }
 

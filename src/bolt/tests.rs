@@ -19,8 +19,11 @@ fn value(key: &str, value: &str) -> (Vec<u8>, Made) {
     (key.into(), Made::Value(value.into()))
 }
 
+/// Flags, the page a branch leads to, key and value.
+type Parts = (u32, [u8; 8], Vec<u8>, Vec<u8>);
+
 /// A page's header, elements and data.
-fn page(number: u64, flags: u16, elements: &[(u32, [u8; 8], Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+fn page(number: u64, flags: u16, elements: &[Parts]) -> Vec<u8> {
     let mut page = number.to_le_bytes().to_vec();
     page.extend(flags.to_le_bytes());
     page.extend(u16::try_from(elements.len()).unwrap().to_le_bytes());

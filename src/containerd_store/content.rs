@@ -15,24 +15,24 @@ pub const BLOBS: &str = "io.containerd.content.v1.content/blobs";
 /// The blobs of a root.
 #[derive(Clone, Debug)]
 pub struct Content {
-    folder: PathBuf,
+    root: PathBuf,
 }
 
 impl Content {
     /// That of the containerd root at `root`.
     pub fn of(root: &Path) -> Self {
-        Self { folder: root.join(BLOBS) }
+        Self { root: root.to_owned() }
     }
 
     /// Where a blob is, if it is there.
     pub fn path(&self, digest: &Digest) -> PathBuf {
-        self.folder.join(digest.algorithm().name()).join(digest.hex())
+        self.root.join(BLOBS).join(digest.algorithm().name()).join(digest.hex())
     }
 
     /// How many bytes a blob's file has; none if there is no such file.
     pub fn size_bytes(&self, digest: &Digest) -> Option<u64> {
         let found = fs::symlink_metadata(self.path(digest)).ok()?;
-        found.is_file().then(|| found.len())
+        found.is_file().then_some(found.len())
     }
 
     /// Opens a blob. Its bytes are not looked at.
@@ -65,6 +65,11 @@ impl Content {
         let bytes = self.small(digest, MAX_MANIFEST_BYTES)?;
         Document::verified(bytes.into(), descriptor.media_type.clone(), digest)
             .map_err(|_| StoreError::WrongBytes { path: self.path(digest) })
+    }
+
+    /// The error of an image that is not there.
+    pub(super) fn no_such_image(&self, name: &str) -> StoreError {
+        StoreError::NoSuchImage { name: name.to_owned(), root: self.root.clone(), near: Vec::new() }
     }
 
     /// Reads a blob of at most so many bytes, whatever they are.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::bolt::BoltError;
 use crate::foreign::shown;
 use crate::fsio::FileError;
+use crate::image::Platform;
 
 /// A containerd store can't be read, or does not have what was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +60,15 @@ pub enum StoreError {
         /// For how long it was tried.
         seconds: u64,
     },
+    /// There is none on this machine, where they usually are.
+    #[error("there is no containerd root on this machine")]
+    NoRoot,
+    /// There are several, and none was named.
+    #[error("there are several containerd roots here: {}", listed(.roots.iter().map(|root| root.display())))]
+    SeveralRoots {
+        /// Where they are.
+        roots: Vec<PathBuf>,
+    },
     /// No image has such a name.
     #[error("no image in {} is `{}`", .root.display(), shown(.name))]
     NoSuchImage {
@@ -70,12 +80,18 @@ pub enum StoreError {
         near: Vec<String>,
     },
     /// Several images have such a digest or name.
-    #[error("`{}` is not one image: {}", shown(.name), .images.join(", "))]
+    #[error("`{}` may be any of {}", shown(.name), listed(.images.iter().map(|image| shown(image))))]
     Ambiguous {
         /// What was asked for.
         name: String,
         /// The images, with their namespaces where these differ.
         images: Vec<String>,
+    },
+    /// There is no namespace that could have it.
+    #[error("there is no namespace that `{}` could be in", shown(.name))]
+    NoNamespace {
+        /// What was asked for.
+        name: String,
     },
     /// There is no such namespace.
     #[error("{} has no namespace `{}`", .root.display(), shown(.namespace))]
@@ -87,11 +103,39 @@ pub enum StoreError {
         /// Those there are.
         known: Vec<String>,
     },
+    /// An image has nothing for a platform.
+    #[error("{} has nothing of `{}` for {wanted}", .root.display(), shown(.name))]
+    NoSuchPlatform {
+        /// The image.
+        name: String,
+        /// What was asked for.
+        wanted: Box<Platform>,
+        /// The root.
+        root: PathBuf,
+        /// The platforms of which there is something.
+        there: Vec<Platform>,
+    },
+    /// No name of an image is one that an archive could give it.
+    #[error("`{}` is no name that an archive could give an image", shown(.name))]
+    NoReference {
+        /// The name.
+        name: String,
+    },
     /// A blob is not there.
     #[error("{} is missing", .path.display())]
     Missing {
         /// Where it should be.
         path: PathBuf,
+    },
+    /// A blob's file has another size than its image says.
+    #[error("{} has {got} bytes, its image says {expected}", .path.display())]
+    WrongSize {
+        /// The file.
+        path: PathBuf,
+        /// Bytes by the image.
+        expected: u64,
+        /// Bytes there are.
+        got: u64,
     },
     /// A document's bytes are not what its digest says.
     #[error("{} is damaged: it is not what its name says", .path.display())]
@@ -99,4 +143,8 @@ pub enum StoreError {
         /// Where it is.
         path: PathBuf,
     },
+}
+
+fn listed(items: impl Iterator<Item = impl ToString>) -> String {
+    items.map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
 }

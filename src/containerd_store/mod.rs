@@ -21,21 +21,31 @@
 //! store, and links in it are not followed. Documents are bounded and hashed before they are read. Whoever takes a blob
 //! hashes it.
 
+mod choice;
 mod content;
 mod error;
 mod go;
 mod image;
+mod inventory;
+mod known;
 mod meta_db;
+mod names;
 mod rebuilt;
 mod root;
 mod snapshots;
+mod source;
 mod store;
+mod unpacked;
 
+pub use choice::{find_images, names_for_archive};
 pub use content::{BLOBS, Content};
 pub use error::StoreError;
 pub use go::{Timestamp, written_varint};
 pub use image::StoredImage;
+pub use inventory::{BlobState, HeldBlob, HeldPlatform, Inventory};
+pub use known::find_root;
 pub use rebuilt::{RebuildError, RebuiltImage, RebuiltLayer, RebuiltSource, rebuilt};
 pub use root::{META_DB, Root};
 pub use snapshots::Snapshots;
+pub use source::StoreSource;
 pub use store::Store;

@@ -137,11 +137,13 @@ pub fn rebuilt(
 }
 
 impl RebuiltLayer {
-    /// The layer as containerd writes it, if that is the one; else with all there is.
+    /// The layer as containerd or Docker writes it, if that is the one; else with all there is.
     fn of(upper: &Path, number: usize, wanted: &Digest) -> Result<Self, RebuildError> {
-        let (mut layer, is_abridged) = Self::written(upper, number, wanted, Form::Containerd)?;
-        if !layer.is_exact && is_abridged {
-            layer = Self::written(upper, number, wanted, Form::Full)?.0;
+        let mut layer = Self::written(upper, number, wanted, Form::Containerd)?;
+        for form in [Form::Docker, Form::Full] {
+            if !layer.is_exact {
+                layer = Self::written(upper, number, wanted, form)?;
+            }
         }
         Ok(layer)
     }
@@ -151,7 +153,7 @@ impl RebuiltLayer {
         number: usize,
         wanted: &Digest,
         form: Form,
-    ) -> Result<(Self, bool), RebuildError> {
+    ) -> Result<Self, RebuildError> {
         let file = ScratchFile::temporary(0)?.handle();
         let hasher = Hasher::new(wanted.algorithm());
         let mut output = Output { file: file.clone(), position_bytes: 0, hasher };
@@ -159,7 +161,7 @@ impl RebuiltLayer {
         let written = write_layer(upper, form, &mut output, &mut |one| left_out.push(one))?;
         let (diff_id, size_bytes) = (output.hasher.finish(), written.size_bytes);
         let is_exact = diff_id == *wanted;
-        Ok((Self { number, is_exact, left_out, diff_id, size_bytes, file }, written.is_abridged))
+        Ok(Self { number, is_exact, left_out, diff_id, size_bytes, file })
     }
 }
 

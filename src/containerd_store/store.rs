@@ -4,7 +4,9 @@ use std::path::Path;
 
 use super::error::StoreError;
 use super::image::StoredImage;
+use super::inventory::Inventory;
 use super::meta_db::damaged;
+use super::names;
 use super::root::Root;
 use crate::bolt::{Bucket, Entry};
 
@@ -68,6 +70,38 @@ impl Store {
         let Some(bucket) = self.bucket()? else { return Ok(None) };
         let image = bucket.bucket(name.as_bytes()).map_err(damaged(&meta_db))?;
         image.map(|image| StoredImage::of(name.as_bytes(), &image, &meta_db)).transpose()
+    }
+
+    /// The images that `text` means, in the order of their names: a name in full, or as people write it (`nginx` is
+    /// `docker.io/library/nginx:latest`), a pattern (`quay.io/*`), a digest or its first digits, of the target, of a
+    /// manifest or of a config. Several names of one digest are all meant; without any it is an error.
+    pub fn find(&self, text: &str) -> Result<Vec<StoredImage>, StoreError> {
+        let images = self.list()?;
+        let meant = names::meant(text, &images, self.root.content());
+        if meant.is_empty() {
+            let (name, root) = (text.to_owned(), self.root.path().to_owned());
+            return Err(StoreError::NoSuchImage { name, root, near: names::near(text, &images) });
+        }
+        Ok(meant.into_iter().cloned().collect())
+    }
+
+    /// The one image that `text` means, as in [`find`](Self::find). Of several names of one image it is the first.
+    pub fn resolve(&self, text: &str) -> Result<StoredImage, StoreError> {
+        if let Some(image) = self.named(text)? {
+            return Ok(image);
+        }
+        let mut found = self.find(text)?;
+        let image = found.swap_remove(0);
+        if found.iter().any(|other| other.target.digest != image.target.digest) {
+            let images = found.into_iter().chain([image]).map(|image| image.name);
+            return Err(StoreError::Ambiguous { name: text.to_owned(), images: images.collect() });
+        }
+        Ok(image)
+    }
+
+    /// What of an image is there.
+    pub fn inventory(&self, image: &StoredImage) -> Inventory {
+        Inventory::of(&image.target, self.root.content())
     }
 
     fn bucket(&self) -> Result<Option<Bucket<'_>>, StoreError> {

@@ -24,6 +24,20 @@ pub(super) enum Kind {
     Fifo = b'6',
 }
 
+impl Kind {
+    /// What a mode has for it.
+    pub(super) fn mode(self) -> u32 {
+        match self {
+            Self::File | Self::Link => 0o100_000,
+            Self::Symlink => 0o120_000,
+            Self::CharacterDevice => 0o020_000,
+            Self::BlockDevice => 0o060_000,
+            Self::Directory => 0o040_000,
+            Self::Fifo => 0o010_000,
+        }
+    }
+}
+
 /// When something was changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Time {

@@ -26,8 +26,11 @@ const CAPABILITY: &[u8] = b"security.capability";
 /// How much of an entry is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// What containerd's differ writes: whole seconds, and of extended attributes capabilities only.
+    /// What containerd's differ and `BuildKit` write: whole seconds, and of extended attributes capabilities only.
     Containerd,
+    /// What Docker's graph driver writes, and so its classic builder; podman and buildah too: the same, but that modes say
+    /// what kind of file it is, and whiteouts whose they are.
+    Docker,
     /// All there is.
     Full,
 }
@@ -99,7 +102,11 @@ impl Layer<'_> {
         }
         let Found { stat, attributes, contents } = folder.look_at(base)?;
         if is_whiteout(&stat, &contents) || attributes.are_whiteout() {
-            self.write(&whiteout([&folder.name, WHITEOUT, base].concat()).to_blocks())?;
+            let header = Header {
+                mode: 0o600,
+                ..header([&folder.name, WHITEOUT, base].concat(), Kind::File, &stat)
+            };
+            self.write_whiteout(header)?;
             return Ok(None);
         }
         if attributes.lead_below() {
@@ -127,7 +134,8 @@ impl Layer<'_> {
                 header.name.push(b'/');
                 self.write(&header.to_blocks())?;
                 if is_opaque {
-                    self.write(&whiteout([&header.name, OPAQUE].concat()).to_blocks())?;
+                    let marker = [&header.name, OPAQUE].concat();
+                    self.write_whiteout(Header { mode: stat.st_mode & 0o777, ..self::header(marker, Kind::File, &stat) })?;
                 }
                 return folder.within(opened, header.name).map(Some);
             }
@@ -149,7 +157,10 @@ impl Layer<'_> {
             (self.tell)(LeftOut::Attribute { path: path(&header.name), name });
         }
         header.attributes = named.into_iter().collect();
-        if self.form == Form::Containerd {
+        if self.form == Form::Docker {
+            header.mode |= header.kind.mode();
+        }
+        if self.form != Form::Full {
             let count = header.attributes.len();
             header.attributes.retain(|name, _| name == CAPABILITY);
             self.written.is_abridged |= header.attributes.len() < count || header.modified.nanoseconds > 0;
@@ -167,6 +178,17 @@ impl Layer<'_> {
         }
         self.links.insert(file, header.name.clone());
         false
+    }
+
+    /// Writes the empty file that says that there is none, or none below. It has no time: containerd 2 gives it none,
+    /// and that at which a snapshot was unpacked says nothing.
+    fn write_whiteout(&mut self, header: Header) -> Result<(), OverlayError> {
+        let (mode, uid, gid) = match self.form {
+            Form::Docker => (header.mode, header.uid, header.gid),
+            Form::Containerd | Form::Full => (0, 0, 0),
+        };
+        let modified = Time::default();
+        self.write(&Header { mode, uid, gid, modified, ..header }.to_blocks())
     }
 
     /// Writes so much of a file and pads it. What was added since it was looked at isn't in it.
@@ -233,22 +255,6 @@ fn header(name: Vec<u8>, kind: Kind, stat: &Stat) -> Header {
         },
         target: Vec::new(),
         device: if is_device { (major(stat.st_rdev), minor(stat.st_rdev)) } else { (0, 0) },
-        attributes: std::collections::BTreeMap::new(),
-    }
-}
-
-/// The empty file that says that there is none, or none below. containerd 2 gives it no other time, either.
-fn whiteout(name: Vec<u8>) -> Header {
-    Header {
-        name,
-        kind: Kind::File,
-        mode: 0,
-        uid: 0,
-        gid: 0,
-        size_bytes: 0,
-        modified: Time::default(),
-        target: Vec::new(),
-        device: (0, 0),
         attributes: std::collections::BTreeMap::new(),
     }
 }

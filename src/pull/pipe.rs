@@ -68,8 +68,9 @@ impl Pull<'_> {
                     return Error::Reused { path, source };
                 }
                 let blob = plan.blobs().find(|blob| blob.descriptor.digest == *source.digest());
-                let registry = blob.map_or(planned.images[0].reference.repository(), |blob| &blob.repository);
-                Error::Blob { registry: registry.registry().clone(), source }
+                let repository =
+                    blob.map_or(planned.images[0].reference.repository(), |blob| &blob.repository);
+                Error::in_blob(self.source, repository.registry())(source)
             }
             StreamError::Inflate(error) => error.into(),
             error @ StreamError::Write(_) => Error::Stream(error),

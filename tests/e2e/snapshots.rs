@@ -98,7 +98,7 @@ fn rebuilt(set: Set, image: &Image) -> Vec<bool> {
         let upper = snapshots.layer(&root, &session().control_group, &chain_id).unwrap();
         let upper = upper.unwrap_or_else(|| panic!("no snapshot {chain_id}"));
         let is_it = |form| Digest::of(&layer_of(&upper, form)) == *diff_id.digest();
-        is_it(Form::Containerd) || is_it(Form::Full)
+        [Form::Containerd, Form::Docker, Form::Full].into_iter().any(is_it)
     });
     layers.collect()
 }
