@@ -11,12 +11,12 @@ use crate::archive::writer::Incomplete;
 use crate::archive::{PlanError, StreamError};
 use crate::archived::{OpenError, Unresolved, Unsound};
 use crate::blob::{BlobError, InflateError, RegionError};
-use crate::containerd_store::StoreError;
+use crate::containerd_store::{RebuildError, StoreError};
 use crate::daemon::DaemonError;
 use crate::fsio::FileError;
 use crate::image::{Descriptor, Digest, Registry};
 use crate::load::LoadError;
-use crate::mirror::MirrorError;
+use crate::overlay::OverlayError;
 use crate::pull::ResolveError;
 use crate::push::GatherError;
 use crate::registry::{RegistryError, Retry};
@@ -140,9 +140,9 @@ pub enum Error {
     /// An archive and a daemon don't go together.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// Images can't be mirrored.
+    /// A layer can't be made anew of its snapshot.
     #[error(transparent)]
-    Mirror(#[from] MirrorError),
+    Rebuild(RebuildError),
     /// An archive is there, but what was to stand beside it is not.
     #[error("{} is written, and whole; what was to stand beside it is not", .archive.display())]
     Sidecar {
@@ -207,6 +207,16 @@ impl From<RegistryError> for Error {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         SourceError::from(error).into()
+    }
+}
+
+impl From<RebuildError> for Error {
+    fn from(error: RebuildError) -> Self {
+        match error {
+            RebuildError::Store(error) => error.into(),
+            RebuildError::File(error) | RebuildError::Overlay(OverlayError::File(error)) => Self::File(error),
+            error => Self::Rebuild(error),
+        }
     }
 }
 

@@ -314,6 +314,27 @@ pub enum Warning {
         /// What it was asked for.
         digest: Box<Digest>,
     },
+    /// Layers that a store has unpacked only were made anew of their snapshots.
+    #[error("`{reference}` has {layers} {} made anew of snapshots; {}", if *.layers == 1 { "layer" } else { "layers" },
+        made_anew(others))]
+    LayersRebuilt {
+        /// The image.
+        reference: Box<Reference>,
+        /// How many.
+        layers: usize,
+        /// Those that are not what they were to the byte, by their numbers from 1.
+        others: Vec<usize>,
+    },
+    /// A layer that was made anew has not all that its snapshot has.
+    #[error("layer {layer} of `{reference}` is made anew without {what}")]
+    LeftOutOfLayer {
+        /// The image.
+        reference: Box<Reference>,
+        /// The layer's number, from 1.
+        layer: usize,
+        /// What is not in it.
+        what: String,
+    },
     /// A mirror's metadata is written anew, without images that it had.
     #[error("the metadata of {} is written anew without {images} {} it had; the blobs stay", .folder.display(),
         if *.images == 1 { "image" } else { "images" })]
@@ -327,6 +348,16 @@ pub enum Warning {
 
 /// Docker refuses images with more (`max depth exceeded`), unless it has the containerd image store.
 pub const MAX_GRAPH_DRIVER_LAYERS: usize = 125;
+
+fn made_anew(others: &[usize]) -> String {
+    match others {
+        [] => "they are what they were, so the image keeps its ID".to_owned(),
+        others => {
+            let numbers = others.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            format!("not to the byte what it was is number {numbers}, so the image has another ID")
+        }
+    }
+}
 
 fn instead(there: usize) -> &'static str {
     if there == 1 {

@@ -19,7 +19,8 @@ use sealift::containerd_store::{Content, META_DB, Root, StoreError, written_vari
 use sealift::event::{Event, Reporter, Silent};
 use sealift::image::manifest::Parsed;
 use sealift::image::{Descriptor, Digest, Document, ImageConfig, MediaType, Reference, ResolvedImage};
-use sealift::mirror::{Metadata, Mirror, MirrorError, Mirrored, MirroredImage};
+use sealift::mirror::{Metadata, Mirror, Mirrored, MirroredImage};
+use sealift::source::SourceError;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -254,10 +255,7 @@ fn damage_is_told_with_its_path_and_gets_no_name() {
     let path = root.content().path(layer);
     fs::write(&path, vec![8; 100_000]).unwrap();
     let error = mirror(&root, out.path(), &[OTHER]).unwrap_err();
-    assert!(
-        matches!(&error, Error::Mirror(MirrorError::Blob { path: told, .. }) if *told == path),
-        "{error:?}"
-    );
+    assert!(matches!(&error, Error::DamagedFile { path: told, .. } if *told == path), "{error:?}");
     let left = files(out.path());
     assert!(left.iter().all(|path| !path.ends_with(layer.hex()) && !path.ends_with("meta.db")), "{left:?}");
     assert!(left.iter().all(|path| path.extension().is_none()), "nothing half: {left:?}");
@@ -268,7 +266,7 @@ fn damage_is_told_with_its_path_and_gets_no_name() {
 
     fs::remove_file(&path).unwrap();
     let error = mirror(&root, out.path(), &[OTHER]).unwrap_err();
-    let is_missing = matches!(&error, Error::Mirror(MirrorError::Store(StoreError::Missing { path: told })) if *told == path);
+    let is_missing = matches!(&error, Error::Source(SourceError::Store(StoreError::Missing { path: told })) if *told == path);
     assert!(is_missing, "{error:?}");
 }
 

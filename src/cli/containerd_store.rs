@@ -2,6 +2,7 @@
 
 mod export;
 mod list;
+mod mirror;
 
 use std::path::PathBuf;
 

@@ -80,3 +80,19 @@ pub fn names_for_archive(
         .filter(|(_, _, reference, image)| known.insert((reference.clone(), image.target.digest.clone())));
     Ok(once.map(|(_, number, reference, image)| (number, reference, image)).collect())
 }
+
+/// All the names of `images`, for what keeps them as they are. One that is no reference is found by its target alone.
+pub fn names_for_mirror(images: Vec<(usize, StoredImage)>) -> Vec<(usize, Reference, StoredImage)> {
+    let named = images.into_iter().filter_map(|(number, image)| {
+        let digest = &image.target.digest;
+        let name = image
+            .reference()
+            .map_or("containerd.invalid/image".to_owned(), |reference| reference.to_string());
+        // By its digest: several namespaces may have one name for several images.
+        let name = name.split_once('@').map_or(name.as_str(), |(name, _)| name);
+        let reference = format!("{name}@{digest}").parse().ok()?;
+        Some((number, reference, image))
+    });
+    let mut known = std::collections::HashSet::new();
+    named.filter(|(number, _, image)| known.insert((*number, image.name.clone()))).collect()
+}

@@ -9,11 +9,11 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
+use futures::FutureExt;
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt, stream};
 
 use super::{Root, Snapshots, StoreError};
+use crate::event::Warning;
 use crate::fsio::{FileError, FileHandle, ScratchFile};
 use crate::image::media_type::LayerType;
 use crate::image::{
@@ -21,10 +21,7 @@ use crate::image::{
     ResolvedImage,
 };
 use crate::overlay::{Form, LeftOut, OverlayError, write_layer};
-use crate::source::{BlobStream, Selector, Source, SourceError};
-
-/// Bytes read at a time.
-const CHUNK_BYTES: usize = 512 << 10;
+use crate::source::{BlobStream, Selector, Source, SourceError, in_chunks};
 
 /// A layer can't be made anew.
 #[derive(Debug, thiserror::Error)]
@@ -92,9 +89,21 @@ pub struct RebuiltImage {
 }
 
 impl RebuiltImage {
-    /// True if its config is another than it was.
-    pub fn has_new_config(&self) -> bool {
-        self.layers.iter().any(|layer| !layer.is_exact)
+    /// What is worth a word about it.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let reference = || Box::new(self.image.reference.clone());
+        let others = self.layers.iter().filter(|layer| !layer.is_exact).map(|layer| layer.number).collect();
+        let mut warnings =
+            vec![Warning::LayersRebuilt { reference: reference(), layers: self.layers.len(), others }];
+        warnings.extend(self.layers.iter().flat_map(|layer| {
+            let left_out = layer.left_out.iter().map(ToString::to_string);
+            left_out.map(move |what| Warning::LeftOutOfLayer {
+                reference: reference(),
+                layer: layer.number,
+                what,
+            })
+        }));
+        warnings
     }
 }
 
@@ -148,12 +157,7 @@ impl RebuiltLayer {
         Ok(layer)
     }
 
-    fn written(
-        upper: &Path,
-        number: usize,
-        wanted: &Digest,
-        form: Form,
-    ) -> Result<Self, RebuildError> {
+    fn written(upper: &Path, number: usize, wanted: &Digest, form: Form) -> Result<Self, RebuildError> {
         let file = ScratchFile::temporary(0)?.handle();
         let hasher = Hasher::new(wanted.algorithm());
         let mut output = Output { file: file.clone(), position_bytes: 0, hasher };
@@ -222,11 +226,21 @@ pub struct RebuiltSource<'a> {
 }
 
 impl<'a> RebuiltSource<'a> {
-    /// `store`, and the layers of these images.
-    pub fn new<'b>(store: &'a dyn Source, images: impl IntoIterator<Item = &'b RebuiltImage>) -> Self {
-        let layers = images.into_iter().flat_map(|image| &image.layers);
-        let layers = layers.map(|layer| (layer.diff_id.clone(), layer.file.clone())).collect();
-        Self { store, layers }
+    /// `store`, and nothing else yet.
+    pub fn new(store: &'a dyn Source) -> Self {
+        Self { store, layers: HashMap::new() }
+    }
+
+    /// Takes in an image's layers that were made anew, and gives the image.
+    pub fn add(&mut self, made: RebuiltImage) -> ResolvedImage {
+        let RebuiltImage { image, layers } = made;
+        self.layers.extend(layers.into_iter().map(|layer| (layer.diff_id, layer.file)));
+        image
+    }
+
+    /// True for a layer that was made anew.
+    pub fn has(&self, layer: &Digest) -> bool {
+        self.layers.contains_key(layer)
     }
 }
 
@@ -239,6 +253,10 @@ impl Source for RebuiltSource<'_> {
         self.store.fetch_manifest(repository, selector)
     }
 
+    fn path_of(&self, blob: &Digest) -> Option<PathBuf> {
+        if self.has(blob) { None } else { self.store.path_of(blob) }
+    }
+
     fn open_blob<'a>(
         &'a self,
         repository: &'a Repository,
@@ -248,24 +266,7 @@ impl Source for RebuiltSource<'_> {
         let Some(file) = self.layers.get(&blob.digest) else {
             return self.store.open_blob(repository, blob, range);
         };
-        let file = file.clone();
-        async move { Ok(stream::try_unfold((file, range), next_chunk).boxed()) }.boxed()
+        let reader = file.reader_of(range);
+        async move { Ok(in_chunks(reader, PathBuf::from("a layer made anew"))) }.boxed()
     }
-}
-
-async fn next_chunk(
-    (file, range): (FileHandle, Range<u64>),
-) -> Result<Option<(Bytes, (FileHandle, Range<u64>))>, SourceError> {
-    let wanted =
-        usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX).min(CHUNK_BYTES);
-    if wanted == 0 {
-        return Ok(None);
-    }
-    let chunk = crate::fsio::blocking(move || {
-        let mut chunk = vec![0; wanted];
-        file.read_exact_at(&mut chunk, range.start)?;
-        Ok::<_, FileError>((chunk, file))
-    });
-    let (chunk, file) = chunk.await?;
-    Ok(Some((chunk.into(), (file, range.start + wanted as u64..range.end))))
 }

@@ -4,8 +4,8 @@
 use super::inventory::{BlobState, HeldPlatform};
 use super::store::Store;
 use crate::bolt::Entry;
+use crate::image::ImageConfig;
 use crate::image::config::MAX_CONFIG_BYTES;
-use crate::image::{DiffId, Digest, ImageConfig};
 
 impl Store {
     /// The snapshotter that has an image unpacked whole, where one has. It is looked for by the chain ID of the image's
@@ -16,7 +16,7 @@ impl Store {
         }
         let config = image.config.as_ref()?;
         let bytes = self.root().content().small(&config.digest, MAX_CONFIG_BYTES).ok()?;
-        let chain_id = chain_id(ImageConfig::parse(bytes.into()).ok()?.diff_ids())?.to_string();
+        let chain_id = ImageConfig::parse(bytes.into()).ok()?.chain_ids().pop()?.to_string();
         let snapshotters = self.root().namespace(self.namespace()).ok()??.bucket(b"snapshots").ok()??;
         for entry in snapshotters.entries().ok()? {
             if let (name, Entry::Bucket(snapshots)) = entry.ok()?
@@ -27,11 +27,4 @@ impl Store {
         }
         None
     }
-}
-
-/// What the layers up to and with the last of `diff_ids` are called together (OCI image-spec, "Layer chain id").
-pub(super) fn chain_id(diff_ids: &[DiffId]) -> Option<Digest> {
-    let mut diff_ids = diff_ids.iter().map(DiffId::digest);
-    let first = diff_ids.next()?.clone();
-    Some(diff_ids.fold(first, |below, layer| Digest::of(format!("{below} {layer}").as_bytes())))
 }

@@ -1,7 +1,7 @@
 //! Blobs on their way from one content store to another.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -9,9 +9,9 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::error::MirrorError;
 use crate::blob::{RegionError, RegionWriter, Verifier};
 use crate::containerd_store::Content;
+use crate::error::{Error, Result};
 use crate::fsio::{CopyError, Existing, FileError, Links, PartialFile, copy_range, open_regular};
 use crate::image::{Descriptor, Digest};
 
@@ -42,11 +42,7 @@ pub(super) enum Step {
 type Tell<'a> = &'a (dyn Fn((usize, Step)) + Sync);
 
 impl Blob {
-    pub(super) fn open(
-        descriptor: Descriptor,
-        content: &Content,
-        folder: &Path,
-    ) -> Result<Self, MirrorError> {
+    pub(super) fn open(descriptor: Descriptor, content: &Content, folder: &Path) -> Result<Self> {
         let source = content.path(&descriptor.digest);
         let file = content.file(&descriptor.digest)?;
         let target = Content::of(folder).path(&descriptor.digest);
@@ -67,7 +63,7 @@ impl Blob {
     }
 
     /// True if it is where it goes already, whole.
-    fn is_there(&self, is_awaited: &dyn Fn() -> bool, tell: &dyn Fn(Step)) -> Result<bool, MirrorError> {
+    fn is_there(&self, is_awaited: &dyn Fn() -> bool, tell: &dyn Fn(Step)) -> Result<bool> {
         let Ok(mut file) = open_regular(&self.target, Links::Refuse) else { return Ok(false) };
         let size_bytes = file.metadata().map_err(FileError::io("read", &self.target))?.len();
         if size_bytes != self.size_bytes() {
@@ -77,7 +73,7 @@ impl Blob {
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
             if !is_awaited() {
-                return Err(MirrorError::Interrupted);
+                return Err(self.interrupted());
             }
             match file.read(&mut chunk).map_err(FileError::io("read", &self.target))? {
                 0 => return Ok(verifier.finish().is_ok()),
@@ -88,14 +84,14 @@ impl Blob {
     }
 
     /// Copies it piece by piece, each hashed when it is in its place.
-    fn copy(&self, is_awaited: &dyn Fn() -> bool, tell: &dyn Fn(Step)) -> Result<(), MirrorError> {
+    fn copy(&self, is_awaited: &dyn Fn() -> bool, tell: &dyn Fn(Step)) -> Result<()> {
         let mut file = self.file.try_clone().map_err(FileError::io("read", &self.source))?;
         let partial = PartialFile::create(&self.target, self.size_bytes(), Existing::Replace)?;
         let region = RegionWriter::new(partial.handle(), 0, &self.descriptor);
         let mut part = region.part(0);
         while part.position_bytes() < self.size_bytes() {
             if !is_awaited() {
-                return Err(MirrorError::Interrupted);
+                return Err(self.interrupted());
             }
             let bytes = (self.size_bytes() - part.position_bytes()).min(COPY_BYTES);
             let (target, offset_bytes) = part.next();
@@ -115,9 +111,14 @@ impl Blob {
         Ok(())
     }
 
-    fn wrong(&self, error: RegionError) -> MirrorError {
+    /// What nobody waits to hear.
+    fn interrupted(&self) -> Error {
+        FileError::io("copy", &self.source)(ErrorKind::Interrupted.into()).into()
+    }
+
+    fn wrong(&self, error: RegionError) -> Error {
         match error {
-            RegionError::Blob(source) => MirrorError::Blob { path: self.source.clone(), source },
+            RegionError::Blob(source) => Error::DamagedFile { path: self.source.clone(), source },
             RegionError::File(error) => error.into(),
         }
     }
@@ -128,7 +129,7 @@ pub(super) fn copy_all(
     blobs: &[Blob],
     is_awaited: &(dyn Fn() -> bool + Sync),
     tell: Tell<'_>,
-) -> Result<usize, MirrorError> {
+) -> Result<usize> {
     let (next, kept) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let failed = Mutex::new(None);
     let fails = || failed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -160,7 +161,7 @@ pub(super) fn copy_all(
 }
 
 /// True if the blob was there.
-fn copy_one(blob: &Blob, is_awaited: &dyn Fn() -> bool, tell: &dyn Fn(Step)) -> Result<bool, MirrorError> {
+fn copy_one(blob: &Blob, is_awaited: &dyn Fn() -> bool, tell: &dyn Fn(Step)) -> Result<bool> {
     tell(Step::Started);
     let was_there = blob.is_there(is_awaited, tell)?;
     if !was_there {
@@ -171,7 +172,7 @@ fn copy_one(blob: &Blob, is_awaited: &dyn Fn() -> bool, tell: &dyn Fn(Step)) -> 
 }
 
 /// Makes a folder and those above it.
-pub(super) fn make_folder(folder: &Path) -> Result<(), FileError> {
+pub(super) fn make_folder(folder: &Path) -> std::result::Result<(), FileError> {
     fs::create_dir_all(folder).map_err(FileError::io("create", folder))
 }
 

@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::MirroredImage;
-use super::error::MirrorError;
 use crate::bolt::{BoltError, Bucket, Entry, NewBucket};
 use crate::containerd_store::{Root, StoreError, written_varint};
 use crate::image::manifest::Parsed;
@@ -22,7 +21,7 @@ const KEEPS: &str = "containerd.io/gc.ref.content";
 const IMAGE_DEPTH: usize = 2;
 
 /// The bytes of a database with these images.
-pub(super) fn of(root: &Root, images: &[MirroredImage]) -> Result<Vec<u8>, MirrorError> {
+pub(super) fn of(root: &Root, images: &[MirroredImage]) -> Result<Vec<u8>, StoreError> {
     let damaged = |source: BoltError| StoreError::Damaged { path: root.meta_db(), source };
     let mut database = NewBucket::default();
     let all = database.bucket("v1");

@@ -11,7 +11,6 @@
 //! Neighbours: [`crate::containerd_store`] reads roots, mirrors among them; [`crate::bolt`] writes the metadata.
 
 mod blobs;
-mod error;
 mod metadata;
 
 use std::collections::HashMap;
@@ -19,13 +18,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use self::blobs::Blob;
+use crate::archive::PlanError;
 use crate::containerd_store::{META_DB, Root, StoredImage};
 use crate::error::Result;
 use crate::event::{Event, Reporter, Warning};
 use crate::fsio::{Existing, Waiting, blocking, check_room, folder_of, write_whole};
 use crate::image::{Descriptor, Digest, Document, ResolvedImage};
-
-pub use error::MirrorError;
 
 /// An image that is to be in a mirror, with those of its platforms that are.
 #[derive(Clone, Debug)]
@@ -150,14 +148,15 @@ impl Mirror<'_> {
         for part in images.iter().flat_map(MirroredImage::parts) {
             let known = parts.entry(part.digest.clone()).or_insert_with(|| part.clone());
             if known.size_bytes != part.size_bytes {
-                return Err(MirrorError::TwoSizes(part.digest).into());
+                let (digest, one, other) = (part.digest, known.size_bytes, part.size_bytes);
+                return Err(PlanError::TwoSizes { digest, one, other }.into());
             }
         }
         let mut parts: Vec<_> = parts.into_values().collect();
         parts.sort_by(|one, other| other.size_bytes.cmp(&one.size_bytes).then(one.digest.cmp(&other.digest)));
         blobs::open_many(parts.len());
         let blobs = parts.into_iter().map(|part| Blob::open(part, self.root.content(), self.folder));
-        let blobs = blobs.collect::<Result<Vec<_>, MirrorError>>()?;
+        let blobs = blobs.collect::<Result<Vec<_>>>()?;
         for blob in &blobs {
             blobs::make_folder(folder_of(blob.target()))?;
         }
@@ -187,6 +186,6 @@ impl Mirror<'_> {
         };
         let (copied, ()) = tokio::join!(copying, telling);
         drop(waiting);
-        Ok(copied?)
+        copied
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use rustix::fs::{FileType, Stat, major, minor};
 use super::error::OverlayError;
 use super::folder::{Contents, Folder, Found};
 use super::header::{BLOCK_BYTES, Header, Kind, Time};
+use crate::foreign::shown;
 use crate::fsio::FileError;
 
 /// What stands before a removed file's name.
@@ -49,6 +51,21 @@ pub enum LeftOut {
         /// Its name.
         name: String,
     },
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |path: &Path| shown(&path.to_string_lossy());
+        match self {
+            Self::Socket(path) => write!(formatter, "the socket `{}`", name(path)),
+            Self::ReservedName(path) => {
+                write!(formatter, "`{}`, whose name would remove another", name(path))
+            }
+            Self::Attribute { path, name: attribute } => {
+                write!(formatter, "the attribute `{}` of `{}`", shown(attribute), name(path))
+            }
+        }
+    }
 }
 
 /// A layer that was written.
@@ -102,10 +119,8 @@ impl Layer<'_> {
         }
         let Found { stat, attributes, contents } = folder.look_at(base)?;
         if is_whiteout(&stat, &contents) || attributes.are_whiteout() {
-            let header = Header {
-                mode: 0o600,
-                ..header([&folder.name, WHITEOUT, base].concat(), Kind::File, &stat)
-            };
+            let header =
+                Header { mode: 0o600, ..header([&folder.name, WHITEOUT, base].concat(), Kind::File, &stat) };
             self.write_whiteout(header)?;
             return Ok(None);
         }
@@ -135,7 +150,10 @@ impl Layer<'_> {
                 self.write(&header.to_blocks())?;
                 if is_opaque {
                     let marker = [&header.name, OPAQUE].concat();
-                    self.write_whiteout(Header { mode: stat.st_mode & 0o777, ..self::header(marker, Kind::File, &stat) })?;
+                    self.write_whiteout(Header {
+                        mode: stat.st_mode & 0o777,
+                        ..self::header(marker, Kind::File, &stat)
+                    })?;
                 }
                 return folder.within(opened, header.name).map(Some);
             }

@@ -1,19 +1,23 @@
 //! `sealift containerd-store export`.
 
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use sealift::archive::LayerMode;
+use sealift::archive::{LayerMode, Plan};
 use sealift::attempts::Retries;
 use sealift::blob::Limits;
 use sealift::config::Environment;
-use sealift::containerd_store::{HeldPlatform, StoreError, StoreSource, find_images, names_for_archive};
+use sealift::containerd_store::{
+    HeldPlatform, RebuiltSource, Store, StoreError, StoreSource, StoredImage, find_images, names_for_archive,
+    names_for_mirror, rebuilt,
+};
 use sealift::event::{Event, Reporter, Warning};
 use sealift::fsio::{Existing, blocking};
 use sealift::image::{Platform, Reference};
 use sealift::pull::{Output, Planned, PlannedArchive, Pull};
 
+use super::mirror::{MetadataChoice, MirrorDelivery};
 use super::{Context, StoreArguments};
 use crate::cli::progress::ProgressArguments;
 use crate::cli::pull::{Delivery, Outcome, Tally, check_stdout, layer_modes};
@@ -45,6 +49,17 @@ pub(super) struct Arguments {
     /// How layers are stored
     #[arg(long, value_name = "MODE", value_parser = layer_modes(), default_value = "auto")]
     layers: LayerMode,
+    /// Copy the images as they are into the folder of `-o`, as a containerd root of its own: a mirror. What is there
+    /// already is verified
+    #[arg(long, conflicts_with_all = ["layers", "no_clobber", "from_snapshots"])]
+    mirror: bool,
+    /// The mirror's metadata
+    #[arg(long, value_name = "HOW", value_enum, requires = "mirror")]
+    metadata: Option<MetadataChoice>,
+    /// Make layers that containerd has only unpacked anew, from the snapshots of overlayfs. Where one can't be made to the
+    /// byte, the image gets another ID
+    #[arg(long)]
+    from_snapshots: bool,
     /// Leave files alone that are there already, and fail
     #[arg(long)]
     no_clobber: bool,
@@ -59,15 +74,19 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     let mode = arguments.progress.mode();
     let asked = arguments.platform.iter().map(|text| text.parse()).collect::<Result<Vec<_>, _>>()?;
     let output = Output::of(arguments.output.clone());
+    arguments.check_mirror()?;
     if output == Output::Stdout {
         check_stdout(arguments.json)?;
     }
+    let mirror = arguments.mirror.then(|| arguments.output.clone());
+    let metadata = arguments.metadata.unwrap_or(MetadataChoice::Anew);
+    let from_snapshots = arguments.from_snapshots;
     let (existing, layers, as_json) = (arguments.existing(), arguments.layers, arguments.json);
     let environment = context.environment;
     let chosen = blocking(move || choose(&arguments, &environment, &asked)).await?;
     let tally = Tally::of(mode.reporter());
-    for (reference, platforms) in &chosen.images {
-        warn_of_another(reference, platforms, chosen.is_asked, &tally);
+    for image in &chosen.images {
+        warn_of_another(&image.reference, &image.platforms, chosen.is_asked, &tally);
     }
     let pull = Pull {
         source: &chosen.source,
@@ -80,11 +99,21 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         reuse: None,
         sidecars: &[],
     };
-    let wanted = chosen.images.iter().map(|(reference, platforms)| (reference, &platforms[..]));
-    let Planned { archives, failures } = pull.plan_each(wanted, &output).await?;
-    chosen.source.hold(archives.iter().flat_map(|archive: &PlannedArchive| archive.plan.layers()))?;
+    if let Some(folder) = &mirror {
+        return MirrorDelivery { pull, folder, metadata, as_json, mode }.write(&chosen).await;
+    }
+    let wanted = chosen.images.iter().map(|image| (&image.reference, &image.platforms[..]));
+    let Planned { mut archives, failures } = pull.plan_each(wanted, &output).await?;
+    let mut source = RebuiltSource::new(&chosen.source);
+    if from_snapshots {
+        for archive in &mut archives {
+            rebuild(archive, &mut source, &chosen, pull).await?;
+        }
+    }
+    let layers = archives.iter().flat_map(|archive| archive.plan.layers());
+    chosen.source.hold(layers.filter(|layer| !source.has(&layer.digest)))?;
     let mut outcome = Outcome::new(failures, archives.len());
-    let delivery = Delivery { pull, tally: &tally, as_json, mode };
+    let delivery = Delivery { pull: Pull { source: &source, ..pull }, tally: &tally, as_json, mode };
     if output == Output::Stdout {
         return delivery.pipe(&archives).await;
     }
@@ -93,11 +122,19 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
 }
 
 /// What is to be exported, and where it comes from.
-struct Chosen {
-    source: StoreSource,
-    images: Vec<(Reference, Vec<Platform>)>,
+pub(super) struct Chosen {
+    pub(super) source: StoreSource,
+    pub(super) images: Vec<ChosenImage>,
     /// True if somebody said for which platforms.
     is_asked: bool,
+}
+
+/// An image that is to be exported.
+pub(super) struct ChosenImage {
+    pub(super) store: Store,
+    pub(super) reference: Reference,
+    pub(super) stored: StoredImage,
+    pub(super) platforms: Vec<Platform>,
 }
 
 /// Finds the images that are meant, and the platforms of each. Blocks.
@@ -111,34 +148,41 @@ fn choose(
     for text in &arguments.images {
         found.extend(find_images(&stores, text)?);
     }
-    let named = names_for_archive(found)?;
-    let mut images = Vec::new();
-    for (number, reference, image) in &named {
-        let inventory = stores[*number].inventory(image);
-        let all: Vec<_> = inventory.present().filter_map(whole_platform).collect();
-        let chosen =
-            if arguments.all_platforms && !all.is_empty() { Ok(all) } else { inventory.choose(asked) };
-        let root = stores[*number].root();
-        let platforms = chosen.map_err(|wanted| {
-            if inventory.present().next().is_none() {
-                let lacking = inventory.lacking().next().map(|blob| &blob.descriptor.digest);
-                let path = root.content().path(lacking.unwrap_or(&image.target.digest));
-                return StoreError::Missing { path };
-            }
-            let there = inventory.present().filter_map(|held| held.platform.clone()).collect();
-            let (name, root) = (image.name.clone(), root.path().to_owned());
-            StoreError::NoSuchPlatform { name, wanted: wanted.into(), root, there }
-        })?;
-        images.push((reference.clone(), platforms));
-    }
+    let named = if arguments.mirror { names_for_mirror(found) } else { names_for_archive(found)? };
     let targets = named.iter().map(|(_, reference, image)| (reference, &image.target));
     let content = stores.first().map(|store| store.root().content().clone());
     let source = content.map(|content| StoreSource::new(content, targets));
     let nowhere = || StoreError::NoNamespace { name: arguments.images.join(", ") };
-    Ok(Chosen {
-        source: source.ok_or_else(nowhere)?,
-        images,
-        is_asked: arguments.all_platforms || !asked.is_empty(),
+    let source = source.ok_or_else(nowhere)?;
+    let mut images = Vec::new();
+    for (number, reference, stored) in named {
+        let store = stores[number].clone();
+        let platforms = platforms_of(&store, &stored, arguments.all_platforms, asked)?;
+        images.push(ChosenImage { store, reference, stored, platforms });
+    }
+    Ok(Chosen { source, images, is_asked: arguments.all_platforms || !asked.is_empty() })
+}
+
+/// The platforms that are meant of an image.
+fn platforms_of(
+    store: &Store,
+    image: &StoredImage,
+    wants_all: bool,
+    asked: &[Platform],
+) -> Result<Vec<Platform>, StoreError> {
+    let inventory = store.inventory(image);
+    let all: Vec<_> = inventory.present().filter_map(whole_platform).collect();
+    let chosen = if wants_all && !all.is_empty() { Ok(all) } else { inventory.choose(asked) };
+    let root = store.root();
+    chosen.map_err(|wanted| {
+        if inventory.present().next().is_none() {
+            let lacking = inventory.lacking().next().map(|blob| &blob.descriptor.digest);
+            let path = root.content().path(lacking.unwrap_or(&image.target.digest));
+            return StoreError::Missing { path };
+        }
+        let there = inventory.present().filter_map(|held| held.platform.clone()).collect();
+        let (name, root) = (image.name.clone(), root.path().to_owned());
+        StoreError::NoSuchPlatform { name, wanted: wanted.into(), root, there }
     })
 }
 
@@ -156,7 +200,42 @@ fn warn_of_another(reference: &Reference, platforms: &[Platform], is_asked: bool
     }
 }
 
+/// Makes layers that the content store hasn't anew, and plans the archive with them.
+async fn rebuild(
+    archive: &mut PlannedArchive,
+    source: &mut RebuiltSource<'_>,
+    chosen: &Chosen,
+    pull: Pull<'_>,
+) -> Result<(), Failure> {
+    let mut is_another = false;
+    for image in &mut archive.images {
+        let is_it = |one: &&ChosenImage| {
+            one.reference == image.reference && one.stored.target.digest == image.target.digest
+        };
+        let Some(store) = chosen.images.iter().find(is_it).map(|one| one.store.clone()) else { continue };
+        let resolved = image.clone();
+        let made = blocking(move || rebuilt(store.root(), store.namespace(), &resolved)).await;
+        let Some(made) = made.map_err(sealift::Error::from)? else { continue };
+        for warning in made.warnings() {
+            pull.reporter.report(Event::Warning(&warning));
+        }
+        *image = source.add(made);
+        is_another = true;
+    }
+    if is_another {
+        archive.plan = Plan::of(&archive.images, pull.layers).map_err(sealift::Error::from)?;
+    }
+    Ok(())
+}
+
 impl Arguments {
+    fn check_mirror(&self) -> Result<(), Failure> {
+        if self.mirror && [".", "-"].iter().any(|place| Path::new(place) == self.output) {
+            return Err(Failure::Usage("a mirror is a folder of its own: name it with `-o DIR`"));
+        }
+        Ok(())
+    }
+
     fn existing(&self) -> Existing {
         if self.no_clobber { Existing::Refuse } else { Existing::Replace }
     }
