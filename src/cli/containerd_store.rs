@@ -1,6 +1,7 @@
-//! `sealift containerd-store list|export`.
+//! `sealift containerd-store list|export|import`.
 
 mod export;
+mod import;
 mod list;
 mod mirror;
 
@@ -27,12 +28,14 @@ pub(super) struct Arguments {
 enum Action {
     List(list::Arguments),
     Export(Box<export::Arguments>),
+    Import(import::Arguments),
 }
 
 pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Failure> {
     match arguments.action {
         Action::List(command) => list::run(command, context).await,
         Action::Export(command) => export::run(*command, context).await,
+        Action::Import(command) => import::run(command, context).await,
     }
 }
 

@@ -19,13 +19,14 @@ use sealift::Error;
 use sealift::archive::{PlanError, StreamError};
 use sealift::archived::OpenError;
 use sealift::config::ConfigError;
-use sealift::containerd_store::StoreError as ContainerdError;
+use sealift::containerd_store::{RebuildError, StoreError as ContainerdError};
 use sealift::daemon::{DaemonError, EndpointError};
 use sealift::fsio::FileError;
 use sealift::image::platform::PlatformError;
 use sealift::image::reference::ReferenceError;
 use sealift::image_list::ListError;
 use sealift::load::LoadError;
+use sealift::overlay::OverlayError;
 use sealift::pull::ResolveError;
 use sealift::push::{DestinationError, RenameError};
 use sealift::registry::login::StoreError;
@@ -270,6 +271,8 @@ fn code_of(error: &sealift::Error) -> u8 {
             | ContainerdError::Restless { .. } => 7,
             _ => 3,
         },
+        Error::Rebuild(RebuildError::NotRoot | RebuildError::Overlay(OverlayError::Output(_))) => 7,
+        Error::Rebuild(_) => 3,
         Error::Against(_) | Error::Repair(RepairError::SeveralImages(_) | RepairError::Pipe) => 2,
         Error::Blob { .. }
         | Error::Inflate(_)

@@ -11,6 +11,7 @@
 //! Neighbours: [`crate::containerd_store`] reads roots, mirrors among them; [`crate::bolt`] writes the metadata.
 
 mod blobs;
+mod import;
 mod metadata;
 
 use std::collections::HashMap;
@@ -24,6 +25,8 @@ use crate::error::Result;
 use crate::event::{Event, Reporter, Warning};
 use crate::fsio::{Existing, Waiting, blocking, check_room, folder_of, write_whole};
 use crate::image::{Descriptor, Digest, Document, ResolvedImage};
+
+pub use import::Import;
 
 /// An image that is to be in a mirror, with those of its platforms that are.
 #[derive(Clone, Debug)]

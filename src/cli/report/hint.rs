@@ -154,6 +154,7 @@ fn of(error: &sealift::Error) -> Option<String> {
     match error {
         Error::Source(SourceError::Registry(error)) => registry(error),
         Error::Source(SourceError::Store(error)) => containerd_store::hint(error),
+        Error::Rebuild(error) => containerd_store::rebuild(error),
         Error::DamagedFile { .. } => Some(containerd_store::DAMAGED.into()),
         Error::Resolve(error) => resolve(error),
         Error::Plan(PlanError::PlatformsOfInflated { .. }) => {

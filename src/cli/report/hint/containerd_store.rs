@@ -2,9 +2,10 @@
 
 use std::io::ErrorKind;
 
-use sealift::containerd_store::StoreError;
+use sealift::containerd_store::{RebuildError, StoreError};
 use sealift::foreign::shown;
 use sealift::fsio::FileError;
+use sealift::overlay::OverlayError;
 
 use crate::cli::ui;
 
@@ -41,13 +42,28 @@ pub(super) fn hint(error: &StoreError) -> Option<String> {
         StoreError::NoReference { .. } => "export it by another of its names; `sealift containerd-store list` shows them".into(),
         StoreError::Missing { .. } => {
             "it was never pulled whole, or containerd threw it away (`discard_unpacked_layers`); `sealift containerd-store \
-             list` shows all that is missing"
+             list` shows all that is missing, `--from-snapshots` makes layers that are unpacked anew"
                 .into()
         }
         StoreError::WrongBytes { .. } | StoreError::WrongSize { .. } => DAMAGED.into(),
         _ => return None,
     };
     Some(hint)
+}
+
+pub(super) fn rebuild(error: &RebuildError) -> Option<String> {
+    let hint = match error {
+        RebuildError::NotRoot => "run the same command with `sudo`",
+        RebuildError::NoSnapshot { .. } => {
+            "the layer is gone from this root: pull the image again on its node, or export it on another one"
+        }
+        RebuildError::Overlay(OverlayError::Changed(_)) => {
+            "run the same command again when nobody writes there"
+        }
+        RebuildError::Overlay(OverlayError::Output(_)) => "free some space, or give more with TMPDIR=/path",
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }
 
 const LIST: &str = "`sealift containerd-store list` shows what there is";
