@@ -13,6 +13,7 @@ mod binary;
 mod certificates;
 mod command;
 mod containerd;
+mod containerd_store;
 mod credential_helpers;
 mod daemon;
 mod demo;

@@ -8,7 +8,7 @@ use sealift::archive::LayerMode;
 use sealift::attempts::Retries;
 use sealift::blob::Limits;
 use sealift::config::Environment;
-use sealift::containerd_store::{HeldPlatform, StoreError, StoreSource, find_images, names_for_archive};
+use sealift::containerd_store::{StoreError, StoreSource, find_images, names_for_archive};
 use sealift::event::{Event, Reporter, Warning};
 use sealift::fsio::{Existing, blocking};
 use sealift::image::{Platform, Reference};
@@ -114,21 +114,9 @@ fn choose(
     let named = names_for_archive(found)?;
     let mut images = Vec::new();
     for (number, reference, image) in &named {
-        let inventory = stores[*number].inventory(image);
-        let all: Vec<_> = inventory.present().filter_map(whole_platform).collect();
-        let chosen =
-            if arguments.all_platforms && !all.is_empty() { Ok(all) } else { inventory.choose(asked) };
-        let root = stores[*number].root();
-        let platforms = chosen.map_err(|wanted| {
-            if inventory.present().next().is_none() {
-                let lacking = inventory.lacking().next().map(|blob| &blob.descriptor.digest);
-                let path = root.content().path(lacking.unwrap_or(&image.target.digest));
-                return StoreError::Missing { path };
-            }
-            let there = inventory.present().filter_map(|held| held.platform.clone()).collect();
-            let (name, root) = (image.name.clone(), root.path().to_owned());
-            StoreError::NoSuchPlatform { name, wanted: wanted.into(), root, there }
-        })?;
+        let store = &stores[*number];
+        let all = if arguments.all_platforms { store.whole_platforms(image) } else { Vec::new() };
+        let platforms = if all.is_empty() { store.platforms(image, asked)? } else { all };
         images.push((reference.clone(), platforms));
     }
     let targets = named.iter().map(|(_, reference, image)| (reference, &image.target));
@@ -140,10 +128,6 @@ fn choose(
         images,
         is_asked: arguments.all_platforms || !asked.is_empty(),
     })
-}
-
-fn whole_platform(held: &HeldPlatform) -> Option<Platform> {
-    held.platform.clone().filter(|_| held.is_whole())
 }
 
 /// Says where an image is for another platform than one would think.
