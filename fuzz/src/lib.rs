@@ -7,6 +7,7 @@ use std::ffi::OsString;
 
 mod archived;
 mod archives;
+mod bolt;
 mod configs;
 mod go;
 mod layers;
@@ -18,6 +19,7 @@ mod text;
 
 pub use archived::archived;
 pub use archives::archives;
+pub use bolt::bolt;
 pub use configs::configs;
 pub use layers::layers;
 pub use lists::lists;
@@ -32,6 +34,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("archived", archived),
     ("archives", archives),
+    ("bolt", bolt),
     ("configs", configs),
     ("layers", layers),
     ("lists", lists),

@@ -41,7 +41,7 @@ macro_rules! replays {
     };
 }
 
-replays! { archived archives configs layers lists manifests references tar_index }
+replays! { archived archives bolt configs layers lists manifests references tar_index }
 
 #[test]
 fn the_corpus_stays_small() {

@@ -115,6 +115,12 @@ pub enum StoreError {
         /// The platforms of which there is something.
         there: Vec<Platform>,
     },
+    /// An index that names no image.
+    #[error("`{}` is an index that names no image", shown(.name))]
+    NoImage {
+        /// The index's name.
+        name: String,
+    },
     /// No name of an image is one that an archive could give it.
     #[error("`{}` is no name that an archive could give an image", shown(.name))]
     NoReference {

@@ -36,7 +36,7 @@ pub struct HeldBlob {
 /// An image for one platform, of those an index names; or the only one.
 #[derive(Clone, Debug)]
 pub struct HeldPlatform {
-    /// What it is for, by the index, or else by its config; none where neither can be read.
+    /// What it is for, as the index has it, or else by its config; none where neither can be read.
     pub platform: Option<Platform>,
     /// Its manifest.
     pub manifest: Descriptor,
@@ -147,7 +147,7 @@ impl Survey<'_> {
                 }
                 if !descriptor.media_type.is_index() {
                     self.inventory.platforms.push(HeldPlatform {
-                        platform: descriptor.platform.as_ref().map(Platform::normalised),
+                        platform: descriptor.platform.clone(),
                         manifest: descriptor.clone(),
                         config: None,
                         layers: Vec::new(),
@@ -177,8 +177,7 @@ impl Survey<'_> {
 
     fn manifest(&mut self, descriptor: &Descriptor, manifest: Manifest) {
         self.add(descriptor, BlobState::There);
-        let named = descriptor.platform.as_ref().map(Platform::normalised);
-        let platform = named.or_else(|| self.platform(&manifest.config));
+        let platform = descriptor.platform.clone().or_else(|| self.platform(&manifest.config));
         let blobs = [&manifest.config].into_iter().chain(&manifest.layers);
         let lacking = blobs.filter(|blob| self.state_of(blob) != BlobState::There).count();
         self.inventory.platforms.push(HeldPlatform {

@@ -30,9 +30,10 @@ impl StoredImage {
 /// any character), and names as people write them.
 pub(super) fn meant<'a>(text: &str, images: &'a [StoredImage], content: &Content) -> Vec<&'a StoredImage> {
     let of = |is_meant: &dyn Fn(&&StoredImage) -> bool| images.iter().filter(is_meant).collect::<Vec<_>>();
-    let exact = of(&|image| image.name == text);
-    if !exact.is_empty() {
-        return exact;
+    if let Some(exact) = images.iter().find(|image| image.name == text) {
+        // An ID is the name of what has other names, too.
+        let is_id = exact.name.parse::<Digest>().is_ok();
+        return of(&|image| image.name == text || is_id && image.target.digest == exact.target.digest);
     }
     if is_pattern(text) {
         return of(&|image| {

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use super::error::StoreError;
 use super::image::StoredImage;
-use super::inventory::Inventory;
+use super::inventory::{BlobState, Inventory};
 use super::meta_db::damaged;
 use super::names;
 use super::root::Root;
 use crate::bolt::{Bucket, Entry};
+use crate::image::Platform;
 
 /// The images of one namespace of a containerd root.
 #[derive(Clone, Debug)]
@@ -75,14 +76,23 @@ impl Store {
     /// The images that `text` means, in the order of their names: a name in full, or as people write it (`nginx` is
     /// `docker.io/library/nginx:latest`), a pattern (`quay.io/*`), a digest or its first digits, of the target, of a
     /// manifest or of a config. Several names of one digest are all meant; without any it is an error.
+    /// Images that can't be read are none that was meant, unless nothing else is.
     pub fn find(&self, text: &str) -> Result<Vec<StoredImage>, StoreError> {
-        let images = self.list()?;
-        let meant = names::meant(text, &images, self.root.content());
-        if meant.is_empty() {
-            let (name, root) = (text.to_owned(), self.root.path().to_owned());
-            return Err(StoreError::NoSuchImage { name, root, near: names::near(text, &images) });
+        let (mut images, mut problem) = (Vec::new(), None);
+        for image in self.images()? {
+            match image {
+                Ok(image) => images.push(image),
+                Err(StoreError::Field { image, .. }) if image != text => {}
+                Err(error) => problem = problem.or(Some(error)),
+            }
         }
-        Ok(meant.into_iter().cloned().collect())
+        let meant = names::meant(text, &images, self.root.content());
+        if !meant.is_empty() {
+            return Ok(meant.into_iter().cloned().collect());
+        }
+        let (name, root) = (text.to_owned(), self.root.path().to_owned());
+        let near = names::near(text, &images);
+        Err(problem.unwrap_or(StoreError::NoSuchImage { name, root, near }))
     }
 
     /// The one image that `text` means, as in [`find`](Self::find). Of several names of one image it is the first.
@@ -97,6 +107,41 @@ impl Store {
             return Err(StoreError::Ambiguous { name: text.to_owned(), images: images.collect() });
         }
         Ok(image)
+    }
+
+    /// The platforms of an image that are meant: those `asked` for or, where nobody asked, linux/amd64 or the only one that
+    /// is there.
+    pub fn platforms(&self, image: &StoredImage, asked: &[Platform]) -> Result<Vec<Platform>, StoreError> {
+        let inventory = self.inventory(image);
+        let there: Vec<_> = inventory.present().filter_map(|held| held.platform.clone()).collect();
+        if !there.is_empty() {
+            return inventory.choose(asked).map_err(|wanted| StoreError::NoSuchPlatform {
+                name: image.name.clone(),
+                wanted: wanted.into(),
+                root: self.root.path().to_owned(),
+                there,
+            });
+        }
+        // Something is in the way before it comes to platforms.
+        let path = |digest| self.root.content().path(digest);
+        let lacking = inventory.lacking().next().map(|blob| (blob.state, path(&blob.descriptor.digest)));
+        let manifest = inventory.platforms.first().map(|held| (held.state, path(&held.manifest.digest)));
+        Err(match lacking.or(manifest) {
+            Some((BlobState::Damaged, path)) => StoreError::WrongBytes { path },
+            Some((_, path)) => StoreError::Missing { path },
+            None => StoreError::NoImage { name: image.name.clone() },
+        })
+    }
+
+    /// The platforms of an image that are there with all their blobs.
+    pub fn whole_platforms(&self, image: &StoredImage) -> Vec<Platform> {
+        let inventory = self.inventory(image);
+        inventory
+            .platforms
+            .iter()
+            .filter(|held| held.is_whole())
+            .filter_map(|held| held.platform.clone())
+            .collect()
     }
 
     /// What of an image is there.

@@ -245,6 +245,7 @@ fn are_made_anew(set: Set) {
             // One stands twice.
             let _ = Containerd(set).ctr(&["content", "rm", layer]).output().unwrap();
         }
+        collect_garbage(set, image);
         let mut list = sealift(&["containerd-store", "list", "--json", "-n", namespace(), "--root"]);
         let rows = rows(list.arg(root(set)));
         let row = rows.iter().find(|row| row["name"] == image.name()).unwrap();
@@ -277,6 +278,13 @@ fn are_made_anew(set: Set) {
         assert!(said.contains("is missing"), "{said}");
         assert!(!mirror.join("io.containerd.metadata.v1.bolt").exists());
     }
+}
+
+/// Content that is removed loses its file only now; the removal of a name, waited for, brings it about.
+fn collect_garbage(set: Set, image: &Image) {
+    let name = format!("{}-garbage", image.name());
+    output_of(&mut Containerd(set).ctr(&["images", "tag", &image.name(), &name]));
+    output_of(&mut Containerd(set).ctr(&["images", "remove", "--sync", &name]));
 }
 
 /// A base and a layer that stands as containerd's differ would write it.

@@ -14,6 +14,7 @@ mod certificates;
 mod command;
 mod containerd;
 mod containerd_mirror;
+mod containerd_store;
 mod credential_helpers;
 mod daemon;
 mod demo;

@@ -9,7 +9,7 @@ use sealift::attempts::Retries;
 use sealift::blob::Limits;
 use sealift::config::Environment;
 use sealift::containerd_store::{
-    HeldPlatform, RebuiltSource, Store, StoreError, StoreSource, StoredImage, find_images, names_for_archive,
+    RebuiltSource, Store, StoreError, StoreSource, StoredImage, find_images, names_for_archive,
     names_for_mirror, rebuilt,
 };
 use sealift::event::{Event, Reporter, Warning};
@@ -157,37 +157,11 @@ fn choose(
     let mut images = Vec::new();
     for (number, reference, stored) in named {
         let store = stores[number].clone();
-        let platforms = platforms_of(&store, &stored, arguments.all_platforms, asked)?;
+        let all = if arguments.all_platforms { store.whole_platforms(&stored) } else { Vec::new() };
+        let platforms = if all.is_empty() { store.platforms(&stored, asked)? } else { all };
         images.push(ChosenImage { store, reference, stored, platforms });
     }
     Ok(Chosen { source, images, is_asked: arguments.all_platforms || !asked.is_empty() })
-}
-
-/// The platforms that are meant of an image.
-fn platforms_of(
-    store: &Store,
-    image: &StoredImage,
-    wants_all: bool,
-    asked: &[Platform],
-) -> Result<Vec<Platform>, StoreError> {
-    let inventory = store.inventory(image);
-    let all: Vec<_> = inventory.present().filter_map(whole_platform).collect();
-    let chosen = if wants_all && !all.is_empty() { Ok(all) } else { inventory.choose(asked) };
-    let root = store.root();
-    chosen.map_err(|wanted| {
-        if inventory.present().next().is_none() {
-            let lacking = inventory.lacking().next().map(|blob| &blob.descriptor.digest);
-            let path = root.content().path(lacking.unwrap_or(&image.target.digest));
-            return StoreError::Missing { path };
-        }
-        let there = inventory.present().filter_map(|held| held.platform.clone()).collect();
-        let (name, root) = (image.name.clone(), root.path().to_owned());
-        StoreError::NoSuchPlatform { name, wanted: wanted.into(), root, there }
-    })
-}
-
-fn whole_platform(held: &HeldPlatform) -> Option<Platform> {
-    held.platform.clone().filter(|_| held.is_whole())
 }
 
 /// Says where an image is for another platform than one would think.
