@@ -315,8 +315,9 @@ pub enum Warning {
         digest: Box<Digest>,
     },
     /// Layers that a store has unpacked only were made anew of their snapshots.
-    #[error("`{reference}` has {layers} {} made anew of snapshots; {}", if *.layers == 1 { "layer" } else { "layers" },
-        made_anew(others))]
+    #[error("{} of `{reference}` {} there unpacked only, and made anew; {}",
+        if *.layers == 1 { "1 layer".to_owned() } else { format!("{layers} layers") },
+        if *.layers == 1 { "was" } else { "were" }, made_anew(others))]
     LayersRebuilt {
         /// The image.
         reference: Box<Reference>,
@@ -350,12 +351,11 @@ pub enum Warning {
 pub const MAX_GRAPH_DRIVER_LAYERS: usize = 125;
 
 fn made_anew(others: &[usize]) -> String {
+    let numbers = others.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     match others {
-        [] => "they are what they were, so the image keeps its ID".to_owned(),
-        others => {
-            let numbers = others.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            format!("not to the byte what it was is number {numbers}, so the image has another ID")
-        }
+        [] => "all is the same to the byte, so the image keeps its ID".to_owned(),
+        [_] => format!("layer {numbers} is not the same to the byte, so the image gets another ID"),
+        _ => format!("layers {numbers} are not the same to the byte, so the image gets another ID"),
     }
 }
 

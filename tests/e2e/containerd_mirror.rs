@@ -130,19 +130,20 @@ fn runs_on_a_mirror(set: Set) {
     assert_eq!(again["kept"], again["blobs"]);
 
     let before: Vec<_> = names.iter().map(|name| listed(&Containerd(set).content(), name)).collect();
-    // What sealift lists of both is the same, too.
+    // What sealift lists of both is the same, too. Of the index containerd 2 has more: the manifests and configs of all
+    // platforms, and the layers of one.
     let store = |root: &Path| {
         let mut list = sealift(&["containerd-store", "list", "--json", "-n", namespace(), "--root"]);
         let rows = rows(list.arg(root));
-        rows.into_iter()
-            .filter(|row| names.contains(&row["name"].as_str().unwrap().to_owned()))
-            .collect::<Vec<_>>()
+        rows.into_iter().filter(|row| names[1..].iter().any(|name| row["name"] == *name)).collect::<Vec<_>>()
     };
     assert_eq!(store(&folder), store(&root(set)));
 
     let daemon = Own::start(set, &folder, &test);
     for (image, before) in images.iter().zip(before) {
-        assert_eq!(listed(&daemon.content, &image.name()), before);
+        let after = listed(&daemon.content, &image.name());
+        let columns = if image.name() == several.name() { 3 } else { before.len() };
+        assert!(after.split(' ').take(columns).eq(before.split(' ').take(columns)), "{before}\n{after}");
         assert_eq!(daemon.content.config_digest(image.resolved().digest()), image.resolved().config_digest());
     }
     // All of it outlives a garbage collection, which the removal of another image brings about.
@@ -179,8 +180,8 @@ fn is_imported(set: Set) {
     [&several, &own].iter().for_each(|image| pull(set, image));
     // Of one image another platform than the others'.
     output_of(&mut Containerd(set).ctr(&[
-        "images",
-        "pull",
+        "content",
+        "fetch",
         "--plain-http",
         "--all-platforms",
         &several.name(),
@@ -258,11 +259,12 @@ fn are_made_anew(set: Set) {
         let folder = session().work_folder(&format!("{test}-{keeps_its_id}"));
         let file = folder.join("image.tar");
         let said = failure_of(&mut export(set, &[&image.name(), "-o", file.to_str().unwrap()]), 3);
-        assert!(said.contains(&layers[1]["sha256:".len()..]) && said.contains("--from-snapshots"), "{said}");
+        let is_named = discarded.iter().any(|layer| said.contains(&layer["sha256:".len()..]));
+        assert!(is_named && said.contains("--from-snapshots"), "{said}");
         let mut anew = export(set, &[&image.name(), "--from-snapshots", "-o", file.to_str().unwrap()]);
         let said = said_by(&mut anew);
         assert_eq!(said.contains("keeps its ID"), keeps_its_id, "{said}");
-        assert_eq!(said.contains("has another ID"), !keeps_its_id, "{said}");
+        assert_eq!(said.contains("gets another ID"), !keeps_its_id, "{said}");
         for docker in [Docker(Set::Old), Docker(Set::Modern)] {
             docker.load(&file);
             assert_eq!(docker.run(&image.name(), &[]), image.prints);

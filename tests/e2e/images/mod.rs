@@ -34,7 +34,7 @@ pub(crate) struct Image {
 pub(crate) const TAG: &str = "v1";
 
 impl Image {
-    fn new(repository: &'static str, prints: impl Into<String>) -> Self {
+    pub(crate) fn new(repository: &'static str, prints: impl Into<String>) -> Self {
         Self { repository, command: Some(&[]), prints: prints.into(), archives: Default::default() }
     }
 
