@@ -297,8 +297,12 @@ mod tests {
             move || prop::collection::btree_map(key(), prop::collection::vec(any::<u8>(), 0..600), 0..30);
         let of = |values: BTreeMap<Vec<u8>, Vec<u8>>, buckets: BTreeMap<Vec<u8>, NewBucket>| {
             let mut bucket = NewBucket::default();
-            values.into_iter().for_each(|(key, value)| bucket.put(key, value));
-            buckets.into_iter().for_each(|(key, inner)| *bucket.bucket(key) = inner);
+            for (key, value) in values {
+                bucket.put(key, value);
+            }
+            for (key, inner) in buckets {
+                *bucket.bucket(key) = inner;
+            }
             bucket
         };
         let leaf = values().prop_map(move |values| of(values, BTreeMap::new()));

@@ -251,8 +251,10 @@ mod tests {
         }
     }
 
-    /// The entry of these blocks, as the `tar` crate reads it.
-    fn read_back(blocks: &[u8]) -> (Vec<u8>, Option<Vec<u8>>, u64, u64, BTreeMap<Vec<u8>, Vec<u8>>) {
+    type Records = BTreeMap<Vec<u8>, Vec<u8>>;
+
+    /// The entry of these blocks, as the `tar` crate reads it: name, target, owner, time, records.
+    fn read_back(blocks: &[u8]) -> (Vec<u8>, Option<Vec<u8>>, u64, u64, Records) {
         let mut archive = tar::Archive::new(blocks);
         let mut entry = archive.entries().unwrap().next().unwrap().unwrap();
         let records = entry.pax_extensions().unwrap().into_iter().flatten().map(Result::unwrap);
