@@ -107,19 +107,30 @@ impl Inventory {
         self.platforms.iter().any(HeldPlatform::is_whole)
     }
 
+    /// The platforms there are: those that are whole or, where none is, those whose manifests are there. containerd often
+    /// has the manifests of platforms that nobody pulled.
+    pub fn available(&self) -> Vec<Platform> {
+        let named = |held: &HeldPlatform| held.platform.clone();
+        let whole: Vec<_> = self.platforms.iter().filter(|held| held.is_whole()).filter_map(named).collect();
+        if whole.is_empty() { self.present().filter_map(named).collect() } else { whole }
+    }
+
     /// The platforms that are meant by `asked`; where nobody asked, linux/amd64, or the only one there is. Where one is not
     /// there, the error is that one.
     pub fn choose(&self, asked: &[Platform]) -> Result<Vec<Platform>, Platform> {
-        let there: Vec<_> = self.present().filter_map(|held| held.platform.as_ref()).collect();
-        let nearest = |wanted: &Platform| {
-            let fitting = there.iter().filter_map(|one| Some((wanted.distance_to(one)?, *one)));
-            let nearest = fitting.min_by_key(|(distance, _)| *distance);
-            nearest.map(|(_, one)| one.clone()).ok_or_else(|| wanted.clone())
+        let available = self.available();
+        let present: Vec<_> = self.present().filter_map(|held| held.platform.clone()).collect();
+        let nearest = |wanted: &Platform, among: &[Platform]| {
+            let fitting = among.iter().filter_map(|one| Some((wanted.distance_to(one)?, one)));
+            fitting.min_by_key(|(distance, _)| *distance).map(|(_, one)| one.clone())
         };
-        match (asked, &there[..]) {
-            ([], [only]) => Ok(vec![(*only).clone()]),
-            ([], _) => nearest(&Platform::linux_amd64()).map(|one| vec![one]),
-            (asked, _) => asked.iter().map(nearest).collect(),
+        let asked_for = |wanted: &Platform| {
+            nearest(wanted, &available).or_else(|| nearest(wanted, &present)).ok_or_else(|| wanted.clone())
+        };
+        match (asked, &available[..]) {
+            ([], [only]) => Ok(vec![only.clone()]),
+            ([], _) => asked_for(&Platform::linux_amd64()).map(|one| vec![one]),
+            (asked, _) => asked.iter().map(asked_for).collect(),
         }
     }
 }

@@ -113,7 +113,7 @@ impl Store {
     /// is there.
     pub fn platforms(&self, image: &StoredImage, asked: &[Platform]) -> Result<Vec<Platform>, StoreError> {
         let inventory = self.inventory(image);
-        let there: Vec<_> = inventory.present().filter_map(|held| held.platform.clone()).collect();
+        let there = inventory.available();
         if !there.is_empty() {
             return inventory.choose(asked).map_err(|wanted| StoreError::NoSuchPlatform {
                 name: image.name.clone(),

@@ -76,12 +76,16 @@ impl Filled {
     }
 
     /// What containerd's own list prints of the images told of.
-    fn as_ctr_prints(listed: &[Value]) -> String {
+    fn as_ctr_prints(&self, listed: &[Value]) -> String {
         let heading = ["REF", "TYPE", "DIGEST", "SIZE", "PLATFORMS", "LABELS"].map(str::to_owned);
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let row = |image: &Value| {
             let platforms = image["platforms"].as_array().unwrap();
             let mut names: Vec<_> = platforms.iter().map(|one| text(&one["platform"])).collect();
+            // containerd 1.6 takes attestations for images.
+            if self.set == Set::Old && image["name"] == PLATFORMS.name() {
+                names.push("unknown/unknown".into());
+            }
             names.sort();
             names.dedup();
             let labels = image["labels"].as_object().unwrap().iter();
@@ -207,7 +211,7 @@ fn lists_what_ctr_lists(filled: &Filled) {
     for (namespace, count) in NAMESPACES {
         let listed = filled.listed(&["--namespace", namespace]);
         let by_ctr = output_of(&mut filled.content(namespace).ctr(&["images", "list"]));
-        assert_eq!(Filled::as_ctr_prints(&listed), by_ctr);
+        assert_eq!(filled.as_ctr_prints(&listed), by_ctr);
         assert!(listed.len() == count || listed.len() == count + PULLED);
         all += listed.len();
         let store = Store::open(&filled.root, namespace).unwrap();
@@ -221,7 +225,9 @@ fn lists_what_ctr_lists(filled: &Filled) {
     assert_eq!(all, 350);
     let whole = filled.listed(&["--all-namespaces"]);
     let of_ours = |image: &&Value| NAMESPACES.iter().any(|(namespace, _)| image["namespace"] == *namespace);
-    assert!(whole.iter().filter(of_ours).all(|image| image["is_whole"] == true));
+    for image in whole.iter().filter(of_ours) {
+        assert!(image["is_whole"] == true, "{image:#}");
+    }
 }
 
 #[test]

@@ -16,6 +16,9 @@ use super::{Context, StoreArguments};
 use crate::cli::report::Failure;
 use crate::cli::ui;
 
+/// Blobs that are not there, and those that are not what they should be, in words.
+const MISSING: &str = "missing";
+const DAMAGED: &str = "damaged";
 /// How many missing blobs of an image are named in the table.
 const MAX_NAMED: usize = 3;
 
@@ -91,8 +94,11 @@ struct Told {
     created: Option<String>,
     updated: Option<String>,
     labels: BTreeMap<String, String>,
-    /// True if a platform of it is there with all its blobs.
+    /// True if a platform of it is there with all its blobs; of others containerd may have the manifests alone.
     is_whole: bool,
+    /// The platforms that are whole or, where none is, those whose manifests are there.
+    available: Vec<String>,
+    /// All that the index names.
     platforms: Vec<ToldPlatform>,
     blobs: Vec<ToldBlob>,
 }
@@ -133,7 +139,8 @@ impl Told {
             created: time(image.created),
             updated: time(image.updated),
             labels: image.labels.clone(),
-            is_whole: inventory.is_usable() && inventory.lacking().next().is_none(),
+            is_whole: inventory.is_usable(),
+            available: inventory.available().iter().map(ToString::to_string).collect(),
             platforms: inventory.platforms.iter().map(|held| ToldPlatform::of(store, held)).collect(),
             blobs: blobs(&inventory),
         }
@@ -141,10 +148,10 @@ impl Told {
 
     fn state(&self) -> String {
         let count = |state| self.blobs.iter().filter(|blob| blob.state == state).count();
-        let (missing, damaged) = (count("missing"), count("damaged"));
+        let (missing, damaged) = (count(MISSING), count(DAMAGED));
         let unpacked = self.platforms.iter().find_map(|held| held.unpacked_in.as_deref());
         match (missing, damaged, unpacked) {
-            (0, 0, _) if self.is_whole => "whole".to_owned(),
+            (_, 0, _) if self.is_whole => "whole".to_owned(),
             (0, 0, _) => "nothing of it".to_owned(),
             (0, damaged, _) => format!("{damaged} damaged"),
             (missing, 0, Some(snapshotter)) => {
@@ -155,10 +162,10 @@ impl Told {
         }
     }
 
-    fn present(&self) -> String {
-        let present = self.platforms.iter().filter(|held| held.is_there);
-        let names: Vec<_> = present.map(|held| held.platform.as_deref().unwrap_or("unknown")).collect();
-        if names.is_empty() { "-".to_owned() } else { names.join(",") }
+    /// What an export would miss.
+    fn lacking(&self) -> Vec<&ToldBlob> {
+        let is_lacking = |blob: &&ToldBlob| blob.state == DAMAGED || !self.is_whole && blob.state == MISSING;
+        self.blobs.iter().filter(is_lacking).collect()
     }
 }
 
@@ -184,8 +191,8 @@ fn blobs(inventory: &Inventory) -> Vec<ToldBlob> {
         size_bytes: descriptor.size_bytes,
         state: match state {
             BlobState::There => "there",
-            BlobState::Missing => "missing",
-            BlobState::Damaged => "damaged",
+            BlobState::Missing => MISSING,
+            BlobState::Damaged => DAMAGED,
         },
     };
     inventory.blobs.iter().map(told).collect()
@@ -201,7 +208,7 @@ fn table(images: &[Told]) -> String {
             shown(&image.name),
             image.digest.short().to_owned(),
             ui::size(image.size_bytes),
-            image.present(),
+            if image.available.is_empty() { "-".to_owned() } else { image.available.join(",") },
             updated.to_owned(),
             image.state(),
         ]
@@ -219,7 +226,7 @@ fn table(images: &[Told]) -> String {
     let mut lines = vec![line(&heading)];
     for (image, row) in images.iter().zip(&rows) {
         lines.push(line(row));
-        let lacking: Vec<_> = image.blobs.iter().filter(|blob| blob.state != "there").collect();
+        let lacking = image.lacking();
         let named = lacking.iter().take(MAX_NAMED);
         lines.extend(named.map(|blob| format!("  {}", blob.words())));
         if lacking.len() > MAX_NAMED {
