@@ -173,7 +173,7 @@ const OTHER: &str = "quay.io/org/other:2";
 fn two_images() -> (Fixture, Root) {
     let mut fixture = Fixture::new();
     fixture.image(APP, &[b"shared layer", b"layer of app"]);
-    fixture.image(OTHER, &[b"shared layer", &[7; 100_000]]);
+    fixture.image(OTHER, &[b"shared layer", &vec![7; 100_000]]);
     let root = fixture.root();
     (fixture, root)
 }

@@ -253,6 +253,7 @@ fn code_of(error: &sealift::Error) -> u8 {
         | Error::Sidecar { .. }
         | Error::Stream(_)
         | Error::Source(SourceError::File(_))
+        | Error::Rebuild(RebuildError::NotRoot | RebuildError::Overlay(OverlayError::Output(_)))
         | Error::Against(AgainstError::File(_))
         | Error::Open(OpenError::File(_))
         | Error::Repair(RepairError::Open(OpenError::File(_))) => 7,
@@ -271,11 +272,10 @@ fn code_of(error: &sealift::Error) -> u8 {
             | ContainerdError::Restless { .. } => 7,
             _ => 3,
         },
-        Error::Rebuild(RebuildError::NotRoot | RebuildError::Overlay(OverlayError::Output(_))) => 7,
-        Error::Rebuild(_) => 3,
         Error::Against(_) | Error::Repair(RepairError::SeveralImages(_) | RepairError::Pipe) => 2,
         Error::Blob { .. }
         | Error::Inflate(_)
+        | Error::Rebuild(_)
         | Error::Reused { .. }
         | Error::Damaged { .. }
         | Error::DamagedFile { .. }

@@ -117,7 +117,9 @@ fn runs_on_a_mirror(set: Set) {
     let several = push_platforms(format!("e2e/{test}/several").leak());
     let own = push_own(format!("e2e/{test}/own").leak());
     let images = [&several, &own, &FILESYSTEM];
-    images.iter().for_each(|image| pull(set, image));
+    for image in images {
+        pull(set, image);
+    }
     let folder = session().work_folder(&format!("{test}-mirror"));
     let names: Vec<String> = images.iter().map(|image| image.name()).collect();
     let of_images = || {
@@ -177,7 +179,9 @@ fn is_imported(set: Set) {
     let several = push_platforms(format!("e2e/{test}/several").leak());
     let own = push_own(format!("e2e/{test}/own").leak());
     let names = [several.name(), own.name()];
-    [&several, &own].iter().for_each(|image| pull(set, image));
+    for image in [&several, &own] {
+        pull(set, image);
+    }
     // Of one image another platform than the others'.
     output_of(&mut Containerd(set).ctr(&[
         "content",

@@ -30,6 +30,7 @@ use crate::cli::report::Failure;
 /// digits. Without a platform it is linux/amd64 or, where the store has but another, that one. The path of each file
 /// goes to stdout, all else to stderr.
 #[derive(Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Arguments {
     /// Images: `nginx`, `quay.io/org/app:1`, `'registry.k8s.io/*'`, `sha256:3fbc63…`
     #[arg(required = true, value_name = "IMAGE")]

@@ -267,5 +267,6 @@ fn block(image: &Told) -> String {
         rows.push(("platform", format!("{platform}  {}  {state}", held.manifest)));
     }
     rows.extend(image.blobs.iter().map(|blob| ("blob", blob.words())));
-    rows.iter().map(|(name, value)| format!("{name:<10} {value}\n")).collect()
+    let lines: Vec<_> = rows.iter().map(|(name, value)| format!("{name:<10} {value}")).collect();
+    lines.join("\n") + "\n"
 }
