@@ -19,7 +19,8 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{CWD, FileType, Mode, XattrFlags, makedev, mknodat, setxattr};
+use rustix::fs::{CWD, FileType, Mode, OFlags, XattrFlags, makedev, mkdirat, mknodat, openat, setxattr};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sealift::overlay::{Form, LeftOut, OverlayError, Written, write_layer};
 use tempfile::TempDir;
 
@@ -249,6 +250,21 @@ fn nothing_outside_is_reached() {
     let (tar, ..) = upper.written(Form::Containerd);
     assert!(!String::from_utf8_lossy(&tar).contains("not for a layer"));
     assert_eq!(entries(&tar).len(), 2);
+}
+
+#[test]
+fn folders_may_be_deeper_than_files_may_be_open() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(400), ..limit }).unwrap();
+    let upper = Upper::new();
+    let mut folder = fs::File::open(upper.0.path()).unwrap();
+    for _ in 0..600 {
+        mkdirat(&folder, "deep", Mode::from(0o755)).unwrap();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        folder = openat(&folder, "deep", flags, Mode::empty()).unwrap().into();
+    }
+    let (tar, ..) = upper.written(Form::Containerd);
+    assert_eq!(entries(&tar).len(), 600);
 }
 
 #[test]

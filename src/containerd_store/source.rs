@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 
 use super::content::Content;
 use super::error::StoreError;
-use crate::fsio::FileHandle;
+use crate::fsio::{FileHandle, allow_open_files};
 use crate::image::{Descriptor, Digest, Document, MediaType, Reference, Repository};
 use crate::source::{BlobStream, Selector, Source, SourceError, in_chunks};
 
@@ -40,6 +40,8 @@ impl StoreSource {
     /// there, in its size. Blocks.
     pub fn hold<'a>(&self, blobs: impl IntoIterator<Item = &'a Descriptor>) -> Result<(), StoreError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let blobs: Vec<_> = blobs.into_iter().collect();
+        allow_open_files(held.len() + blobs.len());
         for Descriptor { digest, size_bytes, .. } in blobs {
             if held.contains_key(digest) {
                 continue;

@@ -19,9 +19,6 @@ use crate::image::{Descriptor, Digest};
 const COPY_BYTES: u64 = 8 << 20;
 /// Bytes read at a time of a blob that is there already.
 const CHUNK_BYTES: usize = 256 << 10;
-/// Files that are open besides the blobs.
-const OTHER_FILES: u64 = 64;
-
 /// A blob that is to be copied, opened.
 pub(super) struct Blob {
     descriptor: Descriptor,
@@ -174,21 +171,4 @@ fn copy_one(blob: &Blob, is_awaited: &dyn Fn() -> bool, tell: &dyn Fn(Step)) -> 
 /// Makes a folder and those above it.
 pub(super) fn make_folder(folder: &Path) -> std::result::Result<(), FileError> {
     fs::create_dir_all(folder).map_err(FileError::io("create", folder))
-}
-
-/// Lets this process have so many files open, as far as the system allows it.
-pub(super) fn open_many(files: usize) {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-        let wanted = files as u64 + OTHER_FILES;
-        let limit = getrlimit(Resource::Nofile);
-        if limit.current.is_some_and(|current| current < wanted) {
-            let current = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
-            // If it may not be, the first blob that can't be opened tells.
-            let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum: limit.maximum });
-        }
-    }
-    #[cfg(not(unix))]
-    let _ = files;
 }

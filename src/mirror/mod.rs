@@ -23,7 +23,7 @@ use crate::archive::PlanError;
 use crate::containerd_store::{META_DB, Root, StoredImage};
 use crate::error::Result;
 use crate::event::{Event, Reporter, Warning};
-use crate::fsio::{Existing, Waiting, blocking, check_room, folder_of, write_whole};
+use crate::fsio::{Existing, Waiting, allow_open_files, blocking, check_room, folder_of, write_whole};
 use crate::image::{Descriptor, Digest, Document, ResolvedImage};
 
 pub use import::Import;
@@ -157,7 +157,7 @@ impl Mirror<'_> {
         }
         let mut parts: Vec<_> = parts.into_values().collect();
         parts.sort_by(|one, other| other.size_bytes.cmp(&one.size_bytes).then(one.digest.cmp(&other.digest)));
-        blobs::open_many(parts.len());
+        allow_open_files(parts.len());
         let blobs = parts.into_iter().map(|part| Blob::open(part, self.root.content(), self.folder));
         let blobs = blobs.collect::<Result<Vec<_>>>()?;
         for blob in &blobs {

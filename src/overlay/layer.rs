@@ -16,7 +16,7 @@ use super::error::OverlayError;
 use super::folder::{Contents, Folder, Found};
 use super::header::{BLOCK_BYTES, Header, Kind, Time};
 use crate::foreign::shown;
-use crate::fsio::FileError;
+use crate::fsio::{FileError, allow_open_files};
 
 /// What stands before a removed file's name.
 const WHITEOUT: &[u8] = b".wh.";
@@ -24,6 +24,9 @@ const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// The one attribute that containerd's differ writes.
 const CAPABILITY: &[u8] = b"security.capability";
+
+/// Each folder on the way down is open; after so many more the system is asked to let there be more.
+const MANY_FOLDERS: usize = 256;
 
 /// How much of an entry is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +97,9 @@ pub fn write_layer(
         };
         if let Some(inner) = layer.add(folder, &name)? {
             folders.push(inner);
+            if folders.len().is_multiple_of(MANY_FOLDERS) {
+                allow_open_files(folders.len() + MANY_FOLDERS);
+            }
         }
     }
     layer.write(&[0; 2 * BLOCK_BYTES])?;
