@@ -440,3 +440,110 @@ fn deep_trees_are_searched_for_every_name() {
     }
     assert!(matches!(Store::open(&store.root, "none"), Err(StoreError::NoSuchNamespace { .. })));
 }
+
+const PAGE_BYTES: usize = 4096;
+
+/// A database whose pages stand so many pages further back, but for its metas.
+fn moved(database: &[u8], by_pages: u64) -> Vec<u8> {
+    let number = |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    let word = |bytes: &[u8], at: usize| {
+        usize::try_from(u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())).unwrap()
+    };
+    let mut pages = database[3 * PAGE_BYTES..].to_vec();
+    let add = |pages: &mut [u8], at: usize| {
+        let moved = number(pages, at) + by_pages;
+        pages[at..at + 8].copy_from_slice(&moved.to_le_bytes());
+    };
+    let mut page = 0;
+    while page < pages.len() {
+        let (is_leaf, elements) = (pages[page + 8] == 2, word(&pages, page + 8) >> 16);
+        for element in (0..elements).map(|index| page + 16 + index * 16) {
+            if is_leaf && pages[element] == 1 {
+                let value = element + word(&pages, element + 4) + word(&pages, element + 8);
+                if number(&pages, value) != 0 {
+                    add(&mut pages, value);
+                }
+            } else if !is_leaf {
+                add(&mut pages, element + 8);
+            }
+        }
+        let more = word(&pages, page + 12);
+        add(&mut pages, page);
+        page += (1 + more) * PAGE_BYTES;
+    }
+    pages
+}
+
+/// A transaction's meta page: that of `database`, but for root, number of pages and transaction.
+fn meta(database: &[u8], by_pages: u64, end: u64, transaction: u64) -> Vec<u8> {
+    let mut meta = database[..80].to_vec();
+    let root = u64::from_le_bytes(meta[32..40].try_into().unwrap()) + by_pages;
+    for (at, field) in [(32, root), (56, end), (64, transaction)] {
+        meta[at..at + 8].copy_from_slice(&field.to_le_bytes());
+    }
+    let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    let checksum = meta[16..72].iter().fold(0xcbf2_9ce4_8422_2325, mix);
+    meta[72..].copy_from_slice(&checksum.to_le_bytes());
+    meta
+}
+
+/// As bolt writes: a transaction's pages where the last one has none, then its meta page over the older one.
+#[test]
+fn a_root_that_is_written_to_is_read_as_one_transaction_left_it() {
+    use std::os::unix::fs::FileExt;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+    let (_sandbox, store) = sandbox_with(|_| {});
+    let state = |transaction: u64| {
+        let mut metadata = NewBucket::default();
+        let images = metadata.bucket("v1").bucket("default").bucket("images");
+        for number in 0..400 {
+            let target = images.bucket(format!("x/{number:03}-of-{transaction:06}:1")).bucket("target");
+            target.put("digest", Digest::of(b"x").to_string());
+            target.put("size", [2]);
+        }
+        metadata.to_database()
+    };
+    let empty = state(0);
+    let pages = (empty.len() / PAGE_BYTES) as u64 - 3;
+    let end = 3 + 2 * pages;
+    let file = fs::File::options().read(true).write(true).open(store.meta_db()).unwrap();
+    let write = |transaction: u64| {
+        let (database, by_pages) = (state(transaction), transaction % 2 * pages);
+        assert_eq!(database.len(), empty.len());
+        let moved = moved(&database, by_pages);
+        // The last page first, and one at a time.
+        for (number, page) in moved.chunks(PAGE_BYTES).enumerate().rev() {
+            let at = (3 + by_pages) * PAGE_BYTES as u64 + (number * PAGE_BYTES) as u64;
+            file.write_all_at(page, at).unwrap();
+        }
+        let meta = meta(&database, by_pages, end, transaction);
+        file.write_all_at(&meta, transaction % 2 * PAGE_BYTES as u64).unwrap();
+    };
+    file.set_len(end * PAGE_BYTES as u64).unwrap();
+    (1..=2).for_each(write);
+    let (is_over, last) = (AtomicBool::new(false), AtomicU64::new(2));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for transaction in 3.. {
+                if is_over.load(Ordering::Relaxed) {
+                    break;
+                }
+                write(transaction);
+                last.store(transaction, Ordering::Release);
+            }
+        });
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..300 {
+            let before = last.load(Ordering::Acquire);
+            let images = Store::open(&store.root, "default").unwrap().list().unwrap();
+            let of = images[0].name.split("-of-").nth(1).unwrap();
+            assert!(images.len() == 400 && images.iter().all(|image| image.name.ends_with(of)), "{of}");
+            let transaction: u64 = of.trim_end_matches(":1").parse().unwrap();
+            assert!(transaction >= before, "{transaction} is older than {before}");
+            seen.insert(transaction);
+        }
+        is_over.store(true, Ordering::Relaxed);
+        assert!(seen.len() > 1, "{seen:?}");
+    });
+}
