@@ -493,39 +493,35 @@ fn a_root_that_is_written_to_is_read_as_one_transaction_left_it() {
     use std::os::unix::fs::FileExt;
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+    const IMAGES: usize = 6000;
     let (_sandbox, store) = sandbox_with(|_| {});
-    let state = |transaction: u64| {
+    let state = |of: u64| {
         let mut metadata = NewBucket::default();
         let images = metadata.bucket("v1").bucket("default").bucket("images");
-        for number in 0..400 {
-            let target = images.bucket(format!("x/{number:03}-of-{transaction:06}:1")).bucket("target");
-            target.put("digest", Digest::of(b"x").to_string());
-            target.put("size", [2]);
-        }
+        (0..IMAGES).for_each(|number| images.bucket(format!("x/{number:04}:of-{of}")).put("a", [0; 200]));
         metadata.to_database()
     };
-    let empty = state(0);
-    let pages = (empty.len() / PAGE_BYTES) as u64 - 3;
-    let end = 3 + 2 * pages;
+    // Four states in two places: what a reader took from one place, the transaction after the next writes over.
+    let states: Vec<_> = (0..4).map(state).collect();
+    let pages = (states[0].len() / PAGE_BYTES) as u64 - 3;
+    let places: Vec<_> =
+        (0u64..4).map(|of| moved(&states[usize::try_from(of).unwrap()], of % 2 * pages)).collect();
     let file = fs::File::options().read(true).write(true).open(store.meta_db()).unwrap();
+    file.set_len((3 + 2 * pages) * PAGE_BYTES as u64).unwrap();
     let write = |transaction: u64| {
-        let (database, by_pages) = (state(transaction), transaction % 2 * pages);
-        assert_eq!(database.len(), empty.len());
-        let moved = moved(&database, by_pages);
-        // The last page first, and one at a time.
-        for (number, page) in moved.chunks(PAGE_BYTES).enumerate().rev() {
+        let (of, by_pages) = (usize::try_from(transaction % 4).unwrap(), transaction % 2 * pages);
+        for (number, page) in places[of].chunks(PAGE_BYTES).enumerate().rev() {
             let at = (3 + by_pages) * PAGE_BYTES as u64 + (number * PAGE_BYTES) as u64;
             file.write_all_at(page, at).unwrap();
         }
-        let meta = meta(&database, by_pages, end, transaction);
+        let meta = meta(&states[of], by_pages, 3 + 2 * pages, transaction);
         file.write_all_at(&meta, transaction % 2 * PAGE_BYTES as u64).unwrap();
     };
-    file.set_len(end * PAGE_BYTES as u64).unwrap();
-    (1..=2).for_each(write);
-    let (is_over, last) = (AtomicBool::new(false), AtomicU64::new(2));
+    (4..6).for_each(write);
+    let (is_over, last) = (AtomicBool::new(false), AtomicU64::new(5));
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            for transaction in 3.. {
+            for transaction in 6.. {
                 if is_over.load(Ordering::Relaxed) {
                     break;
                 }
@@ -533,17 +529,20 @@ fn a_root_that_is_written_to_is_read_as_one_transaction_left_it() {
                 last.store(transaction, Ordering::Release);
             }
         });
-        let mut seen = std::collections::BTreeSet::new();
-        for _ in 0..300 {
-            let before = last.load(Ordering::Acquire);
-            let images = Store::open(&store.root, "default").unwrap().list().unwrap();
-            let of = images[0].name.split("-of-").nth(1).unwrap();
-            assert!(images.len() == 400 && images.iter().all(|image| image.name.ends_with(of)), "{of}");
-            let transaction: u64 = of.trim_end_matches(":1").parse().unwrap();
-            assert!(transaction >= before, "{transaction} is older than {before}");
-            seen.insert(transaction);
-        }
+        let read = std::panic::catch_unwind(|| {
+            for _ in 0..100 {
+                let before = last.load(Ordering::Acquire);
+                let root = Root::open(&store.root).unwrap();
+                let transaction = root.database().transaction();
+                assert!(transaction >= before, "{transaction} is older than {before}");
+                let images = root.namespace("default").unwrap().unwrap().bucket(b"images").unwrap().unwrap();
+                let end = format!(":of-{}", transaction % 4);
+                let names: Vec<_> = images.entries().unwrap().map(|entry| entry.unwrap().0).collect();
+                assert!(names.len() == IMAGES && names.iter().all(|name| name.ends_with(end.as_bytes())));
+            }
+        });
         is_over.store(true, Ordering::Relaxed);
-        assert!(seen.len() > 1, "{seen:?}");
+        read.unwrap();
+        assert!(last.load(Ordering::Relaxed) > 20, "it was written to meanwhile");
     });
 }
