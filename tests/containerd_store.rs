@@ -440,3 +440,109 @@ fn deep_trees_are_searched_for_every_name() {
     }
     assert!(matches!(Store::open(&store.root, "none"), Err(StoreError::NoSuchNamespace { .. })));
 }
+
+const PAGE_BYTES: usize = 4096;
+
+/// A database whose pages stand so many pages further back, but for its metas.
+fn moved(database: &[u8], by_pages: u64) -> Vec<u8> {
+    let number = |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    let word = |bytes: &[u8], at: usize| {
+        usize::try_from(u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())).unwrap()
+    };
+    let mut pages = database[3 * PAGE_BYTES..].to_vec();
+    let add = |pages: &mut [u8], at: usize| {
+        let moved = number(pages, at) + by_pages;
+        pages[at..at + 8].copy_from_slice(&moved.to_le_bytes());
+    };
+    let mut page = 0;
+    while page < pages.len() {
+        let (is_leaf, elements) = (pages[page + 8] == 2, word(&pages, page + 8) >> 16);
+        for element in (0..elements).map(|index| page + 16 + index * 16) {
+            if is_leaf && pages[element] == 1 {
+                let value = element + word(&pages, element + 4) + word(&pages, element + 8);
+                if number(&pages, value) != 0 {
+                    add(&mut pages, value);
+                }
+            } else if !is_leaf {
+                add(&mut pages, element + 8);
+            }
+        }
+        let more = word(&pages, page + 12);
+        add(&mut pages, page);
+        page += (1 + more) * PAGE_BYTES;
+    }
+    pages
+}
+
+/// A transaction's meta page: that of `database`, but for root, number of pages and transaction.
+fn meta(database: &[u8], by_pages: u64, end: u64, transaction: u64) -> Vec<u8> {
+    let mut meta = database[..80].to_vec();
+    let root = u64::from_le_bytes(meta[32..40].try_into().unwrap()) + by_pages;
+    for (at, field) in [(32, root), (56, end), (64, transaction)] {
+        meta[at..at + 8].copy_from_slice(&field.to_le_bytes());
+    }
+    let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    let checksum = meta[16..72].iter().fold(0xcbf2_9ce4_8422_2325, mix);
+    meta[72..].copy_from_slice(&checksum.to_le_bytes());
+    meta
+}
+
+/// As bolt writes: a transaction's pages where the last one has none, then its meta page over the older one.
+#[test]
+fn a_root_that_is_written_to_is_read_as_one_transaction_left_it() {
+    use std::os::unix::fs::FileExt;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+    const IMAGES: usize = 6000;
+    let (_sandbox, store) = sandbox_with(|_| {});
+    let state = |of: u64| {
+        let mut metadata = NewBucket::default();
+        let images = metadata.bucket("v1").bucket("default").bucket("images");
+        (0..IMAGES).for_each(|number| images.bucket(format!("x/{number:04}:of-{of}")).put("a", [0; 200]));
+        metadata.to_database()
+    };
+    // Four states in two places: what a reader took from one place, the transaction after the next writes over.
+    let states: Vec<_> = (0..4).map(state).collect();
+    let pages = (states[0].len() / PAGE_BYTES) as u64 - 3;
+    let places: Vec<_> =
+        (0u64..4).map(|of| moved(&states[usize::try_from(of).unwrap()], of % 2 * pages)).collect();
+    let file = fs::File::options().read(true).write(true).open(store.meta_db()).unwrap();
+    file.set_len((3 + 2 * pages) * PAGE_BYTES as u64).unwrap();
+    let write = |transaction: u64| {
+        let (of, by_pages) = (usize::try_from(transaction % 4).unwrap(), transaction % 2 * pages);
+        for (number, page) in places[of].chunks(PAGE_BYTES).enumerate().rev() {
+            let at = (3 + by_pages) * PAGE_BYTES as u64 + (number * PAGE_BYTES) as u64;
+            file.write_all_at(page, at).unwrap();
+        }
+        let meta = meta(&states[of], by_pages, 3 + 2 * pages, transaction);
+        file.write_all_at(&meta, transaction % 2 * PAGE_BYTES as u64).unwrap();
+    };
+    (4..6).for_each(write);
+    let (is_over, last) = (AtomicBool::new(false), AtomicU64::new(5));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for transaction in 6.. {
+                if is_over.load(Ordering::Relaxed) {
+                    break;
+                }
+                write(transaction);
+                last.store(transaction, Ordering::Release);
+            }
+        });
+        let read = std::panic::catch_unwind(|| {
+            for _ in 0..100 {
+                let before = last.load(Ordering::Acquire);
+                let root = Root::open(&store.root).unwrap();
+                let transaction = root.database().transaction();
+                assert!(transaction >= before, "{transaction} is older than {before}");
+                let images = root.namespace("default").unwrap().unwrap().bucket(b"images").unwrap().unwrap();
+                let end = format!(":of-{}", transaction % 4);
+                let names: Vec<_> = images.entries().unwrap().map(|entry| entry.unwrap().0).collect();
+                assert!(names.len() == IMAGES && names.iter().all(|name| name.ends_with(end.as_bytes())));
+            }
+        });
+        is_over.store(true, Ordering::Relaxed);
+        read.unwrap();
+        assert!(last.load(Ordering::Relaxed) > 20, "it was written to meanwhile");
+    });
+}

@@ -49,6 +49,12 @@ impl Database {
         Ok(Self { bytes, meta, parents })
     }
 
+    /// How many bytes of a database are in use, by its meta pages, with which `head` begins.
+    pub fn used_bytes(head: &[u8]) -> Result<u64, BoltError> {
+        let meta = Meta::last_of(head)?;
+        Ok(meta.end.saturating_mul(meta.page_bytes as u64))
+    }
+
     /// The bytes it was made of.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes

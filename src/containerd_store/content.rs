@@ -74,13 +74,14 @@ impl Content {
 
     /// Reads a blob of at most so many bytes, whatever they are.
     pub(super) fn small(&self, digest: &Digest, limit_bytes: u64) -> Result<Vec<u8>, StoreError> {
-        let mut bytes = Vec::new();
         let file = self.open(digest)?;
-        let read = file.reader().take(limit_bytes + 1).read_to_end(&mut bytes);
-        read.map_err(|source| file.cannot_read(source))?;
-        if bytes.len() as u64 > limit_bytes {
+        let size_bytes = file.size_bytes()?;
+        if size_bytes > limit_bytes {
             return Err(StoreError::WrongBytes { path: self.path(digest) });
         }
+        let mut bytes = Vec::with_capacity(usize::try_from(size_bytes).unwrap_or_default());
+        let read = file.reader_of(0..size_bytes).read_to_end(&mut bytes);
+        read.map_err(|source| file.cannot_read(source))?;
         Ok(bytes)
     }
 }

@@ -201,14 +201,13 @@ impl Survey<'_> {
         });
     }
 
-    /// What a config says it is for; a damaged one is noted as that.
+    /// What a config says it is for. What is wrong with it is noted, unless it is missing.
     fn platform(&mut self, config: &Descriptor) -> Option<Platform> {
         let bytes = self.content.small(&config.digest, MAX_CONFIG_BYTES).ok()?;
-        let is_right = Digest::by(config.digest.algorithm(), &bytes) == config.digest;
+        let is_right = bytes.len() as u64 == config.size_bytes
+            && Digest::by(config.digest.algorithm(), &bytes) == config.digest;
         let read = ImageConfig::parse(bytes.into()).ok().filter(|_| is_right);
-        if read.is_none() {
-            self.add(config, BlobState::Damaged);
-        }
+        self.add(config, if read.is_some() { BlobState::There } else { BlobState::Damaged });
         Some(read?.platform())
     }
 

@@ -16,24 +16,25 @@ use crate::fsio::{FileError, FileHandle, Links};
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A copy is held in memory; databases of real nodes have some tens of megabytes.
 const MAX_BYTES: u64 = 4 << 30;
+/// Both meta pages are in here, however large pages are.
+const HEAD_BYTES: u64 = 256 << 10;
 
 /// What a root's metadata is at this moment.
 pub(super) fn read(path: &Path) -> Result<Database, StoreError> {
     let file = FileHandle::open_foreign(path, Links::Follow)?;
     let started = Instant::now();
     loop {
-        let copy = copy_of(&file).map_err(FileError::io("read", path))?;
-        if copy.len() as u64 >= MAX_BYTES {
-            return Err(StoreError::TooLarge { path: path.to_owned(), limit_bytes: MAX_BYTES });
-        }
-        let read = Database::of(copy).map_err(|source| StoreError::Damaged { path: path.to_owned(), source });
+        let read = copy_of(&file).map_err(FileError::io("read", path))?;
         let is_one_state = match &read {
+            Ok(database) if database.bytes().len() as u64 >= MAX_BYTES => {
+                return Err(StoreError::TooLarge { path: path.to_owned(), limit_bytes: MAX_BYTES });
+            }
             Ok(database) => is_still(&file, database).map_err(FileError::io("read", path))?,
             // What is damaged stays so.
             Err(_) => true,
         };
         if is_one_state {
-            return read;
+            return read.map_err(damaged(path));
         }
         if started.elapsed() > PATIENCE {
             return Err(StoreError::Restless { path: path.to_owned(), seconds: PATIENCE.as_secs() });
@@ -41,10 +42,20 @@ pub(super) fn read(path: &Path) -> Result<Database, StoreError> {
     }
 }
 
-fn copy_of(file: &FileHandle) -> io::Result<Vec<u8>> {
+/// A copy of what is in use, the meta pages first: files are longer than that.
+fn copy_of(file: &FileHandle) -> io::Result<Result<Database, BoltError>> {
     let mut copy = Vec::new();
-    file.reader().take(MAX_BYTES).read_to_end(&mut copy)?;
-    Ok(copy)
+    file.reader_of(0..HEAD_BYTES).read_to_end(&mut copy)?;
+    let used_bytes = match Database::used_bytes(&copy) {
+        Ok(used_bytes) => used_bytes.min(MAX_BYTES),
+        Err(error) => return Ok(Err(error)),
+    };
+    if used_bytes > HEAD_BYTES && copy.len() as u64 == HEAD_BYTES {
+        let rest = HEAD_BYTES..used_bytes.min(file.size_bytes().map_err(io::Error::other)?);
+        copy.reserve_exact(usize::try_from(rest.end.saturating_sub(rest.start)).unwrap_or_default() + 1);
+        file.reader_of(rest).read_to_end(&mut copy)?;
+    }
+    Ok(Database::of(copy))
 }
 
 /// True if the file's meta pages are those of the copy.

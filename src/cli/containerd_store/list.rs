@@ -41,12 +41,16 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Failure> {
     let (store, environment) = (arguments.store, context.environment);
     let (images, mut problems) = blocking(move || listed(&store.open(&environment)?)).await?;
-    if arguments.json {
-        images.iter().try_for_each(ui::json)?;
+    let lines = if arguments.json {
+        let lines = images.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
+        lines.map_err(|error| Failure::Other(error.into()))?.join("\n")
     } else if arguments.long {
-        images.iter().try_for_each(|image| ui::data(&ui::printable(&block(image))))?;
-    } else if !images.is_empty() {
-        ui::data(&ui::printable(&table(&images)))?;
+        images.iter().map(block).collect::<Vec<_>>().join("\n")
+    } else {
+        table(&images)
+    };
+    if !images.is_empty() {
+        ui::data(&if arguments.json { lines.into() } else { ui::printable(&lines) })?;
     }
     if images.is_empty() && problems.is_empty() {
         ui::talk("no images");
