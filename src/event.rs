@@ -167,6 +167,15 @@ pub enum Event<'a> {
         /// Their sizes added up.
         blob_bytes: u64,
     },
+    /// A mirror's blobs are about to be copied, where they are not there already.
+    MirrorStarted {
+        /// The mirror.
+        path: &'a Path,
+        /// How many different blobs.
+        blobs: usize,
+        /// Their sizes added up.
+        blob_bytes: u64,
+    },
     /// All that could be sent is.
     PushEnded,
     /// A blob need not be sent: the registry has it, in this repository or another.

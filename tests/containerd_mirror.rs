@@ -81,6 +81,8 @@ fn a_mirror_is_a_folder_of_its_own() {
     insta::assert_snapshot!("without_a_folder", sandbox.run(&export));
     let made =
         |more: &[&str]| sandbox.output(&[&export[..], &["-o", "mirror", "-q"], more].concat()).status.code();
+    insta::assert_snapshot!("a_mirror", sandbox.run(&[&export[..], &["-o", "usb/mirror"]].concat()));
+    insta::assert_snapshot!("a_mirror_again", sandbox.run(&[&export[..], &["-o", "usb/mirror"]].concat()));
     assert_eq!(made(&["--from-snapshots"]), Some(2));
     assert_eq!(made(&["--layers", "plain"]), Some(2));
     assert_eq!(made(&["--metadata", "verbatim"]), Some(0));

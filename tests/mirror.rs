@@ -275,7 +275,7 @@ fn what_is_taken_away_after_it_was_opened_is_copied_all_the_same() {
     struct Collector(Vec<PathBuf>);
     impl Reporter for Collector {
         fn report(&self, event: Event<'_>) {
-            if let Event::FillStarted { .. } = event {
+            if let Event::MirrorStarted { .. } = event {
                 self.0.iter().for_each(|path| fs::remove_file(path).unwrap());
             }
         }

@@ -110,12 +110,7 @@ impl Mirror<'_> {
         };
         self.warn_of_others(images);
         let (count, blob_bytes) = (blobs.len(), blobs.iter().map(Blob::size_bytes).sum());
-        self.reporter.report(Event::FillStarted {
-            path: self.folder,
-            blobs: count,
-            blob_bytes,
-            inflate_bytes: 0,
-        });
+        self.reporter.report(Event::MirrorStarted { path: self.folder, blobs: count, blob_bytes });
         let kept = self.copy(blobs).await?;
         let meta_db = self.folder.join(META_DB);
         let written = blocking(move || {

@@ -157,6 +157,13 @@ fn runs_on_a_mirror(set: Set) {
     for image in images {
         assert_eq!(daemon.run(&image.name()), image.prints, "{}", image.name());
     }
+    // With the root's own metadata it names the same, and more than it has.
+    let verbatim = session().work_folder(&format!("{test}-verbatim"));
+    output_of(export(set, &["--mirror", "--metadata", "verbatim", "-q", "-o"]).arg(&verbatim).args(&names));
+    let before = listed(&Containerd(set).content(), &own.name());
+    let own_daemon = Own::start(set, &verbatim, &format!("{test}-as-it-was"));
+    assert_eq!(listed(&own_daemon.content, &own.name()), before);
+
     // The running containerd's root is exported again, as the mirror of a mirror.
     let copy = session().work_folder(&format!("{test}-copy"));
     let mut export = sealift(&["containerd-store", "export", "--mirror", "--quiet", "--root"]);

@@ -71,13 +71,12 @@ impl MirrorDelivery<'_> {
         if self.mode.has_words() {
             let there = match mirrored.kept {
                 0 => String::new(),
-                kept => format!(", {kept} of them there already"),
+                kept => format!(", {kept} of {} blobs were there already", mirrored.blobs),
             };
             let (size, seconds) = (ui::size(mirrored.blob_bytes), started.elapsed().as_secs_f64());
             let word = ui::shell_word(self.folder);
             ui::talk(&format!(
-                "{size} in {} blobs{there}, in {seconds:.1} s; to load it: sealift containerd-store import {word}",
-                mirrored.blobs
+                "{size} in {seconds:.1} s{there}; to load it: sealift containerd-store import {word}"
             ));
         }
         Ok(())
