@@ -291,6 +291,26 @@ fn what_is_taken_away_after_it_was_opened_is_copied_all_the_same() {
     assert_eq!(files(out.path()).len(), 10);
 }
 
+#[cfg(unix)]
+#[test]
+fn what_planted_links_lead_to_stays_as_it_is() {
+    let (_fixture, root) = two_images();
+    let [out, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let precious = other.path().join("precious");
+    let layer = &image(&root, APP).resolved[0].manifest.layers[0].digest;
+    for planted in [Content::of(out.path()).path(layer), out.path().join(META_DB)] {
+        fs::create_dir_all(planted.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(&precious, planted).unwrap();
+    }
+    // Not even the bytes that belong there are believed through a link.
+    fs::write(&precious, b"shared layer").unwrap();
+    let mirrored = mirror(&root, out.path(), &[APP]).unwrap();
+    assert_eq!(mirrored.kept, 0);
+    assert_eq!(fs::read(&precious).unwrap(), b"shared layer");
+    assert!(!Content::of(out.path()).path(layer).is_symlink() && !out.path().join(META_DB).is_symlink());
+    assert_eq!(Root::open(out.path()).unwrap().store(NAMESPACE).list().unwrap().len(), 1);
+}
+
 #[test]
 fn verbatim_metadata_is_the_roots() {
     let (_fixture, root) = two_images();

@@ -83,6 +83,7 @@ impl Blob {
     /// Copies it piece by piece, each hashed when it is in its place.
     fn copy(&self, is_awaited: &dyn Fn() -> bool, tell: &dyn Fn(Step)) -> Result<()> {
         let mut file = self.file.try_clone().map_err(FileError::io("read", &self.source))?;
+        remove_link(&self.target)?;
         let partial = PartialFile::create(&self.target, self.size_bytes(), Existing::Replace)?;
         let region = RegionWriter::new(partial.handle(), 0, &self.descriptor);
         let mut part = region.part(0);
@@ -166,6 +167,11 @@ fn copy_one(blob: &Blob, is_awaited: &dyn Fn() -> bool, tell: &dyn Fn(Step)) -> 
     }
     tell(Step::Verified);
     Ok(was_there)
+}
+
+/// Takes away a link that stands where a file goes: what it leads to is nobody's business here.
+pub(super) fn remove_link(path: &Path) -> std::result::Result<(), FileError> {
+    if path.is_symlink() { fs::remove_file(path).map_err(FileError::io("remove", path)) } else { Ok(()) }
 }
 
 /// Makes a folder and those above it.

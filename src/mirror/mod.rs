@@ -115,6 +115,7 @@ impl Mirror<'_> {
         let meta_db = self.folder.join(META_DB);
         let written = blocking(move || {
             blobs::make_folder(folder_of(&meta_db))?;
+            blobs::remove_link(&meta_db)?;
             write_whole(&meta_db, &metadata, Existing::Replace)
         });
         written.await?;

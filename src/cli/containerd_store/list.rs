@@ -45,7 +45,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         let lines = images.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
         lines.map_err(|error| Failure::Other(error.into()))?.join("\n")
     } else if arguments.long {
-        images.iter().map(block).collect::<Vec<_>>().join("\n")
+        images.iter().map(block).collect::<Vec<_>>().join("\n\n")
     } else {
         table(&images)
     };
@@ -272,5 +272,5 @@ fn block(image: &Told) -> String {
     }
     rows.extend(image.blobs.iter().map(|blob| ("blob", blob.words())));
     let lines: Vec<_> = rows.iter().map(|(name, value)| format!("{name:<10} {value}")).collect();
-    lines.join("\n") + "\n"
+    lines.join("\n")
 }
