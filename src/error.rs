@@ -11,14 +11,16 @@ use crate::archive::writer::Incomplete;
 use crate::archive::{PlanError, StreamError};
 use crate::archived::{OpenError, Unresolved, Unsound};
 use crate::blob::{BlobError, InflateError, RegionError};
+use crate::containerd_store::{RebuildError, StoreError};
 use crate::daemon::DaemonError;
 use crate::fsio::FileError;
 use crate::image::{Descriptor, Digest, Registry};
 use crate::load::LoadError;
+use crate::overlay::OverlayError;
 use crate::pull::ResolveError;
 use crate::push::GatherError;
 use crate::registry::{RegistryError, Retry};
-use crate::source::SourceError;
+use crate::source::{Source, SourceError};
 use crate::verify::RepairError;
 use crate::verify::against::AgainstError;
 
@@ -40,6 +42,14 @@ pub enum Error {
     Blob {
         /// Whose it is; a mirror may have sent it.
         registry: Registry,
+        /// What is wrong with it.
+        source: BlobError,
+    },
+    /// A file that should hold a blob holds something else.
+    #[error("{} is damaged", .path.display())]
+    DamagedFile {
+        /// The file.
+        path: PathBuf,
         /// What is wrong with it.
         source: BlobError,
     },
@@ -130,6 +140,9 @@ pub enum Error {
     /// An archive and a daemon don't go together.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// A layer can't be made anew of its snapshot.
+    #[error(transparent)]
+    Rebuild(RebuildError),
     /// An archive is there, but what was to stand beside it is not.
     #[error("{} is written, and whole; what was to stand beside it is not", .archive.display())]
     Sidecar {
@@ -168,11 +181,18 @@ impl Error {
         }
     }
 
-    /// For `map_err`: a region of bytes that `registry` sent could not be filled.
-    pub(crate) fn in_region(registry: &Registry) -> impl FnOnce(RegionError) -> Self {
-        let registry = registry.clone();
+    /// For `map_err`: the bytes that `source` gave for a blob of `registry` are not the blob's.
+    pub(crate) fn in_blob(source: &dyn Source, registry: &Registry) -> impl FnOnce(BlobError) -> Self {
+        move |error| match source.path_of(error.digest()) {
+            Some(path) => Self::DamagedFile { path, source: error },
+            None => Self::Blob { registry: registry.clone(), source: error },
+        }
+    }
+
+    /// The same, where they were to fill a region.
+    pub(crate) fn in_region(source: &dyn Source, registry: &Registry) -> impl FnOnce(RegionError) -> Self {
         move |error| match error {
-            RegionError::Blob(source) => Self::Blob { registry, source },
+            RegionError::Blob(error) => Self::in_blob(source, registry)(error),
             RegionError::File(error) => Self::File(error),
         }
     }
@@ -181,6 +201,22 @@ impl Error {
 impl From<RegistryError> for Error {
     fn from(error: RegistryError) -> Self {
         SourceError::from(error).into()
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        SourceError::from(error).into()
+    }
+}
+
+impl From<RebuildError> for Error {
+    fn from(error: RebuildError) -> Self {
+        match error {
+            RebuildError::Store(error) => error.into(),
+            RebuildError::File(error) | RebuildError::Overlay(OverlayError::File(error)) => Self::File(error),
+            error => Self::Rebuild(error),
+        }
     }
 }
 

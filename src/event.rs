@@ -167,6 +167,15 @@ pub enum Event<'a> {
         /// Their sizes added up.
         blob_bytes: u64,
     },
+    /// A mirror's blobs are about to be copied, where they are not there already.
+    MirrorStarted {
+        /// The mirror.
+        path: &'a Path,
+        /// How many different blobs.
+        blobs: usize,
+        /// Their sizes added up.
+        blob_bytes: u64,
+    },
     /// All that could be sent is.
     PushEnded,
     /// A blob need not be sent: the registry has it, in this repository or another.
@@ -314,10 +323,50 @@ pub enum Warning {
         /// What it was asked for.
         digest: Box<Digest>,
     },
+    /// Layers that a store has unpacked only were made anew of their snapshots.
+    #[error("{} of `{reference}` {} there unpacked only, and made anew; {}",
+        if *.layers == 1 { "1 layer".to_owned() } else { format!("{layers} layers") },
+        if *.layers == 1 { "was" } else { "were" }, made_anew(others))]
+    LayersRebuilt {
+        /// The image.
+        reference: Box<Reference>,
+        /// How many.
+        layers: usize,
+        /// Those that are not what they were to the byte, by their numbers from 1.
+        others: Vec<usize>,
+    },
+    /// A layer that was made anew has not all that its snapshot has.
+    #[error("layer {layer} of `{reference}` is made anew without {what}")]
+    LeftOutOfLayer {
+        /// The image.
+        reference: Box<Reference>,
+        /// The layer's number, from 1.
+        layer: usize,
+        /// What is not in it.
+        what: String,
+    },
+    /// A mirror's metadata is written anew, without images that it had.
+    #[error("the metadata of {} is written anew without {images} {} it had; the blobs stay", .folder.display(),
+        if *.images == 1 { "image" } else { "images" })]
+    MirrorForgets {
+        /// The mirror.
+        folder: PathBuf,
+        /// How many it names no more.
+        images: usize,
+    },
 }
 
 /// Docker refuses images with more (`max depth exceeded`), unless it has the containerd image store.
 pub const MAX_GRAPH_DRIVER_LAYERS: usize = 125;
+
+fn made_anew(others: &[usize]) -> String {
+    let numbers = others.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    match others {
+        [] => "all is the same to the byte, so the image keeps its ID".to_owned(),
+        [_] => format!("layer {numbers} is not the same to the byte, so the image gets another ID"),
+        _ => format!("layers {numbers} are not the same to the byte, so the image gets another ID"),
+    }
+}
 
 fn instead(there: usize) -> &'static str {
     if there == 1 {

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Nouns: [`image`] (the field's words), [`image_list`] (names in files), [`registry`] (the wire), [`blob`] (verified
-//! bytes), [`archive`] (the file), [`archived`] (files that others made), [`reuse`] (blobs that are here already),
+//! bytes), [`archive`] (the file), [`archived`] (files that others made), [`containerd_store`] (containerd's images on a disk,
+//! read by [`bolt`]), [`reuse`] (blobs that are here already),
 //! [`sidecar`] (what stands beside one), [`daemon`] (who runs images).
 //! Verbs: [`pull`]; [`inspect`], [`verify`], [`load`], [`push`]. [`source`] is where a verb gets images from. Nouns know
 //! nothing of verbs.
@@ -15,7 +16,9 @@ pub mod archive;
 pub mod archived;
 pub mod attempts;
 pub mod blob;
+pub mod bolt;
 pub mod config;
+pub mod containerd_store;
 pub mod daemon;
 pub mod demo;
 pub mod error;
@@ -26,6 +29,8 @@ pub mod image;
 pub mod image_list;
 pub mod inspect;
 pub mod load;
+pub mod mirror;
+pub mod overlay;
 pub mod pull;
 pub mod push;
 pub mod registry;

@@ -1,16 +1,19 @@
 //! Where images come from: resolve a reference, open a blob.
 //!
-//! A registry is a source, and so is an archive; containerd stores and grabbed pushes are to be others. What a source hands out
+//! A registry is a source, and so are an archive and a containerd store; grabbed pushes are to be another. What a source hands out
 //! is **not** believed: manifests are [`Document`]s, which carry the digest their bytes hash to, and blob streams are
 //! verified by whoever reads them.
 
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use futures::StreamExt;
 use futures::future::BoxFuture;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
 
+use crate::containerd_store::StoreError;
 use crate::fsio::FileError;
 use crate::image::{Descriptor, Digest, Document, Repository};
 use crate::registry::RegistryError;
@@ -34,6 +37,9 @@ pub enum SourceError {
     /// A file could not be read.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A containerd store is damaged, or does not have it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// An archive names it, but does not have it.
     #[error("{what} is not in {}", .path.display())]
     NotInArchive {
@@ -47,7 +53,12 @@ pub enum SourceError {
 impl SourceError {
     /// True if the source is sound, but does not have what was asked for.
     pub fn is_missing(&self) -> bool {
-        matches!(self, Self::NotInArchive { .. } | Self::Registry(RegistryError::NotFound { .. }))
+        matches!(
+            self,
+            Self::NotInArchive { .. }
+                | Self::Registry(RegistryError::NotFound { .. })
+                | Self::Store(StoreError::Missing { .. })
+        )
     }
 }
 
@@ -81,4 +92,29 @@ pub trait Source: Send + Sync {
     fn distrust(&self, _repository: &Repository, _blob: &Descriptor) -> bool {
         false
     }
+
+    /// The file a blob is read from, where it has one of its own: messages name it.
+    fn path_of(&self, _blob: &Digest) -> Option<PathBuf> {
+        None
+    }
+}
+
+/// Bytes read at a time.
+const CHUNK_BYTES: usize = 512 << 10;
+
+/// What a reader of the file at `path` has, each chunk read where blocking is no harm.
+pub(crate) fn in_chunks(reader: impl Read + Send + 'static, path: PathBuf) -> BlobStream {
+    stream::try_unfold((reader, path), |(mut reader, path)| async {
+        let failed = FileError::io("read", &path);
+        let work = tokio::task::spawn_blocking(move || {
+            let mut chunk = vec![0; CHUNK_BYTES];
+            let read = reader.read(&mut chunk)?;
+            chunk.truncate(read);
+            Ok((Bytes::from(chunk), reader))
+        });
+        let read = work.await.map_err(io::Error::other).and_then(|read| read);
+        let (chunk, rest) = read.map_err(failed)?;
+        Ok((!chunk.is_empty()).then_some((chunk, (rest, path))))
+    })
+    .boxed()
 }

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 
 mod archived;
 mod archives;
+mod bolt;
 mod configs;
 mod docker_documents;
 mod go;
@@ -20,6 +21,7 @@ mod text;
 
 pub use archived::archived;
 pub use archives::archives;
+pub use bolt::bolt;
 pub use configs::configs;
 pub use docker_documents::{manifest_json, repositories};
 pub use layers::layers;
@@ -35,6 +37,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("archived", archived),
     ("archives", archives),
+    ("bolt", bolt),
     ("configs", configs),
     ("layers", layers),
     ("lists", lists),

@@ -42,7 +42,7 @@ macro_rules! replays {
 }
 
 replays! {
-    archived archives configs layers lists manifest_json manifests references repositories tar_index
+    archived archives bolt configs layers lists manifest_json manifests references repositories tar_index
 }
 
 #[test]

@@ -3,9 +3,8 @@
 //! Nothing is believed here: whoever takes bytes hashes them, as those of a registry.
 
 use std::collections::HashMap;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -20,10 +19,7 @@ use crate::archive::names::Place;
 use crate::fsio::FileError;
 use crate::image::manifest::MAX_MANIFEST_BYTES;
 use crate::image::{Algorithm, Descriptor, Digest, Document, MediaType, Repository, ResolvedImage};
-use crate::source::{BlobStream, Selector, Source, SourceError};
-
-/// Bytes read at a time.
-const CHUNK_BYTES: usize = 512 << 10;
+use crate::source::{BlobStream, Selector, Source, SourceError, in_chunks};
 
 /// An archive whose images are asked for.
 pub struct ArchiveSource {
@@ -90,34 +86,9 @@ impl ArchiveSource {
         let start = range.start.min(place.size_bytes);
         let left = Place { offset_bytes: place.offset_bytes, size_bytes: range.end.min(place.size_bytes) };
         let failed = FileError::io("read", self.archive.path());
-        let content = self.archive.content(left).map_err(failed)?.ok_or_else(missing)?;
-        let reading = Reading { content, skip_bytes: start, path: self.archive.path().to_owned() };
-        Ok(stream::try_unfold(reading, Reading::next).boxed())
-    }
-}
-
-/// A content on its way out.
-struct Reading {
-    content: Content,
-    skip_bytes: u64,
-    path: PathBuf,
-}
-
-impl Reading {
-    async fn next(mut self) -> Result<Option<(Bytes, Self)>, SourceError> {
-        let path = self.path.clone();
-        let work = tokio::task::spawn_blocking(move || {
-            if self.skip_bytes > 0 {
-                self.content.skip(std::mem::take(&mut self.skip_bytes))?;
-            }
-            let mut chunk = vec![0; CHUNK_BYTES];
-            let read = self.content.read(&mut chunk)?;
-            chunk.truncate(read);
-            Ok((Bytes::from(chunk), self))
-        });
-        let read = work.await.map_err(io::Error::other).and_then(|read| read);
-        let (chunk, rest) = read.map_err(FileError::io("read", &path))?;
-        Ok((!chunk.is_empty()).then_some((chunk, rest)))
+        let mut content = self.archive.content(left).map_err(failed)?.ok_or_else(missing)?;
+        content.skip(start).map_err(FileError::io("read", self.archive.path()))?;
+        Ok(in_chunks(content, self.archive.path().to_owned()))
     }
 }
 

@@ -165,7 +165,8 @@ impl<'a> Row<'a> {
     }
 }
 
-fn show(loaded: &[Loaded], as_json: bool) -> Result<(), Failure> {
+/// The names and what the daemon has by them.
+pub(super) fn show(loaded: &[Loaded], as_json: bool) -> Result<(), Failure> {
     let rows: Vec<_> = loaded.iter().map(Row::of).collect();
     if as_json {
         return rows.iter().try_for_each(ui::json);

@@ -8,6 +8,7 @@
 mod completions;
 mod config;
 mod connection;
+mod containerd_store;
 mod demo;
 mod doctor;
 mod inspect;
@@ -56,6 +57,7 @@ enum Command {
     Load(Box<load::Arguments>),
     Push(Box<push::Arguments>),
     Tags(tags::Arguments),
+    ContainerdStore(containerd_store::Arguments),
     Login(login::Arguments),
     Logout(logout::Arguments),
     Doctor(doctor::Arguments),
@@ -97,6 +99,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Load(command) => until_interrupted(load::run(*command, context()?)),
         Command::Push(command) => until_interrupted(push::run(*command, context()?)),
         Command::Tags(command) => until_interrupted(tags::run(command, context()?)),
+        Command::ContainerdStore(command) => until_interrupted(containerd_store::run(command, context()?)),
         Command::Login(command) => {
             let context = context()?;
             let ready = command.complete(&context)?;

@@ -158,6 +158,10 @@ impl Reporter for JsonLines {
             Event::Inflated { digest, inflated_bytes } => {
                 json!({"event": "inflated", "digest": digest, "inflated_bytes": inflated_bytes})
             }
+            Event::MirrorStarted { path, blobs, blob_bytes } => {
+                json!({"event": "mirror_started", "path": path.display().to_string(), "blobs": blobs,
+                       "blob_bytes": blob_bytes})
+            }
             Event::PushStarted { registry, blobs, blob_bytes } => {
                 json!({"event": "push_started", "registry": registry.to_string(), "blobs": blobs,
                        "blob_bytes": blob_bytes})

@@ -1,5 +1,6 @@
 //! `sealift pull`.
 
+mod delivery;
 mod dry_run;
 mod images;
 mod outcome;
@@ -9,7 +10,6 @@ mod sidecars;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
 use clap::Args;
@@ -19,21 +19,21 @@ use sealift::blob::Limits;
 use sealift::config::MAX_CONNECTIONS;
 use sealift::event::{Reporter, SharedReporter};
 use sealift::fsio::Existing;
-use sealift::image::{Descriptor, Digest, Platform, ResolvedImage};
-use sealift::pull::{Output, Planned, PlannedArchive, Pull, Written};
-use sealift::sidecar::{Checksum, Sidecar};
-use serde::Serialize;
+use sealift::image::Platform;
+use sealift::pull::{Output, Planned, Pull};
 
 use super::Context;
 use super::connection::ConnectionArguments;
-use super::progress::{Mode, ProgressArguments};
+use super::progress::ProgressArguments;
 use super::report::Failure;
 use super::retry_arguments::RetryArguments;
 use super::ui;
 use images::ImageArguments;
-use outcome::Outcome;
-use reuse::Tally;
-use sidecars::{Beside, SidecarArguments};
+use sidecars::SidecarArguments;
+
+pub(super) use delivery::Delivery;
+pub(super) use outcome::Outcome;
+pub(super) use reuse::Tally;
 
 /// Pull images from their registries into files that docker, containerd, podman and skopeo load
 ///
@@ -101,7 +101,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     let platforms = arguments.platforms(&context)?;
     let output = Output::of(arguments.output.clone().unwrap_or_else(|| context.config.output.clone()));
     if output == Output::Stdout && !arguments.dry_run {
-        check_stdout(&arguments)?;
+        check_stdout(arguments.json)?;
     }
     let sidecars = arguments.sidecars.sidecars();
     if output == Output::Stdout && !sidecars.is_empty() {
@@ -134,44 +134,15 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
             .try_for_each(|archive| dry_run::show(archive, &sidecars, pool.as_ref(), arguments.json))?;
         return outcome.end(mode);
     }
+    let delivery = Delivery { pull, tally: &reporter, as_json: arguments.json, mode };
     if output == Output::Stdout {
-        for archive in &archives {
-            pull.pipe(archive, ui::raw_stdout()?).await?;
-            if let Some(words) = reporter.words().filter(|_| mode.has_words()) {
-                ui::talk(&words);
-            }
-        }
-        return Ok(());
+        return delivery.pipe(&archives).await;
     }
-    pull.check(&archives)?;
-    for archive in &archives {
-        match write(&pull, archive).await {
-            Ok(done) => {
-                tell(archive, &done, &sidecars, &reporter, arguments.json, mode)?;
-                outcome.written(archive, &done.written);
-            }
-            Err(error) => outcome.failed(archive, error),
-        }
-    }
+    delivery.write(&archives, &mut outcome).await?;
     if mode.has_words() {
         tell_places(&source.sent_bytes());
     }
     outcome.end(mode)
-}
-
-/// A file that is there, with what stands beside it.
-struct Done {
-    written: Written,
-    /// How long the file alone took.
-    took: Duration,
-    checksum: Option<Checksum>,
-}
-
-async fn write(pull: &Pull<'_>, archive: &PlannedArchive) -> sealift::Result<Done> {
-    let started = Instant::now();
-    let written = pull.write(archive).await?;
-    let took = started.elapsed();
-    Ok(Done { written, took, checksum: pull.write_sidecars(archive).await? })
 }
 
 /// Says how much came from which mirror.
@@ -182,46 +153,14 @@ fn tell_places(sent_bytes: &[(&str, u64)]) {
     }
 }
 
-/// Says where the file is, and how to load it.
-fn tell(
-    archive: &PlannedArchive,
-    done: &Done,
-    sidecars: &[Sidecar],
-    tally: &Tally,
-    as_json: bool,
-    mode: Mode,
-) -> Result<(), Failure> {
-    let written = &done.written;
-    if as_json {
-        ui::json(&File::of(archive, done, sidecars, tally))?;
-    } else {
-        ui::data(&archive.path.display().to_string())?;
-    }
-    if mode.has_words() {
-        let how = match written {
-            Written::Fetched(_) => format!("in {:.1} s", done.took.as_secs_f64()),
-            Written::UpToDate(_) => "up to date, nothing was fetched".to_owned(),
-        };
-        let (size, path) = (ui::size(written.archive().size_bytes), ui::shell_word(&archive.path));
-        if let Written::Fetched(_) = written
-            && let Some(words) = tally.words()
-        {
-            ui::talk(&words);
-        }
-        ui::talk(&format!("{size} {how}; to load it: docker load -i {path}"));
-        sidecars::tell(&archive.path, sidecars);
-    }
-    Ok(())
-}
-
 /// Can an archive go to stdout?
-fn check_stdout(arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn check_stdout(as_json: bool) -> Result<(), Failure> {
     if std::io::stdout().is_terminal() {
         return Err(Failure::Usage(
             "-o - writes the archive to stdout, which is a terminal: pipe it into something",
         ));
     }
-    if arguments.json {
+    if as_json {
         return Err(Failure::Usage("-o - and --json both want stdout"));
     }
     Ok(())
@@ -253,7 +192,7 @@ impl Arguments {
 }
 
 /// The names of [`LayerMode`], with what they mean.
-fn layer_modes() -> impl TypedValueParser<Value = LayerMode> {
+pub(super) fn layer_modes() -> impl TypedValueParser<Value = LayerMode> {
     PossibleValuesParser::new([
         PossibleValue::new("auto")
             .help("gzip'd and bare layers as they are, zstd'd ones inflated: loads everywhere"),
@@ -261,62 +200,4 @@ fn layer_modes() -> impl TypedValueParser<Value = LayerMode> {
         PossibleValue::new("plain").help("all inflated: bare tars, whose digests are the image's diff IDs"),
     ])
     .try_map(|name| name.parse())
-}
-
-/// A file that was written, for programs.
-#[derive(Serialize)]
-struct File<'a> {
-    images: Vec<Identity<'a>>,
-    size_bytes: u64,
-    path: String,
-    /// True if the file was there already.
-    up_to_date: bool,
-    /// What was copied from files that are here, not fetched.
-    reused_bytes: u64,
-    #[serde(flatten)]
-    beside: Beside,
-    /// The file's own SHA-256, where something that stands beside it needed that.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sha256: Option<&'a str>,
-}
-
-/// What is known of an image before its layers come.
-#[derive(Serialize)]
-struct Identity<'a> {
-    image: String,
-    platform: String,
-    /// What the name resolved to.
-    digest: &'a Digest,
-    manifest: &'a Digest,
-    config: &'a Digest,
-    layers: &'a [Descriptor],
-}
-
-impl<'a> File<'a> {
-    fn of(planned: &'a PlannedArchive, done: &'a Done, sidecars: &[Sidecar], tally: &Tally) -> Self {
-        let written = &done.written;
-        Self {
-            images: Identity::all_of(planned),
-            size_bytes: written.archive().size_bytes,
-            path: planned.path.display().to_string(),
-            up_to_date: matches!(written, Written::UpToDate(_)),
-            reused_bytes: if matches!(written, Written::Fetched(_)) { tally.reused_bytes() } else { 0 },
-            beside: Beside::of(&planned.path, sidecars),
-            sha256: done.checksum.as_ref().map(|checksum| checksum.digest.hex()),
-        }
-    }
-}
-
-impl<'a> Identity<'a> {
-    fn all_of(planned: &'a PlannedArchive) -> Vec<Self> {
-        let identity = |image: &'a ResolvedImage| Self {
-            image: image.reference.to_string(),
-            platform: image.platform.to_string(),
-            digest: &image.target.digest,
-            manifest: image.manifest_document.digest(),
-            config: &image.manifest.config.digest,
-            layers: &image.manifest.layers,
-        };
-        planned.images.iter().map(identity).collect()
-    }
 }

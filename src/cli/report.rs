@@ -19,12 +19,14 @@ use sealift::Error;
 use sealift::archive::{PlanError, StreamError};
 use sealift::archived::OpenError;
 use sealift::config::ConfigError;
+use sealift::containerd_store::{RebuildError, StoreError as ContainerdError};
 use sealift::daemon::{DaemonError, EndpointError};
 use sealift::fsio::FileError;
 use sealift::image::platform::PlatformError;
 use sealift::image::reference::ReferenceError;
 use sealift::image_list::ListError;
 use sealift::load::LoadError;
+use sealift::overlay::OverlayError;
 use sealift::pull::ResolveError;
 use sealift::push::{DestinationError, RenameError};
 use sealift::registry::login::StoreError;
@@ -145,6 +147,12 @@ impl From<DaemonError> for Failure {
     }
 }
 
+impl From<ContainerdError> for Failure {
+    fn from(error: ContainerdError) -> Self {
+        Self::Sealift(error.into())
+    }
+}
+
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Self {
         Self::Sealift(error.into())
@@ -174,7 +182,8 @@ impl Failure {
         }
     }
 
-    fn text(&self) -> String {
+    /// What a person reads of it.
+    pub(super) fn text(&self) -> String {
         let mut lines = vec![format!("error: {self}")];
         if let Self::Reference(error) = self {
             lines.extend(pointed_at(error));
@@ -250,14 +259,32 @@ fn code_of(error: &sealift::Error) -> u8 {
         | Error::Sidecar { .. }
         | Error::Stream(_)
         | Error::Source(SourceError::File(_))
+        | Error::Rebuild(RebuildError::NotRoot | RebuildError::Overlay(OverlayError::Output(_)))
         | Error::Against(AgainstError::File(_))
         | Error::Open(OpenError::File(_))
         | Error::Repair(RepairError::Open(OpenError::File(_))) => 7,
+        Error::Source(SourceError::Store(error)) => match error {
+            ContainerdError::SeveralRoots { .. }
+            | ContainerdError::Ambiguous { .. }
+            | ContainerdError::NoReference { .. } => 2,
+            ContainerdError::NoSuchImage { .. }
+            | ContainerdError::NoSuchNamespace { .. }
+            | ContainerdError::NoNamespace { .. }
+            | ContainerdError::NoSuchPlatform { .. } => 4,
+            ContainerdError::File(_)
+            | ContainerdError::NotARoot { .. }
+            | ContainerdError::NoRoot
+            | ContainerdError::TooLarge { .. }
+            | ContainerdError::Restless { .. } => 7,
+            _ => 3,
+        },
         Error::Against(_) | Error::Repair(RepairError::SeveralImages(_) | RepairError::Pipe) => 2,
         Error::Blob { .. }
         | Error::Inflate(_)
+        | Error::Rebuild(_)
         | Error::Reused { .. }
         | Error::Damaged { .. }
+        | Error::DamagedFile { .. }
         | Error::Gather(_)
         | Error::Source(SourceError::NotInArchive { .. })
         | Error::Open(_)

@@ -38,6 +38,18 @@ impl FileHandle {
         HandleReader { file: self.file.clone(), position_bytes: 0 }
     }
 
+    /// Reads these bytes of the file, or what of them there is.
+    pub fn reader_of(&self, range: Range<u64>) -> impl Read + Send + use<> {
+        let reader = HandleReader { file: self.file.clone(), position_bytes: range.start };
+        reader.take(range.end.saturating_sub(range.start))
+    }
+
+    /// How many bytes the file has.
+    pub fn size_bytes(&self) -> Result<u64, FileError> {
+        let found = self.file.metadata().map_err(FileError::io("read", &self.path))?;
+        Ok(found.len())
+    }
+
     /// What an earlier run claims to have written of `window`, counted from its start.
     pub fn claimed(&self, window: &Range<u64>) -> Ranges {
         self.journal.as_ref().map(|journal| journal.claims().within(window)).unwrap_or_default()

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::descriptor::null_as_empty;
 use super::json::{self, JsonError, Shape};
-use super::{DiffId, Platform};
+use super::{DiffId, Digest, Platform};
 
 /// The largest config that is read: 8 MiB, containerd's limit for such blobs.
 pub const MAX_CONFIG_BYTES: u64 = 8 << 20;
@@ -88,6 +88,27 @@ impl ImageConfig {
         &self.fields.rootfs.diff_ids
     }
 
+    /// What stacks of its layers are called, from the lowest layer alone to all of them (OCI image-spec, "Layer `ChainID`").
+    pub fn chain_ids(&self) -> Vec<Digest> {
+        let mut chain_ids: Vec<Digest> = Vec::new();
+        for diff_id in self.diff_ids() {
+            chain_ids.push(match chain_ids.last() {
+                Some(below) => Digest::of(format!("{below} {diff_id}").as_bytes()),
+                None => diff_id.digest().clone(),
+            });
+        }
+        chain_ids
+    }
+
+    /// The same config for other layers.
+    pub fn with_diff_ids(&self, diff_ids: &[Digest]) -> Result<Self, JsonError> {
+        let rootfs =
+            serde_json::value::to_raw_value(&serde_json::json!({"type": "layers", "diff_ids": diff_ids}))?;
+        let mut fields = self.raw_fields();
+        fields.insert("rootfs".to_owned(), &rootfs);
+        Self::parse(serde_json::to_vec(&fields)?.into())
+    }
+
     /// The top-level fields of the config, each as it stands in the bytes.
     pub fn raw_fields(&self) -> BTreeMap<String, &RawValue> {
         // It parsed in `parse`, so this is an object.
@@ -106,6 +127,19 @@ mod tests {
         assert_eq!(config.platform().to_string(), "linux/arm/v6");
         assert_eq!(config.raw_fields()["author"].get(), r#""\u003cé""#);
         assert!(config.diff_ids().is_empty());
+    }
+
+    #[test]
+    fn chains_are_those_of_the_specification() {
+        let diff_ids: Vec<_> = [&b"a"[..], b"b", b"c"].iter().map(|layer| Digest::of(layer)).collect();
+        let config =
+            ImageConfig::parse(Bytes::from_static(b"{\"os\":\"linux\",\"x\":1.50,\"rootfs\":{}}")).unwrap();
+        assert!(config.chain_ids().is_empty());
+        let config = config.with_diff_ids(&diff_ids).unwrap();
+        let second = Digest::of(format!("{} {}", diff_ids[0], diff_ids[1]).as_bytes());
+        let third = Digest::of(format!("{second} {}", diff_ids[2]).as_bytes());
+        assert_eq!(config.chain_ids(), [diff_ids[0].clone(), second, third]);
+        assert_eq!(config.raw_fields()["x"].get(), "1.50", "other fields stay");
     }
 
     #[test]

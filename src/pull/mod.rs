@@ -113,15 +113,23 @@ impl Pull<'_> {
         platforms: &[Platform],
         output: &Output,
     ) -> Result<Planned> {
+        self.plan_each(references.iter().map(|reference| (reference, platforms)), output).await
+    }
+
+    /// The same, where each image has platforms of its own.
+    pub async fn plan_each<'a>(
+        &self,
+        wanted: impl IntoIterator<Item = (&'a Reference, &'a [Platform])>,
+        output: &Output,
+    ) -> Result<Planned> {
         output.check()?;
-        let platforms: Vec<_> = match platforms {
-            [] => vec![None],
-            platforms => platforms.iter().map(Some).collect(),
-        };
         // What a name means is asked once for all platforms: registries count that, and it may change.
-        let names: Vec<_> = references.iter().map(|reference| (reference, OnceCell::new())).collect();
-        let wanted = names.iter().flat_map(|name| platforms.iter().map(move |one| (name, *one)));
-        let resolutions = wanted.map(|((reference, named), platform)| async move {
+        let names: Vec<_> = wanted.into_iter().map(|wanted| (wanted, OnceCell::new())).collect();
+        let wanted = names.iter().flat_map(|((reference, platforms), named)| {
+            let usual = platforms.is_empty().then_some(None);
+            usual.into_iter().chain(platforms.iter().map(Some)).map(move |one| (*reference, named, one))
+        });
+        let resolutions = wanted.map(|(reference, named, platform)| async move {
             let resolve = || self.resolve(reference, platform, named);
             let image = persistently(self.retries, self.reporter, &reference.to_string(), resolve).await;
             image.map_err(|error| Failed { image: reference.to_string(), error })

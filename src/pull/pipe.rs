@@ -10,14 +10,14 @@ use futures::TryStreamExt;
 use tokio::sync::{mpsc, oneshot};
 
 use super::fill::QUEUED_CHUNKS;
-use super::reuse::{Waiting, each_chunk};
+use super::reuse::each_chunk;
 use super::{PlannedArchive, Pull, blocking};
 use crate::archive::{ArchiveStream, Content, Plan, PlannedBlob, StreamError};
 use crate::attempts::Attempts;
 use crate::blob::{Inflation, Limits, WrittenBlob};
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::fsio::ScratchFile;
+use crate::fsio::{ScratchFile, Waiting};
 use crate::image::{Descriptor, Digest};
 use crate::reuse::Claim;
 
@@ -68,8 +68,9 @@ impl Pull<'_> {
                     return Error::Reused { path, source };
                 }
                 let blob = plan.blobs().find(|blob| blob.descriptor.digest == *source.digest());
-                let registry = blob.map_or(planned.images[0].reference.repository(), |blob| &blob.repository);
-                Error::Blob { registry: registry.registry().clone(), source }
+                let repository =
+                    blob.map_or(planned.images[0].reference.repository(), |blob| &blob.repository);
+                Error::in_blob(self.source, repository.registry())(source)
             }
             StreamError::Inflate(error) => error.into(),
             error @ StreamError::Write(_) => Error::Stream(error),

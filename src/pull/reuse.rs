@@ -4,13 +4,12 @@
 
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
 
 use super::{Pull, blocking};
 use crate::blob::{RegionError, RegionWriter, Verifier, WrittenBlob};
 use crate::error::Result;
 use crate::event::Event;
-use crate::fsio::{CopyError, FileError};
+use crate::fsio::{CopyError, FileError, Waiting};
 use crate::image::Descriptor;
 use crate::reuse::Claim;
 
@@ -93,18 +92,6 @@ impl Pull<'_> {
         if let Some(pool) = self.reuse {
             pool.add(archive);
         }
-    }
-}
-
-/// Someone waits for what a thread does; dropped, nobody does any more.
-#[derive(Default)]
-pub(super) struct Waiting(Arc<()>);
-
-impl Waiting {
-    /// For the thread: does someone still wait?
-    pub(super) fn asked(&self) -> impl Fn() -> bool + Send + 'static {
-        let waiting = Arc::downgrade(&self.0);
-        move || waiting.strong_count() > 0
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) async fn fetch_small(
     repository: &Repository,
     blob: &Descriptor,
 ) -> Result<Bytes> {
-    let refused = |error| Error::Blob { registry: repository.registry().clone(), source: error };
+    let refused = |error| Error::in_blob(source, repository.registry())(error);
     let mut stream = source.open_blob(repository, blob, 0..blob.size_bytes).await?;
     let mut verifier = Verifier::new(blob);
     let mut bytes = BytesMut::new();

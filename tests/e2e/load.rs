@@ -63,11 +63,7 @@ impl Target {
 
     fn containerd(set: Set, test: &str, namespace: &str) -> Self {
         let folder = session().work_folder(test);
-        // The `ctr` of the set, as one that is on the PATH.
-        let ctr = set.command("/usr/bin/ctr");
-        let words = std::iter::once(ctr.get_program()).chain(ctr.get_args());
-        let words: Vec<_> = words.map(|word| word.to_str().unwrap()).collect();
-        program(&folder, "ctr", &format!("exec {} \"$@\"", words.join(" ")));
+        ctr_in(&folder, set);
         let socket = socket(set, "containerd");
         let options = ["--to", "containerd", "--address", socket.to_str().unwrap(), "--namespace", namespace];
         Self {
@@ -93,6 +89,20 @@ impl Target {
         let rows = output_of(&mut self.load(archive, &[&["--json"], options].concat()));
         rows.lines().map(|row| serde_json::from_str(row).unwrap()).collect()
     }
+}
+
+/// The `ctr` of the set, as a program in the folder.
+fn ctr_in(folder: &Path, set: Set) {
+    let ctr = set.command("/usr/bin/ctr");
+    let words = std::iter::once(ctr.get_program()).chain(ctr.get_args());
+    let words: Vec<_> = words.map(|word| word.to_str().unwrap()).collect();
+    program(folder, "ctr", &format!("exec {} \"$@\"", words.join(" ")));
+}
+
+/// Lets a command find the `ctr` of the set, which is put into the folder.
+pub(crate) fn ctr_on_path(command: &mut Command, set: Set, folder: &Path) {
+    ctr_in(folder, set);
+    command.env("PATH", format!("{}:/usr/bin:/bin", folder.display()));
 }
 
 /// A shell script of this name in the folder.

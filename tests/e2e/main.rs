@@ -13,6 +13,8 @@ mod binary;
 mod certificates;
 mod command;
 mod containerd;
+mod containerd_mirror;
+mod containerd_store;
 mod credential_helpers;
 mod daemon;
 mod demo;
@@ -50,6 +52,7 @@ mod server;
 mod session;
 mod skopeo;
 mod slow_lines;
+mod snapshots;
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;

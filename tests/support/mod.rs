@@ -4,6 +4,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod bench;
+pub(crate) mod containerd_store;
 #[cfg(unix)]
 pub(crate) mod engine;
 pub(crate) mod forged;

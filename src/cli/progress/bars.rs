@@ -65,7 +65,7 @@ impl Reporter for Bars {
                 let name = if blobs == 1 { "1 layer".to_owned() } else { format!("{blobs} layers") };
                 in_flight.total = Some(self.bar(None, blob_bytes, TOTAL, name));
             }
-            Event::PushStarted { blobs, blob_bytes, .. } => {
+            Event::PushStarted { blobs, blob_bytes, .. } | Event::MirrorStarted { blobs, blob_bytes, .. } => {
                 let name = if blobs == 1 { "1 blob".to_owned() } else { format!("{blobs} blobs") };
                 in_flight.total = Some(self.bar(None, blob_bytes, TOTAL, name));
             }

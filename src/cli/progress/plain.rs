@@ -1,5 +1,6 @@
 //! Plain lines for logs: what begins, how far it is every few seconds.
 
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,13 @@ struct Fill {
 }
 
 impl Fill {
+    /// Says where blobs go, and begins.
+    fn of_blobs(target: &dyn fmt::Display, blobs: usize, blob_bytes: u64) -> Self {
+        let blobs = if blobs == 1 { "1 blob".to_owned() } else { format!("{blobs} blobs") };
+        ui::talk(&format!("{target}: {blobs}, {}", ui::size(blob_bytes)));
+        Self::of(blob_bytes)
+    }
+
     /// One that begins now.
     fn of(total_bytes: u64) -> Self {
         let now = Instant::now();
@@ -83,9 +91,10 @@ impl Reporter for Plain {
             }
             Event::LoadSent => ui::talk("all is sent; it is being unpacked"),
             Event::PushStarted { registry, blobs, blob_bytes } => {
-                let blobs = if blobs == 1 { "1 blob".to_owned() } else { format!("{blobs} blobs") };
-                ui::talk(&format!("{registry}: {blobs}, {}", ui::size(blob_bytes)));
-                *fill = Some(Fill::of(blob_bytes));
+                *fill = Some(Fill::of_blobs(registry, blobs, blob_bytes));
+            }
+            Event::MirrorStarted { path, blobs, blob_bytes } => {
+                *fill = Some(Fill::of_blobs(&path.display(), blobs, blob_bytes));
             }
             Event::BlobProgressed { bytes, .. }
             | Event::BlobReused { size_bytes: bytes, .. }

@@ -9,7 +9,7 @@ use sealift::reuse::Pool;
 use sealift::sidecar::Sidecar;
 use serde::Serialize;
 
-use super::Identity;
+use super::delivery::Identity;
 use super::sidecars::Beside;
 use crate::cli::report::Failure;
 use crate::cli::ui;

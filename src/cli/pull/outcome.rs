@@ -7,7 +7,7 @@ use crate::cli::report::Failure;
 use crate::cli::ui;
 
 /// What became of each image so far.
-pub(super) struct Outcome {
+pub(in crate::cli) struct Outcome {
     /// How many files, written or not, there were to be.
     of: usize,
     rows: Vec<(&'static str, String)>,
@@ -16,7 +16,7 @@ pub(super) struct Outcome {
 
 impl Outcome {
     /// Begins with what could not even be planned; `archives` are still to come.
-    pub(super) fn new(failures: Vec<Failed>, archives: usize) -> Self {
+    pub(in crate::cli) fn new(failures: Vec<Failed>, archives: usize) -> Self {
         let of = failures.len() + archives;
         let mut outcome = Self { of, rows: Vec::new(), failures: Vec::new() };
         for Failed { image, error } in failures {
@@ -33,7 +33,7 @@ impl Outcome {
         self.rows.push((how, format!("{}  {}", names(archive), archive.path.display())));
     }
 
-    pub(super) fn failed(&mut self, archive: &PlannedArchive, error: sealift::Error) {
+    pub(in crate::cli) fn failed(&mut self, archive: &PlannedArchive, error: sealift::Error) {
         self.fail(&names(archive), error);
     }
 
@@ -43,7 +43,7 @@ impl Outcome {
     }
 
     /// Success, the one failure there was, or a table of all and the first failure's exit code.
-    pub(super) fn end(mut self, mode: Mode) -> Result<(), Failure> {
+    pub(in crate::cli) fn end(mut self, mode: Mode) -> Result<(), Failure> {
         if self.failures.is_empty() {
             return Ok(());
         }

@@ -36,7 +36,7 @@ pub(super) async fn open(paths: Vec<PathBuf>, reporter: &dyn Reporter) -> Result
 }
 
 /// Hands events on and counts what is reused of the archive that is under way.
-pub(super) struct Tally {
+pub(in crate::cli) struct Tally {
     inner: Box<dyn Reporter>,
     counts: Mutex<Counts>,
 }
@@ -50,7 +50,7 @@ struct Counts {
 }
 
 impl Tally {
-    pub(super) fn of(inner: Box<dyn Reporter>) -> Self {
+    pub(in crate::cli) fn of(inner: Box<dyn Reporter>) -> Self {
         Self { inner, counts: Mutex::default() }
     }
 

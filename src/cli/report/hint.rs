@@ -1,5 +1,6 @@
 //! What to do next, for the failures where that can be told.
 
+mod containerd_store;
 mod load;
 
 use std::io::ErrorKind;
@@ -156,6 +157,9 @@ fn of(error: &sealift::Error) -> Option<String> {
     use sealift::Error;
     match error {
         Error::Source(SourceError::Registry(error)) => registry(error),
+        Error::Source(SourceError::Store(error)) => containerd_store::hint(error),
+        Error::Rebuild(error) => containerd_store::rebuild(error),
+        Error::DamagedFile { .. } => Some(containerd_store::DAMAGED.into()),
         Error::Resolve(error) => resolve(error),
         Error::Plan(PlanError::PlatformsOfInflated { .. }) => {
             Some("keep the layers as they are with `--layers keep`, or give each platform a file of its own with `-o DIR/`".into())

@@ -151,7 +151,7 @@ impl Pull<'_> {
                         && job.region.descriptor().size_bytes > 0
                         && self.throw_away(job);
                     if !is_worth_it {
-                        return Err(Error::in_region(job.repository.registry())(error));
+                        return Err(Error::in_region(self.source, job.repository.registry())(error));
                     }
                     progress[number].tries.missing_bytes = job.region.missing().bytes();
                     schedule.again(number);

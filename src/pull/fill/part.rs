@@ -72,7 +72,7 @@ impl Pull<'_> {
             Ok::<(), Error>(())
         };
         let (received, (position_bytes, written)) = tokio::join!(receiving, writing);
-        let written = written.map_err(Error::in_region(job.repository.registry()));
+        let written = written.map_err(Error::in_region(self.source, job.repository.registry()));
         let first_byte = first_byte.unwrap_or_else(Instant::now);
         PartEnd {
             part,

@@ -91,3 +91,11 @@ pub(crate) fn push_small(repository: &str, tag: &str) -> String {
     push(&OCI, repository, Some(tag), &to_vec(&config).unwrap(), &layers);
     says
 }
+
+/// A layer of the test's own on a busybox.
+pub(crate) fn push_on(repository: &'static str, layer: Layer) -> Image {
+    let layers = [LayerBuilder::busybox(repository).gzip(), layer];
+    let config = config("amd64", &layers, &["/bin/cat", "/etc/image"]);
+    push(&OCI, repository, Some(TAG), &to_vec(&config).unwrap(), &layers);
+    Image::new(repository, repository)
+}

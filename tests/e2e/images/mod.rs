@@ -14,7 +14,7 @@ mod zstd;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, OnceLock};
 
-pub(crate) use layers::{push_many_layers, push_own, push_repeated, push_small};
+pub(crate) use layers::{push_many_layers, push_on, push_own, push_repeated, push_small};
 pub(crate) use platforms::push_platforms;
 
 use crate::registry::{Resolved, resolve};
@@ -34,7 +34,7 @@ pub(crate) struct Image {
 pub(crate) const TAG: &str = "v1";
 
 impl Image {
-    fn new(repository: &'static str, prints: impl Into<String>) -> Self {
+    pub(crate) fn new(repository: &'static str, prints: impl Into<String>) -> Self {
         Self { repository, command: Some(&[]), prints: prints.into(), archives: Default::default() }
     }
 

@@ -1,0 +1,276 @@
+//! `sealift containerd-store list`.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+
+use clap::Args;
+use sealift::containerd_store::{
+    BlobState, HeldBlob, HeldPlatform, Inventory, Store, StoreError, StoredImage, Timestamp,
+};
+use sealift::foreign::shown;
+use sealift::fsio::blocking;
+use sealift::image::{Digest, MediaType};
+use serde::Serialize;
+
+use super::{Context, StoreArguments};
+use crate::cli::report::Failure;
+use crate::cli::ui;
+
+/// Blobs that are not there, and those that are not what they should be, in words.
+const MISSING: &str = "missing";
+const DAMAGED: &str = "damaged";
+/// How many missing blobs of an image are named in the table.
+const MAX_NAMED: usize = 3;
+
+/// List the images, with what of each is there
+///
+/// Manifests and configs are read and hashed; of layers only the size is looked at. SIZE is what is there, of all
+/// platforms.
+#[derive(Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    store: StoreArguments,
+    /// Tell all that is known of each image: media type, times, labels, every blob
+    #[arg(short, long, conflicts_with = "json")]
+    long: bool,
+    /// Print a line of JSON for each image
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Failure> {
+    let (store, environment) = (arguments.store, context.environment);
+    let (images, mut problems) = blocking(move || listed(&store.open(&environment)?)).await?;
+    let lines = if arguments.json {
+        let lines = images.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
+        lines.map_err(|error| Failure::Other(error.into()))?.join("\n")
+    } else if arguments.long {
+        images.iter().map(block).collect::<Vec<_>>().join("\n\n")
+    } else {
+        table(&images)
+    };
+    if !images.is_empty() {
+        ui::data(&if arguments.json { lines.into() } else { ui::printable(&lines) })?;
+    }
+    if images.is_empty() && problems.is_empty() {
+        ui::talk("no images");
+    }
+    let last = problems.pop();
+    for problem in problems {
+        ui::talk(&Failure::from(problem).text());
+    }
+    last.map_or(Ok(()), |problem| Err(problem.into()))
+}
+
+/// All images, and what is wrong with those that can't be read.
+fn listed(stores: &[Store]) -> Result<(Vec<Told>, Vec<StoreError>), StoreError> {
+    let (mut images, mut problems) = (Vec::new(), Vec::new());
+    for store in stores {
+        for image in store.images()? {
+            match image {
+                Ok(image) => images.push((store, image)),
+                Err(problem) => problems.push(problem),
+            }
+        }
+    }
+    // A disk, or what of it is in memory, answers several at once.
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let share = images.len().div_ceil(threads).max(1);
+    let told = |share: &[(&Store, StoredImage)]| {
+        share.iter().map(|(store, image)| Told::of(store, image)).collect::<Vec<_>>()
+    };
+    let images = std::thread::scope(|scope| {
+        let work: Vec<_> = images.chunks(share).map(|share| scope.spawn(move || told(share))).collect();
+        work.into_iter().flat_map(|part| part.join().unwrap_or_default()).collect()
+    });
+    Ok((images, problems))
+}
+
+/// What is told of an image.
+#[derive(Serialize)]
+struct Told {
+    namespace: String,
+    name: String,
+    digest: Digest,
+    media_type: MediaType,
+    /// What its blobs that are there take.
+    size_bytes: u64,
+    created: Option<String>,
+    updated: Option<String>,
+    labels: BTreeMap<String, String>,
+    /// True if a platform of it is there with all its blobs; of others containerd may have the manifests alone.
+    is_whole: bool,
+    /// The platforms that are whole or, where none is, those whose manifests are there.
+    available: Vec<String>,
+    /// All that the index names.
+    platforms: Vec<ToldPlatform>,
+    blobs: Vec<ToldBlob>,
+}
+
+#[derive(Serialize)]
+struct ToldPlatform {
+    platform: Option<String>,
+    manifest: Digest,
+    config: Option<Digest>,
+    /// Whether its manifest is there.
+    is_there: bool,
+    /// By its descriptors; 0 where the manifest isn't there.
+    size_bytes: u64,
+    /// How many of its blobs are missing or damaged.
+    lacking: usize,
+    /// Where blobs are missing: the snapshotter that has the image unpacked, if one has.
+    unpacked_in: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ToldBlob {
+    digest: Digest,
+    media_type: MediaType,
+    size_bytes: u64,
+    state: &'static str,
+}
+
+impl Told {
+    fn of(store: &Store, image: &StoredImage) -> Self {
+        let inventory = store.inventory(image);
+        let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
+        Self {
+            namespace: store.namespace().to_owned(),
+            name: image.name.clone(),
+            digest: image.target.digest.clone(),
+            media_type: image.target.media_type.clone(),
+            size_bytes: inventory.size_bytes(),
+            created: time(image.created),
+            updated: time(image.updated),
+            labels: image.labels.clone(),
+            is_whole: inventory.is_usable(),
+            available: inventory.available().iter().map(ToString::to_string).collect(),
+            platforms: inventory.platforms.iter().map(|held| ToldPlatform::of(store, held)).collect(),
+            blobs: blobs(&inventory),
+        }
+    }
+
+    fn state(&self) -> String {
+        let count = |state| self.blobs.iter().filter(|blob| blob.state == state).count();
+        let (missing, damaged) = (count(MISSING), count(DAMAGED));
+        let unpacked = self.platforms.iter().find_map(|held| held.unpacked_in.as_deref());
+        match (missing, damaged, unpacked) {
+            (_, 0, _) if self.is_whole => "whole".to_owned(),
+            (0, 0, _) => "nothing of it".to_owned(),
+            (0, damaged, _) => format!("{damaged} damaged"),
+            (missing, 0, Some(snapshotter)) => {
+                format!("{missing} missing, unpacked in {}", shown(snapshotter))
+            }
+            (missing, 0, None) => format!("{missing} of {} missing", self.blobs.len()),
+            (missing, damaged, _) => format!("{missing} missing, {damaged} damaged"),
+        }
+    }
+
+    /// What an export would miss.
+    fn lacking(&self) -> Vec<&ToldBlob> {
+        let is_lacking = |blob: &&ToldBlob| blob.state == DAMAGED || !self.is_whole && blob.state == MISSING;
+        self.blobs.iter().filter(is_lacking).collect()
+    }
+}
+
+impl ToldPlatform {
+    fn of(store: &Store, held: &HeldPlatform) -> Self {
+        let is_there = held.state == BlobState::There;
+        Self {
+            platform: held.platform.as_ref().map(ToString::to_string),
+            manifest: held.manifest.digest.clone(),
+            config: held.config.as_ref().map(|config| config.digest.clone()),
+            is_there,
+            size_bytes: if is_there { held.size_bytes() } else { 0 },
+            lacking: held.lacking,
+            unpacked_in: if held.is_whole() { None } else { store.unpacked_in(held) },
+        }
+    }
+}
+
+fn blobs(inventory: &Inventory) -> Vec<ToldBlob> {
+    let told = |HeldBlob { descriptor, state }: &HeldBlob| ToldBlob {
+        digest: descriptor.digest.clone(),
+        media_type: descriptor.media_type.clone(),
+        size_bytes: descriptor.size_bytes,
+        state: match state {
+            BlobState::There => "there",
+            BlobState::Missing => MISSING,
+            BlobState::Damaged => DAMAGED,
+        },
+    };
+    inventory.blobs.iter().map(told).collect()
+}
+
+/// A row for each image; below it what it lacks.
+fn table(images: &[Told]) -> String {
+    let heading = ["NAMESPACE", "NAME", "DIGEST", "SIZE", "PLATFORMS", "UPDATED", "STATE"].map(str::to_owned);
+    let row = |image: &Told| {
+        let updated = image.updated.as_deref().and_then(|time| time.get(..10)).unwrap_or("-");
+        [
+            shown(&image.namespace),
+            shown(&image.name),
+            image.digest.short().to_owned(),
+            ui::size(image.size_bytes),
+            if image.available.is_empty() { "-".to_owned() } else { image.available.join(",") },
+            updated.to_owned(),
+            image.state(),
+        ]
+    };
+    let rows: Vec<_> = images.iter().map(row).collect();
+    let width = |column: usize| {
+        let cells = rows.iter().chain([&heading]).map(|row| row[column].chars().count());
+        cells.max().unwrap_or(0)
+    };
+    let widths: Vec<_> = (0..heading.len()).map(width).collect();
+    let line = |row: &[String; 7]| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let mut lines = vec![line(&heading)];
+    for (image, row) in images.iter().zip(&rows) {
+        lines.push(line(row));
+        let lacking = image.lacking();
+        let named = lacking.iter().take(MAX_NAMED);
+        lines.extend(named.map(|blob| format!("  {}", blob.words())));
+        if lacking.len() > MAX_NAMED {
+            lines.push(format!("  and {} more", lacking.len() - MAX_NAMED));
+        }
+    }
+    lines.join("\n")
+}
+
+impl ToldBlob {
+    fn words(&self) -> String {
+        format!("{:<8} {}  {}  {}", self.state, self.digest, ui::size(self.size_bytes), self.media_type)
+    }
+}
+
+/// All that is known of an image.
+fn block(image: &Told) -> String {
+    let mut rows = vec![
+        ("image", shown(&image.name)),
+        ("namespace", shown(&image.namespace)),
+        ("digest", image.digest.to_string()),
+        ("type", image.media_type.to_string()),
+        ("size", ui::size(image.size_bytes)),
+        ("created", image.created.clone().unwrap_or("-".into())),
+        ("updated", image.updated.clone().unwrap_or("-".into())),
+        ("state", image.state()),
+    ];
+    rows.extend(
+        image.labels.iter().map(|(key, value)| ("label", format!("{}={}", shown(key), shown(value)))),
+    );
+    for held in &image.platforms {
+        let platform = held.platform.as_deref().unwrap_or("unknown");
+        let state = match (held.is_there, held.lacking) {
+            (false, _) => "not there".to_owned(),
+            (true, 0) => ui::size(held.size_bytes),
+            (true, lacking) => format!("{}, {lacking} blobs not there", ui::size(held.size_bytes)),
+        };
+        rows.push(("platform", format!("{platform}  {}  {state}", held.manifest)));
+    }
+    rows.extend(image.blobs.iter().map(|blob| ("blob", blob.words())));
+    let lines: Vec<_> = rows.iter().map(|(name, value)| format!("{name:<10} {value}")).collect();
+    lines.join("\n")
+}

@@ -1,0 +1,95 @@
+//! `sealift containerd-store export --mirror`.
+
+use std::path::Path;
+use std::time::Instant;
+
+use clap::ValueEnum;
+use sealift::mirror::{Metadata, Mirror, MirroredImage};
+use sealift::pull::Pull;
+use serde::Serialize;
+
+use super::export::Chosen;
+use crate::cli::progress::Mode;
+use crate::cli::report::Failure;
+use crate::cli::ui;
+
+/// What the mirror's metadata is.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum MetadataChoice {
+    /// Written anew with what is exported: containerd runs on it
+    Anew,
+    /// The root's, byte for byte, with what the mirror doesn't have
+    Verbatim,
+}
+
+impl MetadataChoice {
+    fn metadata(self) -> Metadata {
+        match self {
+            Self::Anew => Metadata::Anew,
+            Self::Verbatim => Metadata::Verbatim,
+        }
+    }
+}
+
+/// How a mirror is written and told of.
+pub(super) struct MirrorDelivery<'a> {
+    pub(super) pull: Pull<'a>,
+    pub(super) folder: &'a Path,
+    pub(super) metadata: MetadataChoice,
+    pub(super) as_json: bool,
+    pub(super) mode: Mode,
+}
+
+impl MirrorDelivery<'_> {
+    pub(super) async fn write(&self, chosen: &Chosen) -> Result<(), Failure> {
+        let started = Instant::now();
+        let mut images = Vec::new();
+        for image in &chosen.images {
+            let mut resolved = Vec::new();
+            for platform in &image.platforms {
+                resolved.push(self.pull.resolved(&image.reference, Some(platform)).await?);
+            }
+            let namespace = image.store.namespace().to_owned();
+            images.push(MirroredImage { namespace, image: image.stored.clone(), resolved });
+        }
+        let Some(first) = chosen.images.first() else { return Ok(()) };
+        let mirror = Mirror {
+            root: first.store.root(),
+            folder: self.folder,
+            metadata: self.metadata.metadata(),
+            reporter: self.pull.reporter,
+        };
+        let mirrored = mirror.write(&images).await?;
+        let path = self.folder.display().to_string();
+        if self.as_json {
+            let images = images.iter().map(|one| one.image.name.as_str()).collect();
+            let (blobs, blob_bytes, kept) = (mirrored.blobs, mirrored.blob_bytes, mirrored.kept);
+            ui::json(&Folder { path, images, blobs, blob_bytes, kept })?;
+        } else {
+            ui::data(&path)?;
+        }
+        if self.mode.has_words() {
+            let there = match mirrored.kept {
+                0 => String::new(),
+                kept => format!(", {kept} of {} blobs were there already", mirrored.blobs),
+            };
+            let (size, seconds) = (ui::size(mirrored.blob_bytes), started.elapsed().as_secs_f64());
+            let word = ui::shell_word(self.folder);
+            ui::talk(&format!(
+                "{size} in {seconds:.1} s{there}; to load it: sealift containerd-store import {word}"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// A mirror that was written, for programs.
+#[derive(Serialize)]
+struct Folder<'a> {
+    path: String,
+    images: Vec<&'a str>,
+    blobs: usize,
+    blob_bytes: u64,
+    /// How many of the blobs were there already.
+    kept: usize,
+}

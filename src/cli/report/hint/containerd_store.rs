@@ -1,0 +1,73 @@
+//! What to do about a containerd store.
+
+use std::io::ErrorKind;
+
+use sealift::containerd_store::{RebuildError, StoreError};
+use sealift::foreign::shown;
+use sealift::fsio::FileError;
+use sealift::overlay::OverlayError;
+
+use crate::cli::ui;
+
+pub(super) const DAMAGED: &str =
+    "the store's copy is damaged: pull the image again on its node, or export it on another one";
+
+pub(super) fn hint(error: &StoreError) -> Option<String> {
+    let hint = match error {
+        StoreError::File(FileError::Io { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {
+            "containerd's folder is root's: run the same command with `sudo`".into()
+        }
+        StoreError::NotARoot { .. } => {
+            "most often it is /var/lib/containerd, Docker's /var/lib/docker/containerd/daemon; of a mounted disk the same \
+             below it"
+                .into()
+        }
+        StoreError::NoRoot => "name it: `--root /mnt/disk/var/lib/containerd`".into(),
+        StoreError::SeveralRoots { roots } => {
+            let first = roots.first()?;
+            format!("choose one: `--root {}`", ui::shell_word(first))
+        }
+        StoreError::Damaged { .. } => "if there is a copy of that folder elsewhere, `--root` reads that, too".into(),
+        StoreError::NotContainerds { .. } => "give containerd's own folder with `--root`".into(),
+        StoreError::Restless { .. } => "run the same command again when fewer images come and go".into(),
+        StoreError::NoSuchImage { near, .. } if !near.is_empty() => format!("did you mean {}?", quoted(near)),
+        StoreError::NoSuchImage { .. } => LIST.into(),
+        StoreError::Ambiguous { .. } => {
+            "give a name in full, or more digits; `--namespace` chooses one of several".into()
+        }
+        StoreError::NoSuchNamespace { known, .. } if !known.is_empty() => format!("there is {}", quoted(known)),
+        StoreError::NoSuchPlatform { there, .. } => {
+            format!("choose one that is there, e.g. `--platform {}`", there.first()?)
+        }
+        StoreError::NoReference { .. } => "export it by another of its names; `sealift containerd-store list` shows them".into(),
+        StoreError::Missing { .. } => {
+            "it was never pulled whole, or containerd threw it away (`discard_unpacked_layers`); `sealift containerd-store \
+             list` shows all that is missing, `--from-snapshots` makes layers that are unpacked anew"
+                .into()
+        }
+        StoreError::WrongBytes { .. } | StoreError::WrongSize { .. } => DAMAGED.into(),
+        _ => return None,
+    };
+    Some(hint)
+}
+
+pub(super) fn rebuild(error: &RebuildError) -> Option<String> {
+    let hint = match error {
+        RebuildError::NotRoot => "run the same command with `sudo`",
+        RebuildError::NoSnapshot { .. } => {
+            "the layer is gone from this root: pull the image again on its node, or export it on another one"
+        }
+        RebuildError::Overlay(OverlayError::Changed(_)) => {
+            "run the same command again when nobody writes there"
+        }
+        RebuildError::Overlay(OverlayError::Output(_)) => "free some space, or give more with TMPDIR=/path",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+const LIST: &str = "`sealift containerd-store list` shows what there is";
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{}`", shown(name))).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,203 @@
+//! `sealift containerd-store export --mirror` and `--from-snapshots`, as people run them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and writes what it likes"
+)]
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sealift::bolt::NewBucket;
+use sealift::image::{Digest, ImageConfig};
+use sealift::overlay::{Form, write_layer};
+use serde_json::{Value, json};
+use support::containerd_store::TestStore;
+use support::layer::Layer;
+use support::makers::Image;
+use support::sandbox::Sandbox;
+
+const APP: &str = "registry.example/team/app:1.4";
+const NAMESPACE: &str = "k8s.io";
+
+fn sandbox() -> (Sandbox, TestStore) {
+    let sandbox = Sandbox::new();
+    let store = TestStore::new(&sandbox.out().join("store"));
+    (sandbox, store)
+}
+
+/// The lines of JSON that a command prints.
+fn lines(sandbox: &Sandbox, arguments: &[&str]) -> Vec<Value> {
+    let output = sandbox.output(arguments);
+    assert!(output.status.success(), "{}", sandbox.shown(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn an_image_keeps_all_its_names() {
+    let (sandbox, mut store) = sandbox();
+    let app = Image::new(APP, vec![Layer::tar(1, 3000), Layer::tar(2, 2000)], &json!({})).under_index();
+    let by_digest = format!("registry.example/team/app@{}", app.target());
+    for name in [APP, &by_digest, &format!("sha256:{}", app.config_hex())] {
+        store.add(NAMESPACE, name, &app);
+    }
+    store.add(
+        "default",
+        "docker.io/library/other:1",
+        &Image::new("other", vec![Layer::tar(3, 10)], &json!({})),
+    );
+    store.write();
+    let export = ["containerd-store", "export", "--root", "store", "--mirror", "-o", "new/mirror"];
+    let made = &lines(&sandbox, &[&export[..], &["--json", "-q", "-n", NAMESPACE, "*"]].concat())[0];
+    assert_eq!((made["blobs"].as_u64(), made["kept"].as_u64()), (Some(5), Some(0)));
+    assert_eq!(made["images"].as_array().unwrap().len(), 3);
+    let listed = |root: &str| {
+        lines(&sandbox, &["containerd-store", "list", "--json", "-n", NAMESPACE, "--root", root])
+    };
+    assert_eq!(listed("new/mirror"), listed("store"));
+    insta::assert_snapshot!(sandbox.run(&["containerd-store", "list", "--root", "new/mirror"]));
+
+    let from = ["containerd-store", "export", "--json", "-q", "-n", NAMESPACE, "--root"];
+    let archive = |root: &str, to: &str| {
+        lines(&sandbox, &[&from[..], &[root, "*", "-o", to]].concat());
+        fs::read(sandbox.out().join(to)).unwrap()
+    };
+    assert!(archive("store", "one.tar") == archive("new/mirror", "other.tar"), "the same archive of both");
+}
+
+#[test]
+fn a_mirror_is_a_folder_of_its_own() {
+    let (sandbox, mut store) = sandbox();
+    store.add(NAMESPACE, APP, &Image::new(APP, vec![Layer::tar(1, 10)], &json!({})));
+    store.write();
+    let export = ["containerd-store", "export", "--root", "store", "--mirror", APP];
+    insta::assert_snapshot!("without_a_folder", sandbox.run(&export));
+    let made =
+        |more: &[&str]| sandbox.output(&[&export[..], &["-o", "mirror", "-q"], more].concat()).status.code();
+    insta::assert_snapshot!("a_mirror", sandbox.run(&[&export[..], &["-o", "usb/mirror"]].concat()));
+    insta::assert_snapshot!("a_mirror_again", sandbox.run(&[&export[..], &["-o", "usb/mirror"]].concat()));
+    assert_eq!(made(&["--from-snapshots"]), Some(2));
+    assert_eq!(made(&["--layers", "plain"]), Some(2));
+    assert_eq!(made(&["--metadata", "verbatim"]), Some(0));
+    let meta_db = |root: &str| {
+        fs::read(sandbox.out().join(root).join("io.containerd.metadata.v1.bolt/meta.db")).unwrap()
+    };
+    assert!(meta_db("mirror") == meta_db("store"));
+    fs::remove_dir_all(sandbox.out().join("mirror")).unwrap();
+    fs::write(sandbox.out().join("mirror"), "a file").unwrap();
+    assert_eq!(made(&[]), Some(7));
+}
+
+/// An image of which some layers are there unpacked only.
+struct Discarded {
+    sandbox: Sandbox,
+    store: TestStore,
+    image: Image,
+}
+
+impl Discarded {
+    /// Of three layers the two upper ones are unpacked; the last with a file that isn't in it.
+    fn new() -> Self {
+        let (sandbox, mut store) = sandbox();
+        let snapshots = store.root.join("io.containerd.snapshotter.v1.overlayfs");
+        let upper = |number: u64| snapshots.join(format!("snapshots/{number}/fs"));
+        for (number, name) in [(1, "base"), (130, "second"), (3, "third")] {
+            fs::create_dir_all(upper(number).join("folder")).unwrap();
+            let file = upper(number).join("folder").join(name);
+            fs::write(&file, name).unwrap();
+            for path in [file, upper(number).join("folder")] {
+                fs::File::open(path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+            }
+        }
+        let layers = [1, 130, 3].map(|number| Layer::gzip(layer_of(&upper(number))));
+        let image = Image::new(APP, layers.into(), &json!({"author": "somebody"}));
+        fs::write(upper(3).join("more"), "of it").unwrap();
+        store.add(NAMESPACE, APP, &image);
+        for layer in &image.layers[1..] {
+            fs::remove_file(store.path(&Digest::of(&layer.blob))).unwrap();
+        }
+        let config = ImageConfig::parse(image.config.clone().into()).unwrap();
+        let mut metadata = NewBucket::default();
+        for (chain_id, number) in config.chain_ids().iter().zip([&[1][..], &[130, 1], &[3]]) {
+            let name = format!("{NAMESPACE}/7/{chain_id}");
+            let known = store.namespace(NAMESPACE).bucket("snapshots").bucket("overlayfs");
+            known.bucket(chain_id.to_string()).put("name", name.as_str());
+            let snapshot = metadata.bucket("v1").bucket("snapshots").bucket(name);
+            snapshot.put("id", number);
+            snapshot.put("kind", [3]);
+        }
+        fs::write(snapshots.join("metadata.db"), metadata.to_database()).unwrap();
+        store.write();
+        Self { sandbox, store, image }
+    }
+
+    fn upper(&self, number: u64) -> PathBuf {
+        self.store.root.join(format!("io.containerd.snapshotter.v1.overlayfs/snapshots/{number}/fs"))
+    }
+
+    fn export(&self) -> String {
+        let export =
+            ["containerd-store", "export", "--root", "store", APP, "--from-snapshots", "-o", "app.tar"];
+        self.sandbox.run(&export)
+    }
+
+    fn config_digest(&self) -> String {
+        let inspected = lines(&self.sandbox, &["inspect", "--json", "app.tar"]);
+        inspected[0]["images"][0]["config"].as_str().unwrap().to_owned()
+    }
+}
+
+fn layer_of(upper: &Path) -> Vec<u8> {
+    let mut tar = Vec::new();
+    write_layer(upper, Form::Containerd, &mut tar, &mut |left_out| panic!("{left_out:?}")).unwrap();
+    tar
+}
+
+/// Only root sees all of a snapshot.
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+#[test]
+fn unpacked_layers_are_told_and_made_anew() {
+    let discarded = Discarded::new();
+    insta::assert_snapshot!(
+        "discarded_layers_in_a_list",
+        discarded.sandbox.run(&["containerd-store", "list", "--root", "store"])
+    );
+    insta::assert_snapshot!(
+        "discarded_layers_without_snapshots",
+        discarded.sandbox.run(&["containerd-store", "export", "--root", "store", APP, "-o", "app.tar"])
+    );
+    if !is_root() {
+        assert!(discarded.export().contains("by root only"));
+        return;
+    }
+    insta::assert_snapshot!("a_layer_that_is_another", discarded.export());
+    assert!(discarded.config_digest() != format!("sha256:{}", discarded.image.config_hex()));
+    assert!(discarded.sandbox.output(&["verify", "-q", "app.tar"]).status.success());
+
+    fs::remove_file(discarded.upper(3).join("more")).unwrap();
+    insta::assert_snapshot!("layers_that_are_what_they_were", discarded.export());
+    assert_eq!(discarded.config_digest(), format!("sha256:{}", discarded.image.config_hex()));
+    assert!(discarded.sandbox.output(&["verify", "-q", "app.tar"]).status.success());
+}
+
+#[test]
+fn what_is_neither_packed_nor_unpacked_is_refused() {
+    let discarded = Discarded::new();
+    fs::remove_dir_all(discarded.upper(130)).unwrap();
+    let said = discarded.export();
+    if !is_root() {
+        assert!(said.contains("by root only"));
+        return;
+    }
+    insta::assert_snapshot!(said);
+}
