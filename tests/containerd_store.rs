@@ -546,3 +546,56 @@ fn a_root_that_is_written_to_is_read_as_one_transaction_left_it() {
         assert!(last.load(Ordering::Relaxed) > 20, "it was written to meanwhile");
     });
 }
+
+/// What containerd itself wrote: `fixtures/containerd/README.md`.
+#[test]
+fn metadata_that_containerd_wrote_is_read() {
+    use std::io::Read;
+
+    let (sandbox, store) = sandbox_with(|_| {});
+    let mut bytes = Vec::new();
+    let packed = fs::File::open("fixtures/containerd/meta.db.gz").unwrap();
+    flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
+    fs::write(store.meta_db(), &bytes).unwrap();
+    let database = Database::of(bytes.clone()).unwrap();
+    database.check().unwrap();
+    assert_eq!(database.transaction(), 257);
+
+    let root = Root::open(&store.root).unwrap();
+    assert_eq!(root.namespaces().unwrap(), ["default", "k8s.io"]);
+    let names = |namespace: &str| {
+        let images = root.store(namespace).list().unwrap();
+        images.into_iter().map(|image| image.name).collect::<Vec<_>>()
+    };
+    let expected = |namespace: &str, numbers: std::ops::Range<u8>| {
+        numbers.map(|number| format!("registry.example/{namespace}/app-{number:02}:v1")).collect::<Vec<_>>()
+    };
+    let of_default = expected("default", 0..25);
+    assert_eq!(names("default"), [&of_default[..3], &of_default[4..]].concat());
+    assert_eq!(names("k8s.io"), expected("k8s.io", 0..5));
+    let image = root.store("k8s.io").resolve("registry.example/k8s.io/app-01:v1").unwrap();
+    let digest = "sha256:8184a37c489e08a06858144d1faae769acc8f0aa2fd9cac46142264b45bd70f7";
+    assert_eq!(image.target.digest.to_string(), digest);
+    let labels: Vec<_> = image.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    assert_eq!(labels, ["a.b/c=d e", "team=web"]);
+    assert!(image.created.unwrap().to_string().starts_with("2026-11-21T20:34:"));
+    assert!(image.updated > image.created, "it was labelled later");
+    insta::assert_snapshot!(sandbox.run(&["containerd-store", "list", "--root", "store", "-n", "k8s.io"]));
+
+    let mut refused = 0;
+    for page in 0..bytes.len() / PAGE_BYTES {
+        for at in [0, 8, 10, 12, 16, 20, 24, 28, 400, 2000] {
+            let mut flipped = bytes.clone();
+            flipped[page * PAGE_BYTES + at] ^= 0x55;
+            fs::write(store.meta_db(), flipped).unwrap();
+            let read = Root::open(&store.root).and_then(|root| {
+                root.namespaces()?.iter().try_for_each(|namespace| root.store(namespace).list().map(drop))
+            });
+            if let Err(error) = read {
+                assert!(error.to_string().contains(META_DB), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 20, "{refused}");
+}

@@ -225,7 +225,7 @@ mod tests {
     fn near_names_are_offered() {
         let images: Vec<_> =
             ["docker.io/library/nginx:1.27", "quay.io/org/redis:7", "ngnix"].map(image).into();
-        assert_eq!(near("ngimx", &images), ["nginx:1.27", "ngnix:latest"]);
+        assert_eq!(near("ngnx", &images), ["nginx:1.27", "ngnix:latest"]);
         assert!(near("something-else", &images).is_empty());
     }
 }
