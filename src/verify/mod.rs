@@ -1,9 +1,9 @@
 //! Verify: is an archive what it says it is? All that is wrong, not the first thing.
 //!
 //! Three readings, each cheaper to get wrong than the one before: the entries and documents by themselves
-//! ([`crate::archived`] finds those problems), the contents against what is said of them ([`check`]), and, where sealift
-//! wrote the archive, every byte of it against what sealift writes ([`exact`]). What each loader makes of it is told by
-//! [`loader`], and [`repair`] writes anew what can be mended.
+//! ([`crate::archived`] finds those problems), the contents against what is said of them (`check`), and, where sealift
+//! wrote the archive, every byte of it against what sealift writes (`exact`). What each loader makes of it is told by
+//! [`loader`], and `repair` writes anew what can be mended.
 
 pub mod against;
 mod check;
