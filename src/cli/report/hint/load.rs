@@ -37,7 +37,9 @@ pub(super) fn daemon(error: &DaemonError) -> Option<String> {
         DaemonError::TlsFiles(_) => {
             "they are in DOCKER_CERT_PATH, or else with docker's context or in ~/.docker"
         }
-        DaemonError::Answered { status: 400, source: None, .. } => {
+        DaemonError::Answered { status: 400, source: Some(said), .. }
+            if said.to_string().contains("HTTPS") =>
+        {
             "where the daemon wants TLS, set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to the folder of ca.pem, cert.pem \
              and key.pem"
         }
