@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use sealift::archive::{LayerMode, size_of_archive};
+use sealift::archive::size_of_archive;
 use sealift::archived::{Measuring, Problem};
-use sealift::attempts::Retries;
 use sealift::blob::Limits;
 use sealift::event::{Event, Reporter};
 use sealift::foreign::shown;
-use sealift::fsio::{Existing, FileError, blocking};
+use sealift::fsio::{FileError, blocking};
 use sealift::image::{Digest, Platform, Reference};
 use sealift::pull::Pull;
 use sealift::verify::loader::{Loader, Verdict};
@@ -238,17 +237,7 @@ async fn fix(
     let (name, path) = (wants.name.clone(), output.to_owned());
     let repaired = blocking(move || Repair { name: name.as_ref() }.plan(report, &path));
     let repaired = repaired.await.map_err(sealift::Error::from)?;
-    let pull = Pull {
-        source: &repaired.source,
-        reporter,
-        connections: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        retries: Retries { times: 0, delay: None },
-        existing: Existing::Refuse,
-        layers: LayerMode::Keep,
-        limits: Limits::default(),
-        reuse: None,
-        sidecars: &[],
-    };
+    let pull = Pull::of_files(&repaired.source, reporter);
     pull.check(std::slice::from_ref(&repaired.planned))?;
     pull.write(&repaired.planned).await?;
     debug_assert!(size_of_archive(output, &repaired.planned.plan).is_some());

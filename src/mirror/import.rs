@@ -8,17 +8,12 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::num::NonZero;
 use std::path::PathBuf;
 
-use crate::archive::LayerMode;
-use crate::attempts::Retries;
-use crate::blob::Limits;
 use crate::containerd_store::{Store, StoreError, StoreSource, StoredImage, names_for_archive};
 use crate::daemon::{Ctr, DaemonError, Freight, Held};
 use crate::error::{Error, Result};
 use crate::event::{Event, Reporter, Silent};
-use crate::fsio::Existing;
 use crate::image::{Platform, Reference};
 use crate::load::{Done, LoadError, Loaded};
 use crate::pull::{Output, PlannedArchive, Pull};
@@ -101,17 +96,7 @@ impl Import<'_> {
         platform: &Platform,
         references: &[&Reference],
     ) -> Result<()> {
-        let pull = Pull {
-            source,
-            reporter: &Silent,
-            connections: std::thread::available_parallelism().map_or(1, NonZero::get),
-            retries: Retries { times: 0, delay: None },
-            existing: Existing::Refuse,
-            layers: LayerMode::Keep,
-            limits: Limits::default(),
-            reuse: None,
-            sidecars: &[],
-        };
+        let pull = Pull::of_files(source, &Silent);
         let platforms = [platform.clone()];
         let wanted = references.iter().map(|reference| (*reference, &platforms[..]));
         // Nothing is written under this name.

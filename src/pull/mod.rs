@@ -12,6 +12,7 @@ mod reuse;
 mod sidecars;
 mod small;
 
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use futures::{StreamExt, stream};
@@ -53,6 +54,24 @@ pub struct Pull<'a> {
     pub reuse: Option<&'a Pool>,
     /// What is to stand beside each archive.
     pub sidecars: &'a [Sidecar],
+}
+
+impl<'a> Pull<'a> {
+    /// From files of this machine, layers as they are: what fails there fails again, and a file that is there is in the
+    /// way.
+    pub fn of_files(source: &'a dyn Source, reporter: &'a dyn Reporter) -> Self {
+        Self {
+            source,
+            reporter,
+            connections: std::thread::available_parallelism().map_or(1, NonZero::get),
+            retries: Retries { times: 0, delay: None },
+            existing: Existing::Refuse,
+            layers: LayerMode::Keep,
+            limits: Limits::default(),
+            reuse: None,
+            sidecars: &[],
+        }
+    }
 }
 
 /// An archive that is planned to the byte, but for the sizes of layers that are to be inflated; nothing of its layers

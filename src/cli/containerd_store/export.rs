@@ -1,12 +1,9 @@
 //! `sealift containerd-store export`.
 
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use sealift::archive::{LayerMode, Plan};
-use sealift::attempts::Retries;
-use sealift::blob::Limits;
 use sealift::config::Environment;
 use sealift::containerd_store::{
     RebuiltSource, Store, StoreError, StoreSource, StoredImage, find_images, names_for_archive,
@@ -89,17 +86,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     for image in &chosen.images {
         warn_of_another(&image.reference, &image.platforms, chosen.is_asked, &tally);
     }
-    let pull = Pull {
-        source: &chosen.source,
-        reporter: &tally,
-        connections: std::thread::available_parallelism().map_or(1, NonZero::get),
-        retries: Retries { times: 0, delay: None },
-        existing,
-        layers,
-        limits: Limits::default(),
-        reuse: None,
-        sidecars: &[],
-    };
+    let pull = Pull { existing, layers, ..Pull::of_files(&chosen.source, &tally) };
     if let Some(folder) = &mirror {
         return MirrorDelivery { pull, folder, metadata, as_json, mode }.write(&chosen).await;
     }
