@@ -83,6 +83,15 @@ fn a_mirror_is_a_folder_of_its_own() {
         |more: &[&str]| sandbox.output(&[&export[..], &["-o", "mirror", "-q"], more].concat()).status.code();
     insta::assert_snapshot!("a_mirror", sandbox.run(&[&export[..], &["-o", "usb/mirror"]].concat()));
     insta::assert_snapshot!("a_mirror_again", sandbox.run(&[&export[..], &["-o", "usb/mirror"]].concat()));
+    // A root that a containerd runs on has more than images, and the source is no place for its own mirror.
+    let roots = sandbox.out().join("node/io.containerd.snapshotter.v1.overlayfs");
+    fs::create_dir_all(&roots).unwrap();
+    insta::assert_snapshot!("a_mirror_over_a_root", sandbox.run(&[&export[..], &["-o", "node"]].concat()));
+    assert_eq!(fs::read_dir(sandbox.out().join("node")).unwrap().count(), 1, "nothing is written there");
+    let before = fs::read(store.meta_db()).unwrap();
+    let onto_itself = sandbox.run(&[&export[..], &["-o", "./store"]].concat());
+    assert!(onto_itself.starts_with("exit code: 7"), "{onto_itself}");
+    assert!(fs::read(store.meta_db()).unwrap() == before);
     assert_eq!(made(&["--from-snapshots"]), Some(2));
     assert_eq!(made(&["--layers", "plain"]), Some(2));
     assert_eq!(made(&["--metadata", "verbatim"]), Some(0));
@@ -200,4 +209,10 @@ fn what_is_neither_packed_nor_unpacked_is_refused() {
         return;
     }
     insta::assert_snapshot!(said);
+
+    // The disk is another machine's: its links lead to nothing here.
+    let elsewhere = discarded.sandbox.out().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, discarded.upper(130)).unwrap();
+    assert_eq!(discarded.export(), said);
 }

@@ -269,6 +269,7 @@ fn a_name_of_two_images_and_one_that_no_archive_takes() {
         sandbox.run(&[&["containerd-store", "export", "--root", "store", "-o", "x.tar"], more].concat())
     };
     insta::assert_snapshot!("a_name_of_two_images", run(&["twice:1"]));
+    insta::assert_snapshot!("a_pattern_of_two_images_with_one_name", run(&["twice*"]));
     insta::assert_snapshot!("a_name_that_no_archive_takes", run(&["Not A Name"]));
     assert_eq!(
         export(&sandbox, &["twice:1", "-n", "k8s.io", "-o", "x.tar"])["images"].as_array().unwrap().len(),
@@ -371,6 +372,45 @@ fn blobs_that_are_wrong_are_told_by_their_paths() {
         "a_manifest_missing",
         run(&|store| fs::remove_file(store.path(&app.target())).unwrap())
     );
+}
+
+/// `'*'` into a folder is what people do with the disk of a dead node: all that can be had, and the rest told.
+#[test]
+fn of_all_images_those_that_can_be_had_are_exported() {
+    let (broken, gone) = (image("broken:1", 4), image("gone:1", 5));
+    let (sandbox, store) = sandbox_with(|store| {
+        usual(store);
+        store.add("default", "docker.io/library/broken:1", &broken);
+        store.add("default", "docker.io/library/gone:1", &gone);
+        store.name("default", "docker.io/library/no-digest:1", "", "sha256:../../../../etc/passwd", 1);
+        store.namespace("moby").put("images", "a value");
+    });
+    fs::write(store.path(&Digest::of(&broken.layers[1].blob)), "another layer").unwrap();
+    fs::remove_file(store.path(&gone.target())).unwrap();
+    fs::create_dir(sandbox.out().join("usb")).unwrap();
+    let said = sandbox.run(&["containerd-store", "export", "--root", "store", "*", "-o", "usb/", "-q"]);
+    insta::assert_snapshot!("of_all_images_some", said);
+    let mut files: Vec<_> = fs::read_dir(sandbox.out().join("usb")).unwrap().collect();
+    assert_eq!(files.len(), 2, "nginx and app");
+    files.clear();
+    let one = sandbox.output(&["containerd-store", "export", "--root", "store", "nginx:1.27", "-o", "x.tar"]);
+    assert!(one.status.success(), "{}", sandbox.shown(&one));
+    let listed = sandbox.output(&["containerd-store", "list", "--root", "store"]);
+    let names = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(names.contains("nginx:1.27") && names.contains(APP), "{names}");
+    assert_eq!(listed.status.code(), Some(3));
+}
+
+/// Of a name with a tag and a digest the digest counts.
+#[test]
+fn a_digest_in_a_name_takes_no_tag_from_another() {
+    let (old, new) = (image(APP, 6), image(APP, 7));
+    let (sandbox, _) = sandbox_with(|store| {
+        store.add("default", APP, &new);
+        store.add("default", &format!("{APP}@{}", old.target()), &old);
+    });
+    let exported = export(&sandbox, &[APP, "-o", "x.tar"]);
+    assert_eq!(exported["images"][0]["digest"], json!(new.target()), "{exported}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use sealift::containerd_store::{Root, Store, StoreError, find_root};
 
 use super::Context;
 use super::report::Failure;
+use super::ui;
 
 /// Read images out of containerd's folder on disk, whether it runs or not
 ///
@@ -37,6 +38,15 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         Action::Export(command) => export::run(*command, context).await,
         Action::Import(command) => import::run(command, context).await,
     }
+}
+
+/// How it ended, after what could not be read was said; without another failure the last of that decides the exit code.
+fn tell(mut problems: Vec<StoreError>, ended: Result<(), Failure>) -> Result<(), Failure> {
+    let last = if ended.is_ok() { problems.pop() } else { None };
+    for problem in problems {
+        ui::talk(&Failure::from(problem).text());
+    }
+    last.map_or(ended, |problem| Err(problem.into()))
 }
 
 /// Which images are meant, the same for all that is done with them.

@@ -273,6 +273,7 @@ fn code_of(error: &sealift::Error) -> u8 {
             | ContainerdError::NoSuchPlatform { .. } => 4,
             ContainerdError::File(_)
             | ContainerdError::NotARoot { .. }
+            | ContainerdError::NotAMirror { .. }
             | ContainerdError::NoRoot
             | ContainerdError::TooLarge { .. }
             | ContainerdError::Restless { .. } => 7,

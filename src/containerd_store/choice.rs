@@ -1,6 +1,6 @@
 //! Images chosen from several namespaces, and the names they can have in an archive.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::error::StoreError;
 use super::image::StoredImage;
@@ -8,29 +8,44 @@ use super::names::is_pattern;
 use super::store::Store;
 use crate::image::Reference;
 
-/// The images that `text` means in `stores`, which are of one root, each with the number of its store. Unless it is a
-/// pattern, it has to mean one image, under whatever names.
-pub fn find_images(stores: &[Store], text: &str) -> Result<Vec<(usize, StoredImage)>, StoreError> {
-    let mut found = Vec::new();
+/// Images that were found, each with the number of its store.
+#[derive(Debug, Default)]
+pub struct FoundImages {
+    /// The images.
+    pub images: Vec<(usize, StoredImage)>,
+    /// Why there may be more of a pattern: what can't be read.
+    pub problems: Vec<StoreError>,
+}
+
+/// The images that `text` means in `stores`, which are of one root. Unless it is a pattern, it has to mean one image, under
+/// whatever names; then it doesn't matter what can't be read besides.
+pub fn find_images(stores: &[Store], text: &str) -> Result<FoundImages, StoreError> {
+    let (mut found, mut problems) = (Vec::new(), Vec::new());
     let mut missing = None;
     for (number, store) in stores.iter().enumerate() {
-        match store.find(text) {
-            Ok(images) => found.extend(images.into_iter().map(|image| (number, image))),
+        match store.look_for(text) {
+            Ok((images, unread)) => {
+                found.extend(images.into_iter().map(|image| (number, image)));
+                problems.extend(unread);
+            }
             Err(StoreError::NoSuchImage { name, root, near }) => {
                 let known = missing.get_or_insert(StoreError::NoSuchImage { name, root, near: Vec::new() });
                 if let StoreError::NoSuchImage { near: known, .. } = known {
                     known.extend(near);
                 }
             }
-            Err(error) => return Err(error),
+            Err(error) => problems.push(error),
         }
     }
     let Some((first_store, first)) = found.first() else {
+        if !problems.is_empty() {
+            return Err(problems.swap_remove(0));
+        }
         let nowhere = || StoreError::NoNamespace { name: text.to_owned() };
         return Err(missing.unwrap_or_else(nowhere));
     };
     if is_pattern(text) {
-        return Ok(found);
+        return Ok(FoundImages { images: found, problems });
     }
     if found.iter().any(|(_, image)| image.target.digest != first.target.digest) {
         let described = |(number, image): &(usize, StoredImage)| match stores.len() {
@@ -43,7 +58,7 @@ pub fn find_images(stores: &[Store], text: &str) -> Result<Vec<(usize, StoredIma
     // The same image in another namespace is the same image.
     let first_store = *first_store;
     found.retain(|(number, _)| *number == first_store);
-    Ok(found)
+    Ok(FoundImages { images: found, problems: Vec::new() })
 }
 
 /// The names by which an archive can have `images`, each once. containerd's CRI gives an image three: of name and tag, of
@@ -74,6 +89,17 @@ pub fn names_for_archive(
         }
     }
     named.sort_by_key(|(place, ..)| *place);
+    // An archive, and a folder's files, have one image of a name.
+    let mut by_name: HashMap<&Reference, &StoredImage> = HashMap::new();
+    for (.., reference, image) in &named {
+        if let Some(other) = by_name.insert(reference, image)
+            && other.target.digest != image.target.digest
+        {
+            let described = |image: &StoredImage| format!("{} ({})", image.name, image.target.digest.short());
+            let images = vec![described(other), described(image)];
+            return Err(StoreError::Ambiguous { name: reference.to_string(), images });
+        }
+    }
     let mut known = std::collections::HashSet::new();
     let once = named
         .into_iter()

@@ -60,6 +60,12 @@ pub enum StoreError {
         /// For how long it was tried.
         seconds: u64,
     },
+    /// A mirror would take the place of a root that is more than a mirror.
+    #[error("{} is a containerd root itself: a mirror would take away what it has besides", .path.display())]
+    NotAMirror {
+        /// The folder.
+        path: PathBuf,
+    },
     /// There is none on this machine, where they usually are.
     #[error("there is no containerd root on this machine")]
     NoRoot,

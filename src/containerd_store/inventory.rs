@@ -188,7 +188,8 @@ impl Survey<'_> {
 
     fn manifest(&mut self, descriptor: &Descriptor, manifest: Manifest) {
         self.add(descriptor, BlobState::There);
-        let platform = descriptor.platform.clone().or_else(|| self.platform(&manifest.config));
+        let of_config = self.platform(&manifest.config);
+        let platform = descriptor.platform.clone().or(of_config);
         let blobs = [&manifest.config].into_iter().chain(&manifest.layers);
         let lacking = blobs.filter(|blob| self.state_of(blob) != BlobState::There).count();
         self.inventory.platforms.push(HeldPlatform {

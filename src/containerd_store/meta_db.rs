@@ -15,7 +15,7 @@ use crate::fsio::{FileError, FileHandle, Links};
 /// For how long a copy is tried again while containerd writes.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A copy is held in memory; databases of real nodes have some tens of megabytes.
-const MAX_BYTES: u64 = 4 << 30;
+const MAX_BYTES: u64 = 1 << 30;
 /// Both meta pages are in here, however large pages are.
 const HEAD_BYTES: u64 = 256 << 10;
 

@@ -37,7 +37,7 @@ mod source;
 mod store;
 mod unpacked;
 
-pub use choice::{find_images, names_for_archive, names_for_mirror};
+pub use choice::{FoundImages, find_images, names_for_archive, names_for_mirror};
 pub use content::{BLOBS, Content};
 pub use error::StoreError;
 pub use go::{Timestamp, written_varint};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::content::Content;
+use super::content::{BLOBS, Content};
 use super::error::StoreError;
 use super::meta_db::{self, damaged};
 use super::store::Store;
@@ -32,6 +32,17 @@ impl Root {
         // A new one has no images, but it says that it is containerd's.
         root.version_one()?.ok_or(StoreError::NotContainerds { path: meta_db })?;
         Ok(root)
+    }
+
+    /// True if there is a containerd root at `path` that has more than images: a mirror has none of that until a containerd
+    /// ran on it. What can't be looked at is taken for one.
+    pub fn is_more_than_images(path: &Path) -> bool {
+        let Ok(entries) = path.read_dir() else { return path.exists() };
+        let is_more = |name: &str| {
+            let is_images = [BLOBS, META_DB].iter().any(|images| images.split('/').next() == Some(name));
+            name.starts_with("io.containerd.") && !is_images
+        };
+        entries.map_while(Result::ok).any(|entry| entry.file_name().to_str().is_some_and(is_more))
     }
 
     /// The folder.

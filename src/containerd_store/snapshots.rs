@@ -4,6 +4,7 @@
 //! diff IDs ──▶ chain ID ──meta.db──▶ the snapshotter's name ──metadata.db──▶ its number ──▶ snapshots/<number>/fs
 //! ```
 
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
@@ -51,12 +52,17 @@ impl Snapshots {
         let Some(snapshot) = within(self.database.root(), &all).map_err(&damaged)? else { return Ok(None) };
         let is_committed = snapshot.value(b"kind").map_err(&damaged)? == Some(COMMITTED);
         let number = snapshot.value(b"id").map_err(&damaged)?.and_then(uvarint);
-        let folder = number.filter(|_| is_committed).map(|number| self.upper(number));
-        Ok(folder.filter(|folder| folder.is_dir()))
+        Ok(number.filter(|_| is_committed).and_then(|number| self.upper(number)))
     }
 
-    fn upper(&self, number: u64) -> PathBuf {
-        self.folder.join("snapshots").join(number.to_string()).join("fs")
+    /// The upper directory of a number. The disk may be another machine's: its links don't lead to what is here.
+    fn upper(&self, number: u64) -> Option<PathBuf> {
+        let mut folder = self.folder.clone();
+        for part in ["snapshots", &number.to_string(), "fs"] {
+            folder.push(part);
+            folder.symlink_metadata().ok().filter(Metadata::is_dir)?;
+        }
+        Some(folder)
     }
 
     /// Where they are.

@@ -31,7 +31,9 @@ impl StoreSource {
         images: impl IntoIterator<Item = (&'a Reference, &'a Descriptor)>,
     ) -> Self {
         let tagged = images.into_iter().filter_map(|(reference, target)| {
-            Some(((reference.repository().clone(), reference.tag()?.to_owned()), target.clone()))
+            // A name with a digest is asked for by that.
+            let tag = reference.tag().filter(|_| reference.digest().is_none())?;
+            Some(((reference.repository().clone(), tag.to_owned()), target.clone()))
         });
         Self { content, targets: tagged.collect(), held: Mutex::default() }
     }

@@ -78,17 +78,22 @@ impl Store {
     /// manifest or of a config. Several names of one digest are all meant; without any it is an error.
     /// Images that can't be read are none that was meant, unless nothing else is.
     pub fn find(&self, text: &str) -> Result<Vec<StoredImage>, StoreError> {
+        Ok(self.look_for(text)?.0)
+    }
+
+    /// The same, with what can't be read of the others.
+    pub(super) fn look_for(&self, text: &str) -> Result<(Vec<StoredImage>, Option<StoreError>), StoreError> {
         let (mut images, mut problem) = (Vec::new(), None);
         for image in self.images()? {
             match image {
                 Ok(image) => images.push(image),
-                Err(StoreError::Field { image, .. }) if image != text => {}
+                Err(StoreError::Field { image, .. }) if image != text && !names::is_pattern(text) => {}
                 Err(error) => problem = problem.or(Some(error)),
             }
         }
         let meant = names::meant(text, &images, self.root.content());
         if !meant.is_empty() {
-            return Ok(meant.into_iter().cloned().collect());
+            return Ok((meant.into_iter().cloned().collect(), problem));
         }
         let (name, root) = (text.to_owned(), self.root.path().to_owned());
         let near = names::near(text, &images);

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::blob::{RegionError, RegionWriter, Verifier};
-use crate::containerd_store::Content;
+use crate::containerd_store::{Content, StoreError};
 use crate::error::{Error, Result};
 use crate::fsio::{CopyError, Existing, FileError, Links, PartialFile, copy_range, open_regular};
 use crate::image::{Descriptor, Digest};
@@ -42,6 +42,11 @@ impl Blob {
     pub(super) fn open(descriptor: Descriptor, content: &Content, folder: &Path) -> Result<Self> {
         let source = content.path(&descriptor.digest);
         let file = content.file(&descriptor.digest)?;
+        let got = file.metadata().map_err(FileError::io("read", &source))?.len();
+        if got != descriptor.size_bytes {
+            let expected = descriptor.size_bytes;
+            return Err(StoreError::WrongSize { path: source, expected, got }.into());
+        }
         let target = Content::of(folder).path(&descriptor.digest);
         Ok(Self { descriptor, source, file, target })
     }

@@ -8,7 +8,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
 
 use crate::containerd_store::{Store, StoreError, StoreSource, StoredImage, names_for_archive};
 use crate::daemon::{Ctr, DaemonError, Freight, Held};
@@ -99,9 +98,7 @@ impl Import<'_> {
         let pull = Pull::of_files(source, &Silent);
         let platforms = [platform.clone()];
         let wanted = references.iter().map(|reference| (*reference, &platforms[..]));
-        // Nothing is written under this name.
-        let output = Output::of(PathBuf::from("mirror.tar"));
-        for planned in pull.plan_each(wanted, &output).await?.archives {
+        for planned in pull.plan_each(wanted, &Output::Stdout).await?.archives {
             source.hold(planned.plan.layers())?;
             self.pipe(store, pull, &planned, platform).await?;
         }

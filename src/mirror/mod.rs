@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use self::blobs::Blob;
 use crate::archive::PlanError;
-use crate::containerd_store::{META_DB, Root, StoredImage};
+use crate::containerd_store::{META_DB, Root, StoreError, StoredImage};
 use crate::error::Result;
 use crate::event::{Event, Reporter, Warning};
 use crate::fsio::{Existing, Waiting, allow_open_files, blocking, check_room, folder_of, write_whole};
@@ -103,6 +103,11 @@ impl MirroredImage {
 impl Mirror<'_> {
     /// Copies what `images` are made of, and then writes the metadata.
     pub async fn write(&self, images: &[MirroredImage]) -> Result<Mirrored> {
+        let canonical = |path: &Path| path.canonicalize().ok();
+        let is_the_root = canonical(self.folder).is_some_and(|one| canonical(self.root.path()) == Some(one));
+        if is_the_root || Root::is_more_than_images(self.folder) {
+            return Err(StoreError::NotAMirror { path: self.folder.to_owned() }.into());
+        }
         let blobs = self.open(images)?;
         let metadata = match self.metadata {
             Metadata::Anew => metadata::of(self.root, images)?,

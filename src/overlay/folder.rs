@@ -41,7 +41,7 @@ pub(super) enum Contents {
 impl Folder {
     /// Opens the layer's root.
     pub(super) fn root(root: &Path) -> Result<Self, OverlayError> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let folder = openat(CWD, root, flags, Mode::empty()).map_err(OverlayError::reading(root))?;
         Self::open(folder, Vec::new(), root.to_owned())
     }

@@ -6,16 +6,16 @@ use clap::Args;
 use sealift::archive::{LayerMode, Plan};
 use sealift::config::Environment;
 use sealift::containerd_store::{
-    RebuiltSource, Store, StoreError, StoreSource, StoredImage, find_images, names_for_archive,
+    FoundImages, RebuiltSource, Store, StoreError, StoreSource, StoredImage, find_images, names_for_archive,
     names_for_mirror, rebuilt,
 };
 use sealift::event::{Event, Reporter, Warning};
 use sealift::fsio::{Existing, blocking};
 use sealift::image::{Platform, Reference};
-use sealift::pull::{Output, Planned, PlannedArchive, Pull};
+use sealift::pull::{Failed, Output, Planned, PlannedArchive, Pull};
 
 use super::mirror::{MetadataChoice, MirrorDelivery};
-use super::{Context, StoreArguments};
+use super::{Context, StoreArguments, tell};
 use crate::cli::progress::ProgressArguments;
 use crate::cli::pull::{Delivery, Outcome, Tally, check_stdout, layer_modes};
 use crate::cli::report::Failure;
@@ -81,38 +81,52 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     let from_snapshots = arguments.from_snapshots;
     let (existing, layers, as_json) = (arguments.existing(), arguments.layers, arguments.json);
     let environment = context.environment;
-    let chosen = blocking(move || choose(&arguments, &environment, &asked)).await?;
+    // With a file for each image, one that fails doesn't stop the others.
+    let is_each = matches!(output, Output::Folder(_)) && mirror.is_none();
+    let chosen = blocking(move || choose(&arguments, &environment, &asked, is_each)).await?;
     let tally = Tally::of(mode.reporter());
     for image in &chosen.images {
         warn_of_another(&image.reference, &image.platforms, chosen.is_asked, &tally);
     }
     let pull = Pull { existing, layers, ..Pull::of_files(&chosen.source, &tally) };
     if let Some(folder) = &mirror {
-        return MirrorDelivery { pull, folder, metadata, as_json, mode }.write(&chosen).await;
+        let ended = MirrorDelivery { pull, folder, metadata, as_json, mode }.write(&chosen).await;
+        return tell(chosen.problems, ended);
     }
     let wanted = chosen.images.iter().map(|image| (&image.reference, &image.platforms[..]));
-    let Planned { mut archives, failures } = pull.plan_each(wanted, &output).await?;
+    let Planned { archives: planned, mut failures } = pull.plan_each(wanted, &output).await?;
     let mut source = RebuiltSource::new(&chosen.source);
-    if from_snapshots {
-        for archive in &mut archives {
-            rebuild(archive, &mut source, &chosen, pull).await?;
+    let is_each = is_each && planned.len() + failures.len() + chosen.failures.len() > 1;
+    let mut archives = Vec::new();
+    for mut archive in planned {
+        match hold(&mut archive, &mut source, &chosen, pull, from_snapshots).await {
+            Ok(()) => archives.push(archive),
+            Err(error) if is_each => {
+                let image = archive.images.first().map(|image| image.reference.to_string());
+                failures.push(Failed { image: image.unwrap_or_default(), error });
+            }
+            Err(error) => return Err(error.into()),
         }
     }
-    let layers = archives.iter().flat_map(|archive| archive.plan.layers());
-    chosen.source.hold(layers.filter(|layer| !source.has(&layer.digest)))?;
+    failures.extend(chosen.failures);
     let mut outcome = Outcome::new(failures, archives.len());
     let delivery = Delivery { pull: Pull { source: &source, ..pull }, tally: &tally, as_json, mode };
     if output == Output::Stdout {
-        return delivery.pipe(&archives).await;
+        let ended = delivery.pipe(&archives).await;
+        return tell(chosen.problems, ended);
     }
     delivery.write(&archives, &mut outcome).await?;
-    outcome.end(mode)
+    tell(chosen.problems, outcome.end(mode))
 }
 
 /// What is to be exported, and where it comes from.
 pub(super) struct Chosen {
     pub(super) source: StoreSource,
     pub(super) images: Vec<ChosenImage>,
+    /// What can't be read of the metadata, so that there may be more images of a pattern.
+    problems: Vec<StoreError>,
+    /// Images that can't be had.
+    failures: Vec<Failed>,
     /// True if somebody said for which platforms.
     is_asked: bool,
 }
@@ -130,11 +144,14 @@ fn choose(
     arguments: &Arguments,
     environment: &Environment,
     asked: &[Platform],
+    is_each: bool,
 ) -> Result<Chosen, StoreError> {
     let stores = arguments.store.open(environment)?;
-    let mut found = Vec::new();
+    let (mut found, mut problems) = (Vec::new(), Vec::new());
     for text in &arguments.images {
-        found.extend(find_images(&stores, text)?);
+        let FoundImages { images, problems: unread } = find_images(&stores, text)?;
+        found.extend(images);
+        problems.extend(unread);
     }
     let named = if arguments.mirror { names_for_mirror(found) } else { names_for_archive(found)? };
     let targets = named.iter().map(|(_, reference, image)| (reference, &image.target));
@@ -142,14 +159,18 @@ fn choose(
     let source = content.map(|content| StoreSource::new(content, targets));
     let nowhere = || StoreError::NoNamespace { name: arguments.images.join(", ") };
     let source = source.ok_or_else(nowhere)?;
-    let mut images = Vec::new();
+    let (mut images, mut failures) = (Vec::new(), Vec::new());
+    let is_each = is_each && named.len() > 1;
     for (number, reference, stored) in named {
         let store = stores[number].clone();
         let all = if arguments.all_platforms { store.whole_platforms(&stored) } else { Vec::new() };
-        let platforms = if all.is_empty() { store.platforms(&stored, asked)? } else { all };
-        images.push(ChosenImage { store, reference, stored, platforms });
+        match if all.is_empty() { store.platforms(&stored, asked) } else { Ok(all) } {
+            Ok(platforms) => images.push(ChosenImage { store, reference, stored, platforms }),
+            Err(error) if is_each => failures.push(Failed { image: stored.name, error: error.into() }),
+            Err(error) => return Err(error),
+        }
     }
-    Ok(Chosen { source, images, is_asked: arguments.all_platforms || !asked.is_empty() })
+    Ok(Chosen { source, images, problems, failures, is_asked: arguments.all_platforms || !asked.is_empty() })
 }
 
 /// Says where an image is for another platform than one would think.
@@ -162,13 +183,28 @@ fn warn_of_another(reference: &Reference, platforms: &[Platform], is_asked: bool
     }
 }
 
+/// Opens what the archive is made of, so that it stays; layers that are unpacked only are made anew, if asked for.
+async fn hold(
+    archive: &mut PlannedArchive,
+    source: &mut RebuiltSource<'_>,
+    chosen: &Chosen,
+    pull: Pull<'_>,
+    from_snapshots: bool,
+) -> sealift::Result<()> {
+    if from_snapshots {
+        rebuild(archive, source, chosen, pull).await?;
+    }
+    let layers = archive.plan.layers().filter(|layer| !source.has(&layer.digest));
+    Ok(chosen.source.hold(layers)?)
+}
+
 /// Makes layers that the content store hasn't anew, and plans the archive with them.
 async fn rebuild(
     archive: &mut PlannedArchive,
     source: &mut RebuiltSource<'_>,
     chosen: &Chosen,
     pull: Pull<'_>,
-) -> Result<(), Failure> {
+) -> sealift::Result<()> {
     let mut is_another = false;
     for image in &mut archive.images {
         let is_it = |one: &&ChosenImage| {
@@ -177,7 +213,7 @@ async fn rebuild(
         let Some(store) = chosen.images.iter().find(is_it).map(|one| one.store.clone()) else { continue };
         let resolved = image.clone();
         let made = blocking(move || rebuilt(store.root(), store.namespace(), &resolved)).await;
-        let Some(made) = made.map_err(sealift::Error::from)? else { continue };
+        let Some(made) = made? else { continue };
         for warning in made.warnings() {
             pull.reporter.report(Event::Warning(&warning));
         }
@@ -185,7 +221,7 @@ async fn rebuild(
         is_another = true;
     }
     if is_another {
-        archive.plan = Plan::of(&archive.images, pull.layers).map_err(sealift::Error::from)?;
+        archive.plan = Plan::of(&archive.images, pull.layers)?;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use sealift::fsio::blocking;
 use sealift::image::{Digest, MediaType};
 use serde::Serialize;
 
-use super::{Context, StoreArguments};
+use super::{Context, StoreArguments, tell};
 use crate::cli::report::Failure;
 use crate::cli::ui;
 
@@ -40,7 +40,8 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Failure> {
     let (store, environment) = (arguments.store, context.environment);
-    let (images, mut problems) = blocking(move || listed(&store.open(&environment)?)).await?;
+    let (images, problems) =
+        blocking(move || Ok::<_, StoreError>(listed(&store.open(&environment)?))).await?;
     let lines = if arguments.json {
         let lines = images.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
         lines.map_err(|error| Failure::Other(error.into()))?.join("\n")
@@ -55,18 +56,15 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     if images.is_empty() && problems.is_empty() {
         ui::talk("no images");
     }
-    let last = problems.pop();
-    for problem in problems {
-        ui::talk(&Failure::from(problem).text());
-    }
-    last.map_or(Ok(()), |problem| Err(problem.into()))
+    tell(problems, Ok(()))
 }
 
 /// All images, and what is wrong with those that can't be read.
-fn listed(stores: &[Store]) -> Result<(Vec<Told>, Vec<StoreError>), StoreError> {
+fn listed(stores: &[Store]) -> (Vec<Told>, Vec<StoreError>) {
     let (mut images, mut problems) = (Vec::new(), Vec::new());
     for store in stores {
-        for image in store.images()? {
+        // What is damaged of one namespace hides no other.
+        for image in store.images().unwrap_or_else(|problem| vec![Err(problem)]) {
             match image {
                 Ok(image) => images.push((store, image)),
                 Err(problem) => problems.push(problem),
@@ -83,7 +81,7 @@ fn listed(stores: &[Store]) -> Result<(Vec<Told>, Vec<StoreError>), StoreError> 
         let work: Vec<_> = images.chunks(share).map(|share| scope.spawn(move || told(share))).collect();
         work.into_iter().flat_map(|part| part.join().unwrap_or_default()).collect()
     });
-    Ok((images, problems))
+    (images, problems)
 }
 
 /// What is told of an image.

@@ -22,6 +22,7 @@ pub(super) fn hint(error: &StoreError) -> Option<String> {
              below it"
                 .into()
         }
+        StoreError::NotAMirror { .. } => "choose a folder that is new, or a mirror, with `-o`".into(),
         StoreError::NoRoot => "name it: `--root /mnt/disk/var/lib/containerd`".into(),
         StoreError::SeveralRoots { roots } => {
             let first = roots.first()?;
