@@ -138,7 +138,11 @@ impl Ctr {
         if !content.contains(text.as_str()) {
             return Ok(None);
         }
-        let bytes = self.run(&format!("show {text}"), &["content", "get", &text]).await?;
+        let bytes = match self.run(&format!("show {text}"), &["content", "get", &text]).await {
+            // Garbage collection took it since it was listed: of an index, platforms that nobody wanted.
+            Err(DaemonError::CtrFailed { said, .. }) if said.contains("not found") => return Ok(None),
+            bytes => bytes?,
+        };
         let document = Document::verified(bytes.into(), MediaType::OciManifest, digest);
         Ok(document.ok().and_then(|document| document.parse().ok()))
     }
