@@ -271,7 +271,7 @@ fn thirty_images_of_containerd_2_load_into_docker() {
 }
 
 #[test]
-#[ignore = "slow: 347 images of each"]
+#[ignore = "slow: tests/run --long"]
 fn all_images_of_both_containerds_load_into_docker() {
     loads_into_docker(&OLD, 115);
     loads_into_docker(&MODERN, 115);
@@ -356,7 +356,7 @@ fn a_root_of_containerd_2_is_read_while_it_changes() {
 }
 
 #[test]
-#[ignore = "slow: a thousand lists of each"]
+#[ignore = "slow: tests/run --long"]
 fn roots_are_read_a_thousand_times_while_they_change() {
     is_read_while_it_changes(&OLD, 1000, 50);
     is_read_while_it_changes(&MODERN, 1000, 50);
