@@ -338,9 +338,10 @@ async fn find_base(transport: &Transport, registry: &Registry) -> Result<Url, Re
         {
             Ok(http)
         }
+        // It took the TLS handshake, or even answered, if badly: that is for the real request to say.
+        Ok(Ok(_) | Err(RegistryError::Unreachable { failure: Failure::ClosedEarly, .. })) => Ok(https),
         Ok(Err(error @ RegistryError::Unreachable { .. })) => Err(error),
-        // It answered, if badly: that is for the real request to say.
-        Ok(_) => Ok(https),
+        Ok(Err(_)) => Ok(https),
     }
 }
 
@@ -358,11 +359,12 @@ fn might_be_plain(transport: &Transport, failure: Failure, https: &Url, http: &U
     let other_port = https.port_or_known_default() != http.port_or_known_default();
     let other_way = transport.proxy_for(https) != transport.proxy_for(http);
     match failure {
-        Failure::PlainHttp | Failure::ClosedEarly | Failure::Proxy => true,
+        Failure::PlainHttp | Failure::HungUp | Failure::Proxy => true,
         Failure::Connect => other_port || other_way,
         Failure::Dns => other_way,
         Failure::TimedOut
         | Failure::TooSlow
+        | Failure::ClosedEarly
         | Failure::Certificate
         | Failure::CertificateName
         | Failure::CertificateTime

@@ -34,6 +34,8 @@ pub enum Failure {
     TimedOut,
     /// What came was too little for too long.
     TooSlow,
+    /// The connection ended before anything could be asked: some servers of plain HTTP hang up on a TLS hello.
+    HungUp,
     /// The connection ended before the answer did.
     ClosedEarly,
     /// The proxy could not be reached, or refused.
@@ -55,7 +57,7 @@ impl fmt::Display for Failure {
             Self::Tls => "the TLS handshake failed",
             Self::TimedOut => "nothing came for too long",
             Self::TooSlow => "it came too slowly",
-            Self::ClosedEarly => "the connection was closed early",
+            Self::HungUp | Self::ClosedEarly => "the connection was closed early",
             Self::Proxy => "the proxy failed",
             Self::NotHttp => "the answer is not HTTP",
         })
@@ -84,6 +86,11 @@ impl Cause {
         ]
         .iter()
         .any(|text| self.0.contains(text))
+    }
+
+    /// True if nothing of the request was sent, since its connection had ended: hyper 1.12's text for that.
+    pub(super) fn is_of_no_request(&self) -> bool {
+        self.0 == "connection was not ready"
     }
 }
 
@@ -121,10 +128,9 @@ pub(crate) fn classify(error: &reqwest::Error, proxied: bool) -> Failure {
     if error.is_connect() {
         return match find::<io::Error>(error).map(io::Error::kind) {
             _ if proxied => Failure::Proxy,
-            // The handshake was cut off: some plain HTTP servers hang up on a TLS hello.
             Some(
                 io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe,
-            ) => Failure::ClosedEarly,
+            ) => Failure::HungUp,
             _ if error.is_dns() => Failure::Dns,
             _ => Failure::Connect,
         };

@@ -96,6 +96,7 @@ fn of_failure(failure: Failure) -> Retry {
         | Failure::Connect
         | Failure::TimedOut
         | Failure::TooSlow
+        | Failure::HungUp
         | Failure::ClosedEarly
         | Failure::Proxy
         | Failure::Tls => Retry::Soon,

@@ -26,6 +26,8 @@ use super::redirect::{self, RedirectProblem};
 use super::said::read_soon;
 
 const MAX_REDIRECTS: usize = 10;
+/// So often a connection may end between the handshake and the request.
+const MAX_NOT_SENT: usize = 3;
 const MAX_UNREAD_BYTES: u64 = 64 << 10;
 
 /// The connections.
@@ -171,8 +173,25 @@ impl Transport {
     }
 
     async fn send(&self, url: &Url, request: RequestBuilder) -> Result<Response, RegistryError> {
-        let sent = tokio::time::timeout(self.timeouts.read, self.send_unwatched(url, request)).await;
+        let sent = tokio::time::timeout(self.timeouts.read, self.send_until_it_leaves(url, request)).await;
         sent.unwrap_or_else(|_| Err(self.stalled(url)))
+    }
+
+    /// A server of TLS 1.3 that wants another client certificate says so after the handshake, and its words are lost where
+    /// the request was just then to be sent. It was not, so it is sent again.
+    async fn send_until_it_leaves(
+        &self,
+        url: &Url,
+        request: RequestBuilder,
+    ) -> Result<Response, RegistryError> {
+        for _ in 0..MAX_NOT_SENT {
+            let Some(again) = request.try_clone() else { break };
+            match self.send_unwatched(url, again).await {
+                Err(RegistryError::Unreachable { cause, .. }) if cause.is_of_no_request() => {}
+                sent => return sent,
+            }
+        }
+        self.send_unwatched(url, request).await
     }
 
     async fn send_unwatched(&self, url: &Url, request: RequestBuilder) -> Result<Response, RegistryError> {

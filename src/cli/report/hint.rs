@@ -425,7 +425,8 @@ fn layer_nowhere(problems: &[UrlProblem]) -> String {
         }
         UrlProblem::Failed(RegistryError::Unreachable {
             url,
-            failure: Unreachable::Connect | Unreachable::TimedOut | Unreachable::ClosedEarly,
+            failure:
+                Unreachable::Connect | Unreachable::TimedOut | Unreachable::HungUp | Unreachable::ClosedEarly,
             ..
         }) => {
             let host = url.reveal().host_str()?;
@@ -453,9 +454,10 @@ fn unreachable(failure: Unreachable, url: &SafeUrl, proxy: Option<&SafeUrl>, cau
             "check `--proxy`, HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, and that the proxy reaches the registry"
                 .into()
         }
-        (Unreachable::Connect | Unreachable::TimedOut | Unreachable::ClosedEarly, Some(_)) => {
-            "check that the proxy runs and reaches the registry; hosts in NO_PROXY are reached without".into()
-        }
+        (
+            Unreachable::Connect | Unreachable::TimedOut | Unreachable::HungUp | Unreachable::ClosedEarly,
+            Some(_),
+        ) => "check that the proxy runs and reaches the registry; hosts in NO_PROXY are reached without".into(),
         (Unreachable::Certificate, Some("https")) => format!(
             "give the CA of the registry, or of the proxy, with `--ca FILE`; `--insecure {host}` turns the check off \
              for the registry alone"

@@ -71,6 +71,7 @@ fn what_the_line_did_is_tried_again() {
         Failure::Dns,
         Failure::Connect,
         Failure::TimedOut,
+        Failure::HungUp,
         Failure::ClosedEarly,
         Failure::Proxy,
         Failure::Tls,
