@@ -42,6 +42,12 @@ use super::ui;
 pub(super) enum Failure {
     #[error(transparent)]
     Sealift(#[from] sealift::Error),
+    /// The same of a mirror that was to be written, for which other advice is right.
+    #[error(transparent)]
+    Mirror(sealift::Error),
+    /// The same of images that were to be imported from one.
+    #[error(transparent)]
+    Import(sealift::Error),
     #[error(transparent)]
     Reference(#[from] ReferenceError),
     #[error(transparent)]
@@ -160,6 +166,16 @@ impl From<FileError> for Failure {
 }
 
 impl Failure {
+    /// The failure of a mirror.
+    pub(super) fn of_mirror(self) -> Self {
+        if let Self::Sealift(error) = self { Self::Mirror(error) } else { self }
+    }
+
+    /// The failure of an import.
+    pub(super) fn of_import(self) -> Self {
+        if let Self::Sealift(error) = self { Self::Import(error) } else { self }
+    }
+
     /// Tells the person, and gives the exit code.
     pub(super) fn show(&self) -> ExitCode {
         if let Self::Several { failures, .. } | Self::Wrong { unread: failures, .. } = self {
@@ -233,7 +249,9 @@ impl Failure {
             Self::Interrupted => 130,
             Self::Terminated => 143,
             Self::ReaderGone | Self::Other(_) => 1,
-            Self::Sealift(error) => code_of(error),
+            // The person named the folder, not the image.
+            Self::Import(Error::Source(SourceError::Store(ContainerdError::NoReference { .. }))) => 1,
+            Self::Sealift(error) | Self::Mirror(error) | Self::Import(error) => code_of(error),
         }
     }
 }

@@ -24,17 +24,10 @@ pub(super) fn read(path: &Path) -> Result<Database, StoreError> {
     let file = FileHandle::open_foreign(path, Links::Follow)?;
     let started = Instant::now();
     loop {
-        let read = copy_of(&file).map_err(FileError::io("read", path))?;
-        let is_one_state = match &read {
-            Ok(database) if database.bytes().len() as u64 >= MAX_BYTES => {
-                return Err(StoreError::TooLarge { path: path.to_owned(), limit_bytes: MAX_BYTES });
-            }
-            Ok(database) => is_still(&file, database).map_err(FileError::io("read", path))?,
-            // What is damaged stays so.
-            Err(_) => true,
-        };
-        if is_one_state {
-            return read.map_err(damaged(path));
+        // What is damaged stays so: it is no use to look again.
+        let copy = copy_of(&file, path)?;
+        if is_still(&file, &copy).map_err(FileError::io("read", path))? {
+            return Ok(copy);
         }
         if started.elapsed() > PATIENCE {
             return Err(StoreError::Restless { path: path.to_owned(), seconds: PATIENCE.as_secs() });
@@ -42,20 +35,29 @@ pub(super) fn read(path: &Path) -> Result<Database, StoreError> {
     }
 }
 
-/// A copy of what is in use, the meta pages first: files are longer than that.
-fn copy_of(file: &FileHandle) -> io::Result<Result<Database, BoltError>> {
-    let mut copy = Vec::new();
-    file.reader_of(0..HEAD_BYTES).read_to_end(&mut copy)?;
-    let used_bytes = match Database::used_bytes(&copy) {
-        Ok(used_bytes) => used_bytes.min(MAX_BYTES),
-        Err(error) => return Ok(Err(error)),
-    };
-    if used_bytes > HEAD_BYTES && copy.len() as u64 == HEAD_BYTES {
-        let rest = HEAD_BYTES..used_bytes.min(file.size_bytes().map_err(io::Error::other)?);
-        copy.reserve_exact(usize::try_from(rest.end.saturating_sub(rest.start)).unwrap_or_default() + 1);
-        file.reader_of(rest).read_to_end(&mut copy)?;
+/// A copy of what is in use, the meta pages first: files are longer than that. How much it is, is known before it is read,
+/// and no more is read should the file grow.
+fn copy_of(file: &FileHandle, path: &Path) -> Result<Database, StoreError> {
+    let cannot = |source| StoreError::from(FileError::io("read", path)(source));
+    let mut head = Vec::new();
+    file.reader_of(0..HEAD_BYTES).read_to_end(&mut head).map_err(cannot)?;
+    let used_bytes = Database::used_bytes(&head).map_err(damaged(path))?.min(file.size_bytes()?);
+    if used_bytes >= MAX_BYTES {
+        return Err(StoreError::TooLarge { path: path.to_owned(), limit_bytes: MAX_BYTES });
     }
-    Ok(Database::of(copy))
+    let mut filled = head.len();
+    let mut copy = vec![0; usize::try_from(used_bytes).unwrap_or_default().max(filled)];
+    copy[..filled].copy_from_slice(&head);
+    while filled < copy.len() {
+        match file.read_at(&mut copy[filled..], filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(cannot(error)),
+        }
+    }
+    copy.truncate(filled);
+    Database::of(copy).map_err(damaged(path))
 }
 
 /// True if the file's meta pages are those of the copy.

@@ -4,7 +4,7 @@
 //! but the order and the fields of its tar, which are told by convention: where the config's diff ID comes out, it is the
 //! layer, to the byte; else it is another with the same files, under a diff ID of its own and in a config of its own.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -17,8 +17,8 @@ use crate::event::Warning;
 use crate::fsio::{FileError, FileHandle, ScratchFile};
 use crate::image::media_type::LayerType;
 use crate::image::{
-    Algorithm, Compression, Descriptor, Digest, Document, Hasher, JsonError, Manifest, MediaType, Repository,
-    ResolvedImage,
+    Algorithm, Compression, Descriptor, Digest, Document, Hasher, JsonError, Manifest, MediaType, Reference,
+    Repository, ResolvedImage,
 };
 use crate::overlay::{Form, LeftOut, OverlayError, write_layer};
 use crate::source::{BlobStream, Selector, Source, SourceError, in_chunks};
@@ -217,6 +217,30 @@ fn with_layers(image: &ResolvedImage, rebuilt: &[RebuiltLayer]) -> Result<Resolv
         config,
         ..image.clone()
     })
+}
+
+/// Platforms of one name stand under one index: where some were made anew, under a new one.
+pub fn under_one_index(images: &mut [ResolvedImage]) {
+    let mut by_name: BTreeMap<Reference, Vec<usize>> = BTreeMap::new();
+    for (place, image) in images.iter().enumerate() {
+        by_name.entry(image.reference.clone()).or_default().push(place);
+    }
+    for places in by_name.into_values() {
+        let target = |place: usize| &images[place].target.digest;
+        if places.iter().all(|place| target(*place) == target(places[0])) {
+            continue;
+        }
+        let entry = |place: &usize| {
+            let image = &images[*place];
+            let manifest = image.manifest_document.descriptor(image.manifest.media_type.clone());
+            Descriptor { platform: Some(image.platform.clone()), ..manifest }
+        };
+        let index = Document::index_of(MediaType::OciIndex, &places.iter().map(entry).collect::<Vec<_>>());
+        for place in places {
+            images[place].target = index.descriptor(MediaType::OciIndex);
+            images[place].indexes = vec![index.clone()];
+        }
+    }
 }
 
 /// A store together with layers that were made anew of its snapshots.

@@ -1,11 +1,10 @@
 //! `sealift containerd-store list`.
 
 use std::collections::BTreeMap;
-use std::num::NonZero;
 
 use clap::Args;
 use sealift::containerd_store::{
-    BlobState, HeldBlob, HeldPlatform, Inventory, Store, StoreError, StoredImage, Timestamp,
+    BlobState, HeldBlob, HeldPlatform, Inventory, LayersFrom, Store, StoreError, StoredImage, Timestamp,
 };
 use sealift::foreign::shown;
 use sealift::fsio::blocking;
@@ -61,27 +60,22 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
 
 /// All images, and what is wrong with those that can't be read.
 fn listed(stores: &[Store]) -> (Vec<Told>, Vec<StoreError>) {
-    let (mut images, mut problems) = (Vec::new(), Vec::new());
+    let (mut told, mut problems) = (Vec::new(), Vec::new());
     for store in stores {
+        let mut images = Vec::new();
         // What is damaged of one namespace hides no other.
         for image in store.images().unwrap_or_else(|problem| vec![Err(problem)]) {
             match image {
-                Ok(image) => images.push((store, image)),
+                Ok(image) => images.push(image),
                 Err(problem) => problems.push(problem),
             }
         }
+        let inventories = store.inventories(&images);
+        told.extend(
+            images.into_iter().zip(inventories).map(|(image, inventory)| Told::of(store, image, &inventory)),
+        );
     }
-    // A disk, or what of it is in memory, answers several at once.
-    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let share = images.len().div_ceil(threads).max(1);
-    let told = |share: &[(&Store, StoredImage)]| {
-        share.iter().map(|(store, image)| Told::of(store, image)).collect::<Vec<_>>()
-    };
-    let images = std::thread::scope(|scope| {
-        let work: Vec<_> = images.chunks(share).map(|share| scope.spawn(move || told(share))).collect();
-        work.into_iter().flat_map(|part| part.join().unwrap_or_default()).collect()
-    });
-    (images, problems)
+    (told, problems)
 }
 
 /// What is told of an image.
@@ -129,22 +123,21 @@ struct ToldBlob {
 }
 
 impl Told {
-    fn of(store: &Store, image: &StoredImage) -> Self {
-        let inventory = store.inventory(image);
+    fn of(store: &Store, image: StoredImage, inventory: &Inventory) -> Self {
         let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
         Self {
             namespace: store.namespace().to_owned(),
-            name: image.name.clone(),
-            digest: image.target.digest.clone(),
-            media_type: image.target.media_type.clone(),
+            name: image.name,
+            digest: image.target.digest,
+            media_type: image.target.media_type,
             size_bytes: inventory.size_bytes(),
             created: time(image.created),
             updated: time(image.updated),
-            labels: image.labels.clone(),
+            labels: image.labels,
             is_whole: inventory.is_usable(),
-            available: inventory.available().iter().map(ToString::to_string).collect(),
-            platforms: inventory.platforms.iter().map(|held| ToldPlatform::of(store, held)).collect(),
-            blobs: blobs(&inventory),
+            available: inventory.available(LayersFrom::Content).iter().map(ToString::to_string).collect(),
+            platforms: inventory.platforms.iter().map(ToldPlatform::of).collect(),
+            blobs: blobs(inventory),
         }
     }
 
@@ -172,7 +165,7 @@ impl Told {
 }
 
 impl ToldPlatform {
-    fn of(store: &Store, held: &HeldPlatform) -> Self {
+    fn of(held: &HeldPlatform) -> Self {
         let is_there = held.state == BlobState::There;
         Self {
             platform: held.platform.as_ref().map(ToString::to_string),
@@ -181,7 +174,7 @@ impl ToldPlatform {
             is_there,
             size_bytes: if is_there { held.size_bytes() } else { 0 },
             lacking: held.lacking,
-            unpacked_in: if held.is_whole() { None } else { store.unpacked_in(held) },
+            unpacked_in: held.unpacked_in.clone(),
         }
     }
 }

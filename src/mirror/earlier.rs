@@ -1,0 +1,70 @@
+//! What a mirror has already, of earlier runs: a mirror is added to.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::image::MirroredImage;
+use crate::containerd_store::{LayersFrom, META_DB, Root, StoreError};
+use crate::error::Result;
+use crate::event::Silent;
+use crate::image::Digest;
+
+/// The images of earlier runs that stay.
+pub(super) struct Earlier {
+    pub(super) root: Root,
+    pub(super) images: Vec<MirroredImage>,
+    /// How many can't stay: not all of them is there.
+    pub(super) forgotten: usize,
+}
+
+impl Earlier {
+    /// What the mirror at `folder` has besides `images`: those of other names, and other platforms of the same. A name that
+    /// stands for something else now is no loss.
+    pub(super) async fn of(folder: &Path, images: &[MirroredImage]) -> Result<Option<Self>> {
+        let Some(root) = opened(folder)? else { return Ok(None) };
+        let mut earlier = Self { root, images: Vec::new(), forgotten: 0 };
+        for namespace in earlier.root.namespaces()? {
+            let store = earlier.root.store(&namespace);
+            let mut stored = Vec::new();
+            for image in store.images()? {
+                match image {
+                    Ok(image) => stored.push(image),
+                    Err(_) => earlier.forgotten += 1,
+                }
+            }
+            let is_replaced = |image: &MirroredImage, name: &str, target: &Digest| {
+                image.is_named(&namespace, name) && image.image.target.digest != *target
+            };
+            stored
+                .retain(|one| !images.iter().any(|image| is_replaced(image, &one.name, &one.target.digest)));
+            for (image, inventory) in stored.iter().zip(store.inventories(&stored)) {
+                let platforms = inventory.whole(LayersFrom::Content);
+                match MirroredImage::of(&store, image, &platforms, &Silent).await {
+                    Ok(image) if !platforms.is_empty() => earlier.images.push(image),
+                    _ => earlier.forgotten += 1,
+                }
+            }
+        }
+        Ok(Some(earlier))
+    }
+
+    /// Images can't stay without these blobs.
+    pub(super) fn forget(&mut self, lost: &HashSet<Digest>) {
+        let before = self.images.len();
+        self.images.retain(|image| !image.needs_any(lost));
+        self.forgotten += before - self.images.len();
+    }
+}
+
+/// The mirror that is there. Through a link its metadata is nobody's.
+pub(super) fn opened(folder: &Path) -> Result<Option<Root>, StoreError> {
+    if folder.join(META_DB).is_symlink() {
+        return Ok(None);
+    }
+    match Root::open(folder) {
+        Ok(root) => Ok(Some(root)),
+        Err(StoreError::NotARoot { .. }) => Ok(None),
+        Err(error @ StoreError::File(_)) => Err(error),
+        Err(error) => Err(StoreError::UnreadMirror { path: folder.to_owned(), source: Box::new(error) }),
+    }
+}
