@@ -15,10 +15,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sealift::bolt::NewBucket;
-use sealift::image::{Digest, ImageConfig};
+use sealift::image::{Digest, ImageConfig, MediaType};
 use sealift::overlay::{Form, write_layer};
 use serde_json::{Value, json};
 use support::containerd_store::TestStore;
+use support::image::descriptor;
 use support::layer::Layer;
 use support::makers::Image;
 use support::sandbox::Sandbox;
@@ -82,6 +83,12 @@ fn a_mirror_is_a_folder_of_its_own() {
     let made =
         |more: &[&str]| sandbox.output(&[&export[..], &["-o", "mirror", "-q"], more].concat()).status.code();
     insta::assert_snapshot!("a_mirror", sandbox.run(&[&export[..], &["-o", "usb/mirror"]].concat()));
+    let mut other = TestStore::new(&sandbox.out().join("other-node"));
+    other.add(NAMESPACE, "other:1", &Image::new("other:1", vec![Layer::tar(2, 10)], &json!({})));
+    other.write();
+    let more =
+        ["containerd-store", "export", "--root", "other-node", "--mirror", "other:1", "-o", "usb/mirror"];
+    insta::assert_snapshot!("a_mirror_is_added_to", sandbox.run(&more));
     insta::assert_snapshot!("a_mirror_again", sandbox.run(&[&export[..], &["-o", "usb/mirror"]].concat()));
     // A root that a containerd runs on has more than images, and the source is no place for its own mirror.
     let roots = sandbox.out().join("node/io.containerd.snapshotter.v1.overlayfs");
@@ -95,6 +102,12 @@ fn a_mirror_is_a_folder_of_its_own() {
     assert_eq!(made(&["--from-snapshots"]), Some(2));
     assert_eq!(made(&["--layers", "plain"]), Some(2));
     assert_eq!(made(&["--metadata", "verbatim"]), Some(0));
+    let damaged = sandbox.out().join("usb/mirror/io.containerd.metadata.v1.bolt/meta.db");
+    fs::write(damaged, "half of it").unwrap();
+    insta::assert_snapshot!(
+        "a_mirror_that_can_not_be_read",
+        sandbox.run(&[&export[..], &["-o", "usb/mirror"]].concat())
+    );
     let meta_db = |root: &str| {
         fs::read(sandbox.out().join(root).join("io.containerd.metadata.v1.bolt/meta.db")).unwrap()
     };
@@ -185,6 +198,19 @@ fn unpacked_layers_are_told_and_made_anew() {
         "discarded_layers_without_snapshots",
         discarded.sandbox.run(&["containerd-store", "export", "--root", "store", APP, "-o", "app.tar"])
     );
+    insta::assert_snapshot!(
+        "discarded_layers_are_none_for_a_mirror",
+        discarded.sandbox.run(&[
+            "containerd-store",
+            "export",
+            "--root",
+            "store",
+            APP,
+            "--mirror",
+            "-o",
+            "mirror"
+        ])
+    );
     if !is_root() {
         assert!(discarded.export().contains("by root only"));
         return;
@@ -197,6 +223,43 @@ fn unpacked_layers_are_told_and_made_anew() {
     insta::assert_snapshot!("layers_that_are_what_they_were", discarded.export());
     assert_eq!(discarded.config_digest(), format!("sha256:{}", discarded.image.config_hex()));
     assert!(discarded.sandbox.output(&["verify", "-q", "app.tar"]).status.success());
+}
+
+/// Beside a platform that is there packed, one that is unpacked only.
+#[test]
+fn platforms_that_are_unpacked_only_are_platforms() {
+    if !is_root() {
+        return;
+    }
+    let mut discarded = Discarded::new();
+    let arm = Image::new(APP, vec![Layer::tar(7, 1000)], &json!({"architecture": "arm64"}));
+    let entry = |image: &Image, architecture: &str| {
+        let mut entry = descriptor(MediaType::OciManifest.as_str(), &image.manifest);
+        entry["platform"] = json!({"os": "linux", "architecture": architecture});
+        entry
+    };
+    let manifests = [entry(&arm, "arm64"), entry(&discarded.image, "amd64")];
+    let index = json!({"schemaVersion": 2, "mediaType": MediaType::OciIndex, "manifests": manifests});
+    let index = index.to_string().into_bytes();
+    let store = &mut discarded.store;
+    store.add("scratch", APP, &arm);
+    store.blob(&index);
+    store.name(NAMESPACE, APP, MediaType::OciIndex.as_str(), &Digest::of(&index).to_string(), index.len());
+    store.write();
+    let export =
+        ["containerd-store", "export", "--root", "store", "-n", NAMESPACE, APP, "-o", "app.tar", "-q"];
+    let platforms = |more: &[&str]| {
+        let output = discarded.sandbox.output(&[&export[..], more].concat());
+        assert!(output.status.success(), "{}", discarded.sandbox.shown(&output));
+        assert!(discarded.sandbox.output(&["verify", "-q", "app.tar"]).status.success());
+        let images = lines(&discarded.sandbox, &["inspect", "--json", "app.tar"])[0]["images"].clone();
+        let images = images.as_array().unwrap().clone();
+        images.iter().map(|image| image["platform"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(platforms(&["--all-platforms"]), ["linux/arm64"]);
+    assert_eq!(platforms(&["--all-platforms", "--from-snapshots"]), ["linux/arm64", "linux/amd64"]);
+    assert_eq!(platforms(&[]), ["linux/arm64"]);
+    assert_eq!(platforms(&["--from-snapshots"]), ["linux/amd64"]);
 }
 
 #[test]

@@ -248,9 +248,10 @@ impl Failure {
             Self::Several { failures, .. } => failures.first().map_or(1, Self::code),
             Self::Interrupted => 130,
             Self::Terminated => 143,
-            Self::ReaderGone | Self::Other(_) => 1,
-            // The person named the folder, not the image.
-            Self::Import(Error::Source(SourceError::Store(ContainerdError::NoReference { .. }))) => 1,
+            // Of an import the person named the folder, not the image.
+            Self::ReaderGone
+            | Self::Other(_)
+            | Self::Import(Error::Source(SourceError::Store(ContainerdError::NoReference { .. }))) => 1,
             Self::Sealift(error) | Self::Mirror(error) | Self::Import(error) => code_of(error),
         }
     }

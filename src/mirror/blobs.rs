@@ -73,11 +73,6 @@ impl Blob {
         Self { descriptor, source: None, target }
     }
 
-    /// True if an earlier run brought it, and this one doesn't.
-    pub(super) fn is_of_earlier(&self) -> bool {
-        self.source.is_none()
-    }
-
     pub(super) fn digest(&self) -> &Digest {
         &self.descriptor.digest
     }

@@ -7,7 +7,7 @@ use super::image::MirroredImage;
 use crate::containerd_store::{LayersFrom, META_DB, Root, StoreError};
 use crate::error::Result;
 use crate::event::Silent;
-use crate::image::Digest;
+use crate::image::{Descriptor, Digest};
 
 /// The images of earlier runs that stay.
 pub(super) struct Earlier {
@@ -48,6 +48,15 @@ impl Earlier {
         Ok(Some(earlier))
     }
 
+    /// What they are made of, each once.
+    pub(super) fn parts(&self) -> impl Iterator<Item = Descriptor> {
+        let mut known = HashSet::new();
+        self.images
+            .iter()
+            .flat_map(MirroredImage::parts)
+            .filter(move |part| known.insert(part.digest.clone()))
+    }
+
     /// Images can't stay without these blobs.
     pub(super) fn forget(&mut self, lost: &HashSet<Digest>) {
         let before = self.images.len();
@@ -57,7 +66,7 @@ impl Earlier {
 }
 
 /// The mirror that is there. Through a link its metadata is nobody's.
-pub(super) fn opened(folder: &Path) -> Result<Option<Root>, StoreError> {
+fn opened(folder: &Path) -> Result<Option<Root>, StoreError> {
     if folder.join(META_DB).is_symlink() {
         return Ok(None);
     }
@@ -67,4 +76,16 @@ pub(super) fn opened(folder: &Path) -> Result<Option<Root>, StoreError> {
         Err(error @ StoreError::File(_)) => Err(error),
         Err(error) => Err(StoreError::UnreadMirror { path: folder.to_owned(), source: Box::new(error) }),
     }
+}
+
+/// How many images the mirror at `folder` names that `root` doesn't.
+pub(super) fn count_unknown_to(root: &Root, folder: &Path) -> Result<usize> {
+    let Some(mirror) = opened(folder)? else { return Ok(0) };
+    let mut unknown = 0;
+    for namespace in mirror.namespaces()? {
+        for image in mirror.store(&namespace).images()?.into_iter().flatten() {
+            unknown += usize::from(root.store(&namespace).named(&image.name)?.is_none());
+        }
+    }
+    Ok(unknown)
 }

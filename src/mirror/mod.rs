@@ -123,28 +123,25 @@ impl Mirror<'_> {
         if is_the_root || Root::is_more_than_images(self.folder) {
             return Err(StoreError::NotAMirror { path: self.folder.to_owned() }.into());
         }
+        let mut blobs = self.open(images)?;
+        let own: HashSet<Digest> = blobs.iter().map(|blob| blob.digest().clone()).collect();
+        let own_bytes = blobs.iter().map(Blob::size_bytes).sum();
         let mut earlier = match self.metadata {
             Metadata::Anew => Earlier::of(self.folder, images).await?,
             Metadata::Verbatim => None,
         };
-        let blobs = self.open(images, &earlier)?;
-        let metadata = self.metadata_of(images, &earlier)?;
-        let of_images = || blobs.iter().filter(|blob| !blob.is_of_earlier());
-        let (count, blob_bytes) = (of_images().count(), of_images().map(Blob::size_bytes).sum());
-        let own: HashSet<Digest> = of_images().map(|blob| blob.digest().clone()).collect();
-        let all_bytes = blobs.iter().map(Blob::size_bytes).sum();
-        self.reporter.report(Event::MirrorStarted {
-            path: self.folder,
-            blobs: blobs.len(),
-            blob_bytes: all_bytes,
-        });
+        let of_earlier = earlier.iter().flat_map(Earlier::parts).filter(|part| !own.contains(&part.digest));
+        blobs.extend(of_earlier.map(|part| Blob::of_earlier(part, self.folder)));
+        let metadata = self.metadata_of(images, earlier.as_ref())?;
+        let blob_bytes = blobs.iter().map(Blob::size_bytes).sum();
+        self.reporter.report(Event::MirrorStarted { path: self.folder, blobs: blobs.len(), blob_bytes });
         let copied = self.copy(blobs).await?;
         if let Some(earlier) = &mut earlier {
             earlier.forget(&copied.lost);
         }
         let is_whole = copied.lost.is_empty();
-        let metadata = if is_whole { metadata } else { self.metadata_of(images, &earlier)? };
-        self.warn_of_forgotten(&earlier)?;
+        let metadata = if is_whole { metadata } else { self.metadata_of(images, earlier.as_ref())? };
+        self.warn_of_forgotten(earlier.as_ref())?;
         let meta_db = self.folder.join(META_DB);
         let written = blocking(move || {
             blobs::make_folder(folder_of(&meta_db))?;
@@ -152,17 +149,17 @@ impl Mirror<'_> {
             write_whole(&meta_db, &metadata, Existing::Replace)
         });
         written.await?;
-        self.reporter.report(Event::Committed { path: self.folder, size_bytes: blob_bytes });
+        self.reporter.report(Event::Committed { path: self.folder, size_bytes: own_bytes });
         let kept = copied.kept.intersection(&own).count();
         let is_other = |one: &&MirroredImage| {
             !images.iter().any(|image| image.is_named(&one.namespace, &one.image.name))
         };
         let earlier = earlier.map_or(0, |earlier| earlier.images.iter().filter(is_other).count());
-        Ok(Mirrored { blobs: count, blob_bytes, kept, earlier })
+        Ok(Mirrored { blobs: own.len(), blob_bytes: own_bytes, kept, earlier })
     }
 
     /// The metadata that names these images, and those of earlier runs.
-    fn metadata_of(&self, images: &[MirroredImage], earlier: &Option<Earlier>) -> Result<Vec<u8>> {
+    fn metadata_of(&self, images: &[MirroredImage], earlier: Option<&Earlier>) -> Result<Vec<u8>> {
         if self.metadata == Metadata::Verbatim {
             return Ok(self.root.database().bytes().to_vec());
         }
@@ -174,37 +171,23 @@ impl Mirror<'_> {
     }
 
     /// Says how many images the folder's metadata named so far, and names no more.
-    fn warn_of_forgotten(&self, earlier: &Option<Earlier>) -> Result<()> {
+    fn warn_of_forgotten(&self, earlier: Option<&Earlier>) -> Result<()> {
         let folder = self.folder.to_owned();
+        let forgotten = earlier.map_or(0, |earlier| earlier.forgotten);
         let warning = match self.metadata {
-            Metadata::Anew => {
-                let images = earlier.as_ref().map_or(0, |earlier| earlier.forgotten);
-                Warning::MirrorForgets { folder, images }
-            }
-            Metadata::Verbatim => Warning::MirrorOverwritten { folder, images: self.unnamed_by_the_root()? },
+            Metadata::Anew if forgotten > 0 => Warning::MirrorForgets { folder, images: forgotten },
+            Metadata::Anew => return Ok(()),
+            Metadata::Verbatim => match earlier::count_unknown_to(self.root, self.folder)? {
+                0 => return Ok(()),
+                images => Warning::MirrorOverwritten { folder, images },
+            },
         };
-        if let Warning::MirrorForgets { images: 1.., .. } | Warning::MirrorOverwritten { images: 1.., .. } =
-            warning
-        {
-            self.reporter.report(Event::Warning(&warning));
-        }
+        self.reporter.report(Event::Warning(&warning));
         Ok(())
     }
 
-    /// How many images the mirror has so far that the root has not.
-    fn unnamed_by_the_root(&self) -> Result<usize> {
-        let Some(mirror) = earlier::opened(self.folder)? else { return Ok(0) };
-        let mut unnamed = 0;
-        for namespace in mirror.namespaces()? {
-            for image in mirror.store(&namespace).images()?.into_iter().flatten() {
-                unnamed += usize::from(self.root.store(&namespace).named(&image.name)?.is_none());
-            }
-        }
-        Ok(unnamed)
-    }
-
-    /// Opens every blob of the images, each once, the largest first; those of earlier ones come behind, to be looked at.
-    fn open(&self, images: &[MirroredImage], earlier: &Option<Earlier>) -> Result<Vec<Blob>> {
+    /// Opens every blob of the images, each once, the largest first.
+    fn open(&self, images: &[MirroredImage]) -> Result<Vec<Blob>> {
         let mut parts: HashMap<Digest, Descriptor> = HashMap::new();
         for part in images.iter().flat_map(MirroredImage::parts) {
             let known = parts.entry(part.digest.clone()).or_insert_with(|| part.clone());
@@ -213,23 +196,17 @@ impl Mirror<'_> {
                 return Err(PlanError::TwoSizes { digest, one, other }.into());
             }
         }
-        let of_earlier = earlier.iter().flat_map(|earlier| &earlier.images).flat_map(MirroredImage::parts);
-        let mut there: HashMap<Digest, Descriptor> = HashMap::new();
-        for part in of_earlier.filter(|part| !parts.contains_key(&part.digest)) {
-            there.entry(part.digest.clone()).or_insert(part);
-        }
         let mut parts: Vec<_> = parts.into_values().collect();
         parts.sort_by(|one, other| other.size_bytes.cmp(&one.size_bytes).then(one.digest.cmp(&other.digest)));
         allow_open_files(parts.len());
         let blobs = parts.into_iter().map(|part| Blob::open(part, self.root.content(), self.folder));
-        let mut blobs = blobs.collect::<Result<Vec<_>>>()?;
+        let blobs = blobs.collect::<Result<Vec<_>>>()?;
         for blob in &blobs {
             blobs::make_folder(folder_of(blob.target()))?;
         }
         let missing = blobs.iter().filter(|blob| !blob.target().exists());
         let missing: Vec<(&Path, u64)> = missing.map(|blob| (blob.target(), blob.size_bytes())).collect();
         check_room(&missing)?;
-        blobs.extend(there.into_values().map(|part| Blob::of_earlier(part, self.folder)));
         Ok(blobs)
     }
 

@@ -56,16 +56,18 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     show(&loaded, arguments.json)?;
     let count = loaded.len() + failures.len();
     if mode.has_words() && count > 1 {
-        failures.iter().for_each(|failed| {
-            ui::talk(&format!("{:<10}  {}  {}", "failed", shown(&failed.image), failed.error))
-        });
+        for failed in &failures {
+            ui::talk(&format!("{:<10}  {}  {}", "failed", shown(&failed.image), failed.error));
+        }
     }
     let mut failures: Vec<_> =
         failures.into_iter().map(|failed| Failure::of_import(failed.error.into())).collect();
     let daemon = match ended {
         Ok(daemon) => daemon,
         Err(error) => {
-            failures.iter().for_each(|failure| ui::talk(&failure.text()));
+            for failure in failures {
+                ui::talk(&failure.text());
+            }
             return Err(error.of_import());
         }
     };

@@ -69,9 +69,10 @@ impl MirrorDelivery<'_> {
                 0 => String::new(),
                 kept => format!(", {kept} of {} blobs were there already", mirrored.blobs),
             };
-            if mirrored.earlier > 0 {
-                let images = if mirrored.earlier == 1 { "image" } else { "images" };
-                ui::talk(&format!("{} {images} it had stay there, verified", mirrored.earlier));
+            match mirrored.earlier {
+                0 => {}
+                1 => ui::talk("another image that it had is verified, and stays"),
+                earlier => ui::talk(&format!("{earlier} other images that it had are verified, and stay")),
             }
             let (size, seconds) = (ui::size(mirrored.blob_bytes), started.elapsed().as_secs_f64());
             let word = ui::shell_word(self.folder);

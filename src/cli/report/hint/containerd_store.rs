@@ -21,7 +21,7 @@ pub(super) fn hint(error: &StoreError) -> Option<String> {
         }
         StoreError::NotARoot { .. } => {
             "most often it is /var/lib/containerd, Docker's /var/lib/docker/containerd/daemon; of a mounted disk the same \
-             below it"
+             below it. Where that is a link to another disk of its machine, give the folder on that one"
                 .into()
         }
         StoreError::NotAMirror { .. } => "choose a folder that is new, or a mirror, with `-o`".into(),
