@@ -26,7 +26,6 @@ use sealift::image::platform::PlatformError;
 use sealift::image::reference::ReferenceError;
 use sealift::image_list::ListError;
 use sealift::load::LoadError;
-use sealift::overlay::OverlayError;
 use sealift::pull::ResolveError;
 use sealift::push::{DestinationError, RenameError};
 use sealift::registry::login::StoreError;
@@ -278,7 +277,7 @@ fn code_of(error: &sealift::Error) -> u8 {
         | Error::Sidecar { .. }
         | Error::Stream(_)
         | Error::Source(SourceError::File(_))
-        | Error::Rebuild(RebuildError::NotRoot | RebuildError::Overlay(OverlayError::Output(_)))
+        | Error::Rebuild(RebuildError::NotRoot | RebuildError::NotLinux)
         | Error::Against(AgainstError::File(_))
         | Error::Open(OpenError::File(_))
         | Error::Repair(RepairError::Open(OpenError::File(_))) => 7,
@@ -298,6 +297,8 @@ fn code_of(error: &sealift::Error) -> u8 {
             | ContainerdError::Restless { .. } => 7,
             _ => 3,
         },
+        #[cfg(target_os = "linux")]
+        Error::Rebuild(RebuildError::Overlay(sealift::overlay::OverlayError::Output(_))) => 7,
         Error::Against(_) | Error::Repair(RepairError::SeveralImages(_) | RepairError::Pipe) => 2,
         Error::Blob { .. }
         | Error::Inflate(_)

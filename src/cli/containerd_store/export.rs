@@ -48,7 +48,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "MODE", value_parser = layer_modes(), default_value = "auto")]
     layers: LayerMode,
     /// Copy the images as they are into the folder of `-o`, as a containerd root of its own: a mirror. What is there
-    /// already is verified
+    /// already is verified, and stays
     #[arg(long, conflicts_with_all = ["layers", "no_clobber", "from_snapshots"])]
     mirror: bool,
     /// The mirror's metadata

@@ -6,6 +6,7 @@ use sealift::Error;
 use sealift::containerd_store::{RebuildError, StoreError};
 use sealift::foreign::shown;
 use sealift::fsio::FileError;
+#[cfg(target_os = "linux")]
 use sealift::overlay::OverlayError;
 use sealift::source::SourceError;
 
@@ -98,9 +99,11 @@ pub(super) fn rebuild(error: &RebuildError) -> Option<String> {
         RebuildError::NoSnapshot { .. } => {
             "the layer is gone from this root: pull the image again on its node, or export it on another one"
         }
+        #[cfg(target_os = "linux")]
         RebuildError::Overlay(OverlayError::Changed(_)) => {
             "run the same command again when nobody writes there"
         }
+        #[cfg(target_os = "linux")]
         RebuildError::Overlay(OverlayError::Output(_)) => "free some space, or give more with TMPDIR=/path",
         _ => return None,
     };
