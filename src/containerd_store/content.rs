@@ -1,7 +1,7 @@
 //! The content store: blobs by their digests, each a file.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -72,12 +72,7 @@ impl Content {
     /// The same, for who copies it; and how many bytes it has.
     pub fn file(&self, digest: &Digest) -> Result<(File, u64), StoreError> {
         let opened = self.folder(digest.algorithm()).opened().and_then(|folder| folder.file(digest.hex()));
-        match opened {
-            Err(FileError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                Err(StoreError::Missing { path: self.path(digest) })
-            }
-            opened => Ok(opened?),
-        }
+        opened.map_err(|error| self.missing_or(digest, error))
     }
 
     /// Reads a manifest or index, whose bytes have its digest.
@@ -95,14 +90,19 @@ impl Content {
 
     /// Reads a blob of at most so many bytes, whatever they are.
     pub(super) fn small(&self, digest: &Digest, limit_bytes: u64) -> Result<Vec<u8>, StoreError> {
-        let (file, size_bytes) = self.file(digest)?;
-        if size_bytes > limit_bytes {
-            return Err(StoreError::WrongBytes { path: self.path(digest) });
+        let folder = self.folder(digest.algorithm()).opened();
+        let read = folder.and_then(|folder| folder.read(digest.hex(), limit_bytes));
+        let read = read.map_err(|error| self.missing_or(digest, error))?;
+        read.ok_or_else(|| StoreError::WrongBytes { path: self.path(digest) })
+    }
+
+    fn missing_or(&self, digest: &Digest, error: FileError) -> StoreError {
+        match error {
+            FileError::Io { source, .. } if source.kind() == ErrorKind::NotFound => {
+                StoreError::Missing { path: self.path(digest) }
+            }
+            error => error.into(),
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(size_bytes).unwrap_or_default());
-        let read = file.take(size_bytes).read_to_end(&mut bytes);
-        read.map_err(|source| FileError::io("read", &self.path(digest))(source))?;
-        Ok(bytes)
     }
 }
 

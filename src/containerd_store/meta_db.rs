@@ -5,7 +5,10 @@
 //! before is of one transaction; else another one ended meanwhile, and the copy is made again.
 
 use std::io::{self, Read};
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::error::StoreError;
@@ -16,6 +19,8 @@ use crate::fsio::{FileError, FileHandle, Links};
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A copy is held in memory; databases of real nodes have some tens of megabytes.
 const MAX_BYTES: u64 = 1 << 30;
+/// What it is worth to start a thread for.
+const SHARE_BYTES: usize = 1 << 20;
 /// Both meta pages are in here, however large pages are.
 const HEAD_BYTES: u64 = 256 << 10;
 
@@ -47,17 +52,51 @@ fn copy_of(file: &FileHandle, path: &Path) -> Result<Database, StoreError> {
     }
     let mut filled = head.len();
     let mut copy = vec![0; usize::try_from(used_bytes).unwrap_or_default().max(filled)];
-    copy[..filled].copy_from_slice(&head);
-    while filled < copy.len() {
-        match file.read_at(&mut copy[filled..], filled as u64) {
+    let (first, rest) = copy.split_at_mut(filled);
+    first.copy_from_slice(&head);
+    filled += fill(file, rest, filled as u64).map_err(cannot)?;
+    copy.truncate(filled);
+    Database::of(copy).map_err(damaged(path))
+}
+
+/// Reads what there is from an offset on, by several threads: most of the time goes into the memory's first use. Says how
+/// much it was.
+fn fill(file: &FileHandle, copy: &mut [u8], from_bytes: u64) -> io::Result<usize> {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let share = copy.len().div_ceil(threads).max(SHARE_BYTES);
+    let starts = (from_bytes..).step_by(share);
+    let read: Vec<_> = thread::scope(|scope| {
+        let parts: Vec<_> = copy.chunks_mut(share).zip(starts).collect();
+        let work: Vec<_> = parts
+            .into_iter()
+            .map(|(part, from_bytes)| (part.len(), scope.spawn(move || fill_part(file, part, from_bytes))))
+            .collect();
+        let ended = work.into_iter().map(|(wanted, work)| (wanted, work.join()));
+        ended.map(|(wanted, read)| (wanted, read.unwrap_or_else(|panic| resume_unwind(panic)))).collect()
+    });
+    let mut filled = 0;
+    for (wanted, read) in read {
+        let read = read?;
+        filled += read;
+        // The file ends there.
+        if read < wanted {
+            break;
+        }
+    }
+    Ok(filled)
+}
+
+fn fill_part(file: &FileHandle, part: &mut [u8], from_bytes: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < part.len() {
+        match file.read_at(&mut part[filled..], from_bytes + filled as u64) {
             Ok(0) => break,
             Ok(read) => filled += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(cannot(error)),
+            Err(error) => return Err(error),
         }
     }
-    copy.truncate(filled);
-    Database::of(copy).map_err(damaged(path))
+    Ok(filled)
 }
 
 /// True if the file's meta pages are those of the copy.

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::num::NonZero;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use super::error::StoreError;
 use super::image::StoredImage;
@@ -156,39 +156,37 @@ impl Store {
         inventory
     }
 
-    /// The same of several images, in their order; what several names stand for is looked at once, and by as many threads as
-    /// there are processors.
-    pub fn inventories(&self, images: &[StoredImage]) -> Vec<Arc<Inventory>> {
-        let mut places = HashMap::new();
-        let mut targets: Vec<&StoredImage> = Vec::new();
-        let mut places_of_images: Vec<usize> = Vec::new();
-        for image in images {
+    /// What is told of each image by what of it is there, in their order. What several names stand for is looked at once,
+    /// and all by as many threads as there are processors.
+    pub fn survey<T: Send + Sync>(
+        &self,
+        images: &[StoredImage],
+        tell: impl Fn(&StoredImage, &Inventory) -> T + Sync,
+    ) -> Vec<T> {
+        let mut by_target: HashMap<_, Vec<usize>> = HashMap::new();
+        for (place, image) in images.iter().enumerate() {
             let Descriptor { digest, media_type, size_bytes, .. } = &image.target;
-            let place = *places.entry((digest, media_type, size_bytes)).or_insert(targets.len());
-            if place == targets.len() {
-                targets.push(image);
-            }
-            places_of_images.push(place);
+            by_target.entry((digest, media_type, size_bytes)).or_default().push(place);
         }
-        let made: Vec<_> = targets.iter().map(|_| OnceLock::new()).collect();
-        let inventory = |index: usize| made[index].get_or_init(|| Arc::new(self.inventory(targets[index])));
+        let targets: Vec<_> = by_target.into_values().collect();
+        let told: Vec<_> = images.iter().map(|_| OnceLock::new()).collect();
         let next = AtomicUsize::new(0);
         let work = || {
-            loop {
-                match next.fetch_add(1, Ordering::Relaxed) {
-                    index if index < made.len() => inventory(index),
-                    _ => return,
-                };
+            while let Some(places) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let inventory = self.inventory(&images[places[0]]);
+                for place in places {
+                    told[*place].get_or_init(|| tell(&images[*place], &inventory));
+                }
             }
         };
-        let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(made.len());
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(targets.len());
         std::thread::scope(|scope| {
             for _ in 1..threads {
                 scope.spawn(work);
             }
             work();
         });
-        places_of_images.into_iter().map(|index| Arc::clone(inventory(index))).collect()
+        told.into_iter().filter_map(OnceLock::into_inner).collect()
     }
 
     fn bucket(&self) -> Result<Option<Bucket<'_>>, StoreError> {

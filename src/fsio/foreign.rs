@@ -1,6 +1,7 @@
 //! Files that somebody else made: opened for reading, if they are files at all.
 
 use std::fs::{File, OpenOptions};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::error::FileError;
@@ -56,6 +57,18 @@ impl ForeignFolder {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// What the regular file `name` holds, if that is at most so much.
+    pub fn read(&self, name: &str, limit_bytes: u64) -> Result<Option<Vec<u8>>, FileError> {
+        let (file, size_bytes) = self.looked_up(name)?;
+        if size_bytes > limit_bytes {
+            return Ok(None);
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(size_bytes).unwrap_or_default());
+        let read = file.take(size_bytes).read_to_end(&mut bytes);
+        read.map_err(|error| FileError::io("read", &self.path.join(name))(error))?;
+        Ok(Some(bytes))
+    }
 }
 
 #[cfg(unix)]
@@ -81,6 +94,16 @@ impl ForeignFolder {
 
     /// Opens the regular file `name` for reading, as [`open_regular`] does, and says how many bytes it has.
     pub fn file(&self, name: &str) -> Result<(File, u64), FileError> {
+        let (file, _) = self.looked_up(name)?;
+        // Between the two it may have been replaced.
+        let found = rustix::fs::fstat(&file);
+        let found = found.map_err(|error| FileError::io("read", &self.path.join(name))(error.into()))?;
+        let size_bytes = u64::try_from(found.st_size).ok().filter(|_| is_regular(&found));
+        Ok((file, size_bytes.ok_or_else(|| FileError::NotAFile(self.path.join(name)))?))
+    }
+
+    /// The same, of what was a regular file of that size just before.
+    fn looked_up(&self, name: &str) -> Result<(File, u64), FileError> {
         use rustix::fs::{AtFlags, Mode, OFlags};
         let cannot = |action| {
             move |error: rustix::io::Errno| FileError::io(action, &self.path.join(name))(error.into())
@@ -93,10 +116,7 @@ impl ForeignFolder {
         }
         let how = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.folder, name, how, Mode::empty()).map_err(cannot("open"))?;
-        // Between the two it may have been replaced.
-        let found = rustix::fs::fstat(&file).map_err(cannot("read"))?;
-        let size_bytes = u64::try_from(found.st_size).ok().filter(|_| is_regular(&found));
-        Ok((file.into(), size_bytes.ok_or_else(not_a_file)?))
+        Ok((file.into(), u64::try_from(found.st_size).unwrap_or_default()))
     }
 }
 
@@ -125,6 +145,10 @@ impl ForeignFolder {
         let file = open_regular(&path, Links::Refuse)?;
         let size_bytes = file.metadata().map_err(FileError::io("read", &path))?.len();
         Ok((file, size_bytes))
+    }
+
+    fn looked_up(&self, name: &str) -> Result<(File, u64), FileError> {
+        self.file(name)
     }
 }
 
@@ -156,6 +180,7 @@ mod tests {
 
         let held = ForeignFolder::open(folder.path()).unwrap();
         assert_eq!(held.file("file").unwrap().1, 1);
+        assert_eq!([1, 0].map(|limit| held.read("file", limit).unwrap()), [Some(b"x".to_vec()), None]);
         assert_eq!(
             ["file", "link", "fifo", "none"].map(|name| held.size_bytes(name)),
             [Some(1), None, None, None]

@@ -39,28 +39,36 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Failure> {
     let (store, environment) = (arguments.store, context.environment);
-    let (images, problems) =
-        blocking(move || Ok::<_, StoreError>(listed(&store.open(&environment)?))).await?;
-    let lines = if arguments.json {
-        let lines = images.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
-        lines.map_err(|error| Failure::Other(error.into()))?.join("\n")
+    let stores = blocking(move || store.open(&environment)).await?;
+    let (text, problems) = if arguments.json {
+        let (lines, problems) = listed(stores, |told| serde_json::to_string(&told)).await;
+        let lines = lines.into_iter().collect::<Result<Vec<_>, _>>();
+        (lines.map_err(|error| Failure::Other(error.into()))?.join("\n"), problems)
     } else if arguments.long {
-        images.iter().map(block).collect::<Vec<_>>().join("\n\n")
+        let (blocks, problems) = listed(stores, |told| block(&told)).await;
+        (blocks.join("\n\n"), problems)
     } else {
-        table(&images)
+        let (rows, problems) = listed(stores, |told| Row::of(&told)).await;
+        (table(&rows), problems)
     };
-    if !images.is_empty() {
-        ui::data(&if arguments.json { lines.into() } else { ui::printable(&lines) })?;
-    }
-    if images.is_empty() && problems.is_empty() {
+    if !text.is_empty() {
+        ui::data(&if arguments.json { text.into() } else { ui::printable(&text) })?;
+    } else if problems.is_empty() {
         ui::talk("no images");
     }
     tell(problems, Ok(()))
 }
 
-/// All images, and what is wrong with those that can't be read.
-fn listed(stores: &[Store]) -> (Vec<Told>, Vec<StoreError>) {
-    let (mut told, mut problems) = (Vec::new(), Vec::new());
+/// All images as they are shown, and what is wrong with those that can't be read.
+async fn listed<T: Send + Sync + 'static>(
+    stores: Vec<Store>,
+    show: impl Fn(Told) -> T + Send + Sync + 'static,
+) -> (Vec<T>, Vec<StoreError>) {
+    blocking(move || survey(&stores, &show)).await
+}
+
+fn survey<T: Send + Sync>(stores: &[Store], show: &(impl Fn(Told) -> T + Sync)) -> (Vec<T>, Vec<StoreError>) {
+    let (mut shown, mut problems) = (Vec::new(), Vec::new());
     for store in stores {
         let mut images = Vec::new();
         // What is damaged of one namespace hides no other.
@@ -70,12 +78,9 @@ fn listed(stores: &[Store]) -> (Vec<Told>, Vec<StoreError>) {
                 Err(problem) => problems.push(problem),
             }
         }
-        let inventories = store.inventories(&images);
-        told.extend(
-            images.into_iter().zip(inventories).map(|(image, inventory)| Told::of(store, image, &inventory)),
-        );
+        shown.extend(store.survey(&images, |image, inventory| show(Told::of(store, image, inventory))));
     }
-    (told, problems)
+    (shown, problems)
 }
 
 /// What is told of an image.
@@ -123,17 +128,17 @@ struct ToldBlob {
 }
 
 impl Told {
-    fn of(store: &Store, image: StoredImage, inventory: &Inventory) -> Self {
+    fn of(store: &Store, image: &StoredImage, inventory: &Inventory) -> Self {
         let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
         Self {
             namespace: store.namespace().to_owned(),
-            name: image.name,
-            digest: image.target.digest,
-            media_type: image.target.media_type,
+            name: image.name.clone(),
+            digest: image.target.digest.clone(),
+            media_type: image.target.media_type.clone(),
             size_bytes: inventory.size_bytes(),
             created: time(image.created),
             updated: time(image.updated),
-            labels: image.labels,
+            labels: image.labels.clone(),
             is_whole: inventory.is_usable(),
             available: inventory.available(LayersFrom::Content).iter().map(ToString::to_string).collect(),
             platforms: inventory.platforms.iter().map(ToldPlatform::of).collect(),
@@ -193,12 +198,16 @@ fn blobs(inventory: &Inventory) -> Vec<ToldBlob> {
     inventory.blobs.iter().map(told).collect()
 }
 
-/// A row for each image; below it what it lacks.
-fn table(images: &[Told]) -> String {
-    let heading = ["NAMESPACE", "NAME", "DIGEST", "SIZE", "PLATFORMS", "UPDATED", "STATE"].map(str::to_owned);
-    let row = |image: &Told| {
+/// A row of the table, and below it what the image lacks.
+struct Row {
+    cells: [String; 7],
+    below: Vec<String>,
+}
+
+impl Row {
+    fn of(image: &Told) -> Self {
         let updated = image.updated.as_deref().and_then(|time| time.get(..10)).unwrap_or("-");
-        [
+        let cells = [
             shown(&image.namespace),
             shown(&image.name),
             image.digest.short().to_owned(),
@@ -206,27 +215,36 @@ fn table(images: &[Told]) -> String {
             if image.available.is_empty() { "-".to_owned() } else { image.available.join(",") },
             updated.to_owned(),
             image.state(),
-        ]
-    };
-    let rows: Vec<_> = images.iter().map(row).collect();
+        ];
+        let lacking = image.lacking();
+        let mut below: Vec<_> =
+            lacking.iter().take(MAX_NAMED).map(|blob| format!("  {}", blob.words())).collect();
+        if lacking.len() > MAX_NAMED {
+            below.push(format!("  and {} more", lacking.len() - MAX_NAMED));
+        }
+        Self { cells, below }
+    }
+}
+
+/// A row for each image; nothing without images.
+fn table(rows: &[Row]) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let heading = ["NAMESPACE", "NAME", "DIGEST", "SIZE", "PLATFORMS", "UPDATED", "STATE"].map(str::to_owned);
     let width = |column: usize| {
-        let cells = rows.iter().chain([&heading]).map(|row| row[column].chars().count());
-        cells.max().unwrap_or(0)
+        let cells = rows.iter().map(|row| &row.cells).chain([&heading]);
+        cells.map(|cells| cells[column].chars().count()).max().unwrap_or(0)
     };
     let widths: Vec<_> = (0..heading.len()).map(width).collect();
-    let line = |row: &[String; 7]| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+    let line = |cells: &[String; 7]| {
+        let cells = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     let mut lines = vec![line(&heading)];
-    for (image, row) in images.iter().zip(&rows) {
-        lines.push(line(row));
-        let lacking = image.lacking();
-        let named = lacking.iter().take(MAX_NAMED);
-        lines.extend(named.map(|blob| format!("  {}", blob.words())));
-        if lacking.len() > MAX_NAMED {
-            lines.push(format!("  and {} more", lacking.len() - MAX_NAMED));
-        }
+    for Row { cells, below } in rows {
+        lines.push(line(cells));
+        lines.extend_from_slice(below);
     }
     lines.join("\n")
 }
