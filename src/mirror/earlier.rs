@@ -37,8 +37,8 @@ impl Earlier {
             };
             stored
                 .retain(|one| !images.iter().any(|image| is_replaced(image, &one.name, &one.target.digest)));
-            let platforms = store.survey(&stored, |_, inventory| inventory.whole(LayersFrom::Content));
-            for (image, platforms) in stored.iter().zip(platforms) {
+            for image in &stored {
+                let platforms = store.inventory(image).whole(LayersFrom::Content);
                 match MirroredImage::of(&store, image, &platforms, &Silent).await {
                     Ok(image) if !platforms.is_empty() => earlier.images.push(image),
                     _ => earlier.forgotten += 1,

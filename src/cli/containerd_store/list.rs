@@ -38,37 +38,44 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Failure> {
+    let format = arguments.format();
     let (store, environment) = (arguments.store, context.environment);
-    let stores = blocking(move || store.open(&environment)).await?;
-    let (text, problems) = if arguments.json {
-        let (lines, problems) = listed(stores, |told| serde_json::to_string(&told)).await;
-        let lines = lines.into_iter().collect::<Result<Vec<_>, _>>();
-        (lines.map_err(|error| Failure::Other(error.into()))?.join("\n"), problems)
-    } else if arguments.long {
-        let (blocks, problems) = listed(stores, |told| block(&told)).await;
-        (blocks.join("\n\n"), problems)
-    } else {
-        let (rows, problems) = listed(stores, |told| Row::of(&told)).await;
-        (table(&rows), problems)
+    let (rows, problems) =
+        blocking(move || Ok::<_, StoreError>(listed(&store.open(&environment)?, format))).await?;
+    let text = match format {
+        Format::Table => table(&rows),
+        Format::Long => joined(rows, "\n\n"),
+        Format::Json => joined(rows, "\n"),
     };
     if !text.is_empty() {
-        ui::data(&if arguments.json { text.into() } else { ui::printable(&text) })?;
+        ui::data(&if format == Format::Json { text.into() } else { ui::printable(&text) })?;
     } else if problems.is_empty() {
         ui::talk("no images");
     }
     tell(problems, Ok(()))
 }
 
-/// All images as they are shown, and what is wrong with those that can't be read.
-async fn listed<T: Send + Sync + 'static>(
-    stores: Vec<Store>,
-    show: impl Fn(Told) -> T + Send + Sync + 'static,
-) -> (Vec<T>, Vec<StoreError>) {
-    blocking(move || survey(&stores, &show)).await
+/// How images are shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Table,
+    Long,
+    Json,
 }
 
-fn survey<T: Send + Sync>(stores: &[Store], show: &(impl Fn(Told) -> T + Sync)) -> (Vec<T>, Vec<StoreError>) {
-    let (mut shown, mut problems) = (Vec::new(), Vec::new());
+impl Arguments {
+    fn format(&self) -> Format {
+        match (self.json, self.long) {
+            (true, _) => Format::Json,
+            (_, true) => Format::Long,
+            _ => Format::Table,
+        }
+    }
+}
+
+/// All images as they are shown, and what is wrong with those that can't be read.
+fn listed(stores: &[Store], format: Format) -> (Vec<Row>, Vec<StoreError>) {
+    let (mut rows, mut problems) = (Vec::new(), Vec::new());
     for store in stores {
         let mut images = Vec::new();
         // What is damaged of one namespace hides no other.
@@ -78,9 +85,25 @@ fn survey<T: Send + Sync>(stores: &[Store], show: &(impl Fn(Told) -> T + Sync)) 
                 Err(problem) => problems.push(problem),
             }
         }
-        shown.extend(store.survey(&images, |image, inventory| show(Told::of(store, image, inventory))));
+        rows.extend(store.survey(&images, |image, inventory| {
+            let told = Told::of(store, image, inventory);
+            match format {
+                Format::Table => Row::of(&told),
+                Format::Long => Row::of_text(block(&told)),
+                Format::Json => Row::of_text(json(&told)),
+            }
+        }));
     }
-    (shown, problems)
+    (rows, problems)
+}
+
+/// Our types have string keys and no failing serializers, so this can't fail.
+fn json(told: &Told) -> String {
+    serde_json::to_string(told).unwrap_or_default()
+}
+
+fn joined(rows: Vec<Row>, between: &str) -> String {
+    rows.into_iter().flat_map(|row| row.cells).collect::<Vec<_>>().join(between)
 }
 
 /// What is told of an image.
@@ -198,16 +221,16 @@ fn blobs(inventory: &Inventory) -> Vec<ToldBlob> {
     inventory.blobs.iter().map(told).collect()
 }
 
-/// A row of the table, and below it what the image lacks.
+/// An image as it is shown: a row of the table, and below it what the image lacks; or a text by itself.
 struct Row {
-    cells: [String; 7],
+    cells: Vec<String>,
     below: Vec<String>,
 }
 
 impl Row {
     fn of(image: &Told) -> Self {
         let updated = image.updated.as_deref().and_then(|time| time.get(..10)).unwrap_or("-");
-        let cells = [
+        let cells = vec![
             shown(&image.namespace),
             shown(&image.name),
             image.digest.short().to_owned(),
@@ -224,6 +247,10 @@ impl Row {
         }
         Self { cells, below }
     }
+
+    fn of_text(text: String) -> Self {
+        Self { cells: vec![text], below: Vec::new() }
+    }
 }
 
 /// A row for each image; nothing without images.
@@ -231,13 +258,14 @@ fn table(rows: &[Row]) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let heading = ["NAMESPACE", "NAME", "DIGEST", "SIZE", "PLATFORMS", "UPDATED", "STATE"].map(str::to_owned);
+    let heading = ["NAMESPACE", "NAME", "DIGEST", "SIZE", "PLATFORMS", "UPDATED", "STATE"];
+    let heading = heading.map(str::to_owned).to_vec();
     let width = |column: usize| {
         let cells = rows.iter().map(|row| &row.cells).chain([&heading]);
         cells.map(|cells| cells[column].chars().count()).max().unwrap_or(0)
     };
     let widths: Vec<_> = (0..heading.len()).map(width).collect();
-    let line = |cells: &[String; 7]| {
+    let line = |cells: &[String]| {
         let cells = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
