@@ -16,7 +16,6 @@ use crate::daemon::DaemonError;
 use crate::fsio::FileError;
 use crate::image::{Descriptor, Digest, Registry};
 use crate::load::LoadError;
-use crate::overlay::OverlayError;
 use crate::pull::ResolveError;
 use crate::push::GatherError;
 use crate::registry::{RegistryError, Retry};
@@ -214,7 +213,9 @@ impl From<RebuildError> for Error {
     fn from(error: RebuildError) -> Self {
         match error {
             RebuildError::Store(error) => error.into(),
-            RebuildError::File(error) | RebuildError::Overlay(OverlayError::File(error)) => Self::File(error),
+            RebuildError::File(error) => Self::File(error),
+            #[cfg(target_os = "linux")]
+            RebuildError::Overlay(crate::overlay::OverlayError::File(error)) => Self::File(error),
             error => Self::Rebuild(error),
         }
     }

@@ -345,10 +345,18 @@ pub enum Warning {
         /// What is not in it.
         what: String,
     },
-    /// A mirror's metadata is written anew, without images that it had.
-    #[error("the metadata of {} is written anew without {images} {} it had; the blobs stay", .folder.display(),
-        if *.images == 1 { "image" } else { "images" })]
+    /// A mirror has no longer all of images that it had.
+    #[error("{} names {} no more, as not all of {} is there; the blobs stay", .folder.display(), counted(*.images),
+        if *.images == 1 { "it" } else { "them" })]
     MirrorForgets {
+        /// The mirror.
+        folder: PathBuf,
+        /// How many it names no more.
+        images: usize,
+    },
+    /// A mirror's metadata gives way to another root's.
+    #[error("{} names {} no more, as its metadata is the root's now; the blobs stay", .folder.display(), counted(*.images))]
+    MirrorOverwritten {
         /// The mirror.
         folder: PathBuf,
         /// How many it names no more.
@@ -358,6 +366,10 @@ pub enum Warning {
 
 /// Docker refuses images with more (`max depth exceeded`), unless it has the containerd image store.
 pub const MAX_GRAPH_DRIVER_LAYERS: usize = 125;
+
+fn counted(images: usize) -> String {
+    if images == 1 { "1 image that it had".to_owned() } else { format!("{images} images that it had") }
+}
 
 fn made_anew(others: &[usize]) -> String {
     let numbers = others.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

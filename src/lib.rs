@@ -30,6 +30,7 @@ pub mod image_list;
 pub mod inspect;
 pub mod load;
 pub mod mirror;
+#[cfg(target_os = "linux")]
 pub mod overlay;
 pub mod pull;
 pub mod push;

@@ -15,10 +15,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sealift::bolt::NewBucket;
-use sealift::image::{Digest, ImageConfig};
+use sealift::image::{Digest, ImageConfig, MediaType};
 use sealift::overlay::{Form, write_layer};
 use serde_json::{Value, json};
 use support::containerd_store::TestStore;
+use support::image::descriptor;
 use support::layer::Layer;
 use support::makers::Image;
 use support::sandbox::Sandbox;
@@ -30,6 +31,20 @@ fn sandbox() -> (Sandbox, TestStore) {
     let sandbox = Sandbox::new();
     let store = TestStore::new(&sandbox.out().join("store"));
     (sandbox, store)
+}
+
+/// What a command says, as if it had taken no time.
+fn said(sandbox: &Sandbox, arguments: &[&str]) -> String {
+    let is_time = |word: &str| word.parse::<f64>().is_ok() && word.contains('.');
+    let untimed = |line: &str| {
+        let words: Vec<_> = line.split(' ').collect();
+        let word = |at: usize| match words[at] {
+            word if is_time(word) && at > 0 && words[at - 1] == "in" => "0.0",
+            word => word,
+        };
+        (0..words.len()).map(word).collect::<Vec<_>>().join(" ")
+    };
+    sandbox.run(arguments).lines().map(untimed).collect::<Vec<_>>().join("\n")
 }
 
 /// The lines of JSON that a command prints.
@@ -62,7 +77,7 @@ fn an_image_keeps_all_its_names() {
         lines(&sandbox, &["containerd-store", "list", "--json", "-n", NAMESPACE, "--root", root])
     };
     assert_eq!(listed("new/mirror"), listed("store"));
-    insta::assert_snapshot!(sandbox.run(&["containerd-store", "list", "--root", "new/mirror"]));
+    insta::assert_snapshot!(said(&sandbox, &["containerd-store", "list", "--root", "new/mirror"]));
 
     let from = ["containerd-store", "export", "--json", "-q", "-n", NAMESPACE, "--root"];
     let archive = |root: &str, to: &str| {
@@ -78,23 +93,35 @@ fn a_mirror_is_a_folder_of_its_own() {
     store.add(NAMESPACE, APP, &Image::new(APP, vec![Layer::tar(1, 10)], &json!({})));
     store.write();
     let export = ["containerd-store", "export", "--root", "store", "--mirror", APP];
-    insta::assert_snapshot!("without_a_folder", sandbox.run(&export));
+    insta::assert_snapshot!("without_a_folder", said(&sandbox, &export));
     let made =
         |more: &[&str]| sandbox.output(&[&export[..], &["-o", "mirror", "-q"], more].concat()).status.code();
-    insta::assert_snapshot!("a_mirror", sandbox.run(&[&export[..], &["-o", "usb/mirror"]].concat()));
-    insta::assert_snapshot!("a_mirror_again", sandbox.run(&[&export[..], &["-o", "usb/mirror"]].concat()));
+    insta::assert_snapshot!("a_mirror", said(&sandbox, &[&export[..], &["-o", "usb/mirror"]].concat()));
+    let mut other = TestStore::new(&sandbox.out().join("other-node"));
+    other.add(NAMESPACE, "other:1", &Image::new("other:1", vec![Layer::tar(2, 10)], &json!({})));
+    other.write();
+    let more =
+        ["containerd-store", "export", "--root", "other-node", "--mirror", "other:1", "-o", "usb/mirror"];
+    insta::assert_snapshot!("a_mirror_is_added_to", said(&sandbox, &more));
+    insta::assert_snapshot!("a_mirror_again", said(&sandbox, &[&export[..], &["-o", "usb/mirror"]].concat()));
     // A root that a containerd runs on has more than images, and the source is no place for its own mirror.
     let roots = sandbox.out().join("node/io.containerd.snapshotter.v1.overlayfs");
     fs::create_dir_all(&roots).unwrap();
-    insta::assert_snapshot!("a_mirror_over_a_root", sandbox.run(&[&export[..], &["-o", "node"]].concat()));
+    insta::assert_snapshot!("a_mirror_over_a_root", said(&sandbox, &[&export[..], &["-o", "node"]].concat()));
     assert_eq!(fs::read_dir(sandbox.out().join("node")).unwrap().count(), 1, "nothing is written there");
     let before = fs::read(store.meta_db()).unwrap();
-    let onto_itself = sandbox.run(&[&export[..], &["-o", "./store"]].concat());
+    let onto_itself = said(&sandbox, &[&export[..], &["-o", "./store"]].concat());
     assert!(onto_itself.starts_with("exit code: 7"), "{onto_itself}");
     assert!(fs::read(store.meta_db()).unwrap() == before);
     assert_eq!(made(&["--from-snapshots"]), Some(2));
     assert_eq!(made(&["--layers", "plain"]), Some(2));
     assert_eq!(made(&["--metadata", "verbatim"]), Some(0));
+    let damaged = sandbox.out().join("usb/mirror/io.containerd.metadata.v1.bolt/meta.db");
+    fs::write(damaged, "half of it").unwrap();
+    insta::assert_snapshot!(
+        "a_mirror_that_can_not_be_read",
+        said(&sandbox, &[&export[..], &["-o", "usb/mirror"]].concat())
+    );
     let meta_db = |root: &str| {
         fs::read(sandbox.out().join(root).join("io.containerd.metadata.v1.bolt/meta.db")).unwrap()
     };
@@ -154,7 +181,7 @@ impl Discarded {
     fn export(&self) -> String {
         let export =
             ["containerd-store", "export", "--root", "store", APP, "--from-snapshots", "-o", "app.tar"];
-        self.sandbox.run(&export)
+        said(&self.sandbox, &export)
     }
 
     fn config_digest(&self) -> String {
@@ -179,11 +206,18 @@ fn unpacked_layers_are_told_and_made_anew() {
     let discarded = Discarded::new();
     insta::assert_snapshot!(
         "discarded_layers_in_a_list",
-        discarded.sandbox.run(&["containerd-store", "list", "--root", "store"])
+        said(&discarded.sandbox, &["containerd-store", "list", "--root", "store"])
     );
     insta::assert_snapshot!(
         "discarded_layers_without_snapshots",
-        discarded.sandbox.run(&["containerd-store", "export", "--root", "store", APP, "-o", "app.tar"])
+        said(&discarded.sandbox, &["containerd-store", "export", "--root", "store", APP, "-o", "app.tar"])
+    );
+    insta::assert_snapshot!(
+        "discarded_layers_are_none_for_a_mirror",
+        said(
+            &discarded.sandbox,
+            &["containerd-store", "export", "--root", "store", APP, "--mirror", "-o", "mirror"]
+        )
     );
     if !is_root() {
         assert!(discarded.export().contains("by root only"));
@@ -197,6 +231,43 @@ fn unpacked_layers_are_told_and_made_anew() {
     insta::assert_snapshot!("layers_that_are_what_they_were", discarded.export());
     assert_eq!(discarded.config_digest(), format!("sha256:{}", discarded.image.config_hex()));
     assert!(discarded.sandbox.output(&["verify", "-q", "app.tar"]).status.success());
+}
+
+/// Beside a platform that is there packed, one that is unpacked only.
+#[test]
+fn platforms_that_are_unpacked_only_are_platforms() {
+    if !is_root() {
+        return;
+    }
+    let mut discarded = Discarded::new();
+    let arm = Image::new(APP, vec![Layer::tar(7, 1000)], &json!({"architecture": "arm64"}));
+    let entry = |image: &Image, architecture: &str| {
+        let mut entry = descriptor(MediaType::OciManifest.as_str(), &image.manifest);
+        entry["platform"] = json!({"os": "linux", "architecture": architecture});
+        entry
+    };
+    let manifests = [entry(&arm, "arm64"), entry(&discarded.image, "amd64")];
+    let index = json!({"schemaVersion": 2, "mediaType": MediaType::OciIndex, "manifests": manifests});
+    let index = index.to_string().into_bytes();
+    let store = &mut discarded.store;
+    store.add("scratch", APP, &arm);
+    store.blob(&index);
+    store.name(NAMESPACE, APP, MediaType::OciIndex.as_str(), &Digest::of(&index).to_string(), index.len());
+    store.write();
+    let export =
+        ["containerd-store", "export", "--root", "store", "-n", NAMESPACE, APP, "-o", "app.tar", "-q"];
+    let platforms = |more: &[&str]| {
+        let output = discarded.sandbox.output(&[&export[..], more].concat());
+        assert!(output.status.success(), "{}", discarded.sandbox.shown(&output));
+        assert!(discarded.sandbox.output(&["verify", "-q", "app.tar"]).status.success());
+        let images = lines(&discarded.sandbox, &["inspect", "--json", "app.tar"])[0]["images"].clone();
+        let images = images.as_array().unwrap().clone();
+        images.iter().map(|image| image["platform"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(platforms(&["--all-platforms"]), ["linux/arm64"]);
+    assert_eq!(platforms(&["--all-platforms", "--from-snapshots"]), ["linux/arm64", "linux/amd64"]);
+    assert_eq!(platforms(&[]), ["linux/arm64"]);
+    assert_eq!(platforms(&["--from-snapshots"]), ["linux/amd64"]);
 }
 
 #[test]

@@ -162,6 +162,56 @@ fn names_are_those_that_people_write() {
     }
 }
 
+/// What an archive is made of is opened before its first byte comes: garbage collection may take it then.
+#[test]
+fn what_is_collected_while_it_is_exported_comes_all_the_same() {
+    use sealift::containerd_store::StoreSource;
+    use sealift::event::Silent;
+    use sealift::pull::{Output, Pull};
+    use std::io::Read;
+
+    let noise = |seed| Layer::plain(support::image::noise(seed, 1 << 20));
+    let app = Image::new(APP, (2..6).map(noise).collect(), &json!({}));
+    let (sandbox, store) = sandbox_with(|store| store.add("default", APP, &app));
+    export(&sandbox, &[APP, "-o", "x.tar"]);
+    let whole = fs::read(sandbox.out().join("x.tar")).unwrap();
+    let blobs = store.path(&app.target()).parent().unwrap().to_owned();
+    let collect = || {
+        let blobs = fs::read_dir(&blobs).unwrap().map(|blob| blob.unwrap().path());
+        blobs.map(|path| (fs::read(&path).unwrap(), fs::remove_file(path).unwrap())).collect::<Vec<_>>()
+    };
+
+    // The pipe is full long before the second layer.
+    let mut child = sandbox.spawn(&["containerd-store", "export", "--root", "store", APP, "-o", "-", "-q"]);
+    let mut piped = vec![0];
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut piped).unwrap();
+    for (bytes, ()) in collect() {
+        store.blob(&vec![0; bytes.len()]); // something else in its place is nothing to it
+    }
+    stdout.read_to_end(&mut piped).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(piped == whole);
+
+    collect();
+    for blob in app.layers.iter().map(|layer| &layer.blob).chain([&app.config, &app.manifest]) {
+        store.blob(blob);
+    }
+    let image = Store::open(&store.root, "default").unwrap().resolve(APP).unwrap();
+    let reference = APP.parse().unwrap();
+    let content = sealift::containerd_store::Content::of(&store.root);
+    let source = StoreSource::new(content, [(&reference, &image.target)]);
+    let pull = Pull::of_files(&source, &Silent);
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let output = Output::of(sandbox.out().join("y.tar"));
+        let planned = pull.plan(std::slice::from_ref(&reference), &[], &output).await.unwrap().archives;
+        source.hold(planned[0].plan.layers()).unwrap();
+        collect();
+        pull.write(&planned[0]).await.unwrap();
+    });
+    assert!(fs::read(sandbox.out().join("y.tar")).unwrap() == whole);
+}
+
 #[test]
 fn an_archive_through_a_pipe_has_the_same_bytes() {
     let (sandbox, _) = sandbox_with(usual);
@@ -295,6 +345,55 @@ fn roots_are_found_below_a_mounted_disk() {
     fs::write(disk.join("etc/docker/daemon.json"), r#"{"data-root": "/srv/docker"}"#).unwrap();
     add("srv/docker/containerd/daemon");
     insta::assert_snapshot!("several_roots_of_a_disk", run());
+}
+
+#[cfg(unix)]
+#[test]
+fn links_of_a_mounted_disk_lead_to_places_on_it() {
+    use std::os::unix::fs::symlink;
+
+    let sandbox = Sandbox::new();
+    let made = |path: &str, name: &str| {
+        let mut store = TestStore::new(&sandbox.out().join(path));
+        store.add("default", name, &image(name, 2));
+        store.write();
+        store.root
+    };
+    let run = |root: &str| sandbox.run(&["containerd-store", "list", "--root", root]);
+    // On this machine, at the paths that the disk's links name; none of it is ever shown.
+    let here = made("here", "of-this-machine:1");
+    fs::create_dir_all(here.join("docker/containerd")).unwrap();
+    symlink(&here, here.join("docker/containerd/daemon")).unwrap();
+
+    let lib = sandbox.out().join("mnt/var/lib");
+    fs::create_dir_all(lib.join("rancher/k3s/agent")).unwrap();
+    symlink(&here, lib.join("rancher/k3s/agent/containerd")).unwrap();
+    symlink(&here, lib.join("docker")).unwrap();
+    symlink("/data/containerd", lib.join("containerd")).unwrap();
+    insta::assert_snapshot!("a_disk_whose_links_lead_to_nothing_on_it", run("mnt"));
+    let root = made("mnt/data/containerd", "of-the-disk:1");
+    insta::assert_snapshot!("a_root_behind_a_link_of_its_disk", run("mnt"));
+    let exported = ["containerd-store", "export", "--root", "mnt", "of-the-disk:1", "-o", "x.tar"];
+    assert!(sandbox.output(&exported).status.success());
+
+    // The same within a root: its content is elsewhere on the disk, or nowhere.
+    let content = root.join("io.containerd.content.v1.content");
+    fs::rename(&content, sandbox.out().join("mnt/content")).unwrap();
+    symlink("/content", &content).unwrap();
+    assert!(run("mnt").contains("whole"), "{}", run("mnt"));
+    fs::remove_file(&content).unwrap();
+    symlink(sandbox.out().join("mnt/content"), &content).unwrap();
+    assert!(run("mnt").contains("1 of 1 missing"), "{}", run("mnt"));
+    // Nor are Docker's settings of this machine read.
+    fs::create_dir_all(sandbox.out().join("mnt/etc/docker")).unwrap();
+    fs::create_dir_all(sandbox.out().join("mnt/other/containerd")).unwrap();
+    symlink("/data/containerd", sandbox.out().join("mnt/other/containerd/daemon")).unwrap();
+    fs::write(here.join("daemon.json"), r#"{"data-root": "/none"}"#).unwrap();
+    symlink(here.join("daemon.json"), sandbox.out().join("mnt/etc/docker/daemon.json")).unwrap();
+    fs::remove_file(lib.join("containerd")).unwrap();
+    fs::remove_file(lib.join("docker")).unwrap();
+    symlink("/other", lib.join("docker")).unwrap();
+    assert!(run("mnt").contains("of-the-disk:1"), "{}", run("mnt"));
 }
 
 #[test]
@@ -525,6 +624,26 @@ fn meta(database: &[u8], by_pages: u64, end: u64, transaction: u64) -> Vec<u8> {
     let checksum = meta[16..72].iter().fold(0xcbf2_9ce4_8422_2325, mix);
     meta[72..].copy_from_slice(&checksum.to_le_bytes());
     meta
+}
+
+/// By its meta pages and its size, so that nobody runs out of memory over it.
+#[cfg(target_os = "linux")]
+#[test]
+fn metadata_that_is_too_large_is_not_read() {
+    let (sandbox, store) = sandbox_with(usual);
+    let pages = (3 << 30) / PAGE_BYTES as u64;
+    let bytes = fs::read(store.meta_db()).unwrap();
+    let file = fs::File::options().write(true).open(store.meta_db()).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &meta(&bytes, 0, pages, 1000), 0).unwrap();
+    let run = || {
+        let mut limited = std::process::Command::new("/bin/sh");
+        let script = "ulimit -v 800000 && exec \"$0\" containerd-store list --root store";
+        limited.args(["-c", script, env!("CARGO_BIN_EXE_sealift")]).current_dir(sandbox.out());
+        sandbox.shown(&limited.output().unwrap())
+    };
+    assert!(run().starts_with("exit code: 0"), "a file is as long as it is: {}", run());
+    file.set_len(3 << 30).unwrap();
+    insta::assert_snapshot!(run());
 }
 
 /// As bolt writes: a transaction's pages where the last one has none, then its meta page over the older one.

@@ -15,11 +15,11 @@ use std::sync::Mutex;
 
 use sealift::Error;
 use sealift::bolt::NewBucket;
-use sealift::containerd_store::{Content, META_DB, Root, StoreError, written_varint};
+use sealift::containerd_store::{Content, LayersFrom, META_DB, Root, Store, StoreError, written_varint};
 use sealift::event::{Event, Reporter, Silent};
 use sealift::image::manifest::Parsed;
 use sealift::image::{Descriptor, Digest, Document, ImageConfig, MediaType, Reference, ResolvedImage};
-use sealift::mirror::{Metadata, Mirror, Mirrored, MirroredImage};
+use sealift::mirror::{Metadata, Mirror, Mirrored, MirroredImage, WantedImage, export_images_to_dir};
 use sealift::source::SourceError;
 use serde_json::json;
 use tempfile::TempDir;
@@ -58,6 +58,11 @@ impl Fixture {
 
     /// An image of these layers behind an index, which also names a platform that isn't there.
     fn image(&mut self, name: &str, layers: &[&[u8]]) -> Descriptor {
+        self.image_beside(name, layers, &Descriptor::new(MediaType::OciManifest, Digest::of(b"arm"), 3))
+    }
+
+    /// The same, beside this manifest for arm64.
+    fn image_beside(&mut self, name: &str, layers: &[&[u8]], arm: &Descriptor) -> Descriptor {
         let source = ("containerd.io/distribution.source.docker.io", "library/app");
         let layers: Vec<_> = layers
             .iter()
@@ -70,8 +75,9 @@ impl Fixture {
             self.blob(MediaType::OciConfig.as_str(), config.to_string().as_bytes(), &[snapshot, source]);
         let manifest = Document::manifest_of(&config, &layers);
         let manifest = self.blob(MediaType::OciManifest.as_str(), manifest.bytes(), &[]);
-        let absent = Descriptor::new(MediaType::OciManifest, Digest::of(b"arm"), 3);
-        let index = Document::index_of(MediaType::OciIndex, &[absent, manifest]);
+        let on = |platform: &str, manifest| Descriptor { platform: platform.parse().ok(), ..manifest };
+        let entries = [on("linux/arm64", arm.clone()), on("linux/amd64", manifest)];
+        let index = Document::index_of(MediaType::OciIndex, &entries);
         let index = self.blob(MediaType::OciIndex.as_str(), index.bytes(), &[]);
         let image = self.metadata.bucket("v1").bucket(NAMESPACE).bucket("images").bucket(name);
         image.put("createdat", [&[1][..], &[0; 7], &[9; 5], &[255, 255]].concat());
@@ -319,27 +325,143 @@ fn verbatim_metadata_is_the_roots() {
     assert_eq!(fs::read(out.path().join(META_DB)).unwrap(), root.database().bytes());
 }
 
-#[test]
-fn images_that_a_mirror_forgets_are_told() {
-    #[derive(Default)]
-    struct Warnings(Mutex<Vec<String>>);
-    impl Reporter for Warnings {
-        fn report(&self, event: Event<'_>) {
-            if let Event::Warning(warning) = event {
-                self.0.lock().unwrap().push(warning.to_string());
-            }
+#[derive(Default)]
+struct Warnings(Mutex<Vec<String>>);
+
+impl Warnings {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Reporter for Warnings {
+    fn report(&self, event: Event<'_>) {
+        if let Event::Warning(warning) = event {
+            self.0.lock().unwrap().push(warning.to_string());
         }
     }
+}
+
+fn names(root: &Path) -> Vec<String> {
+    let images = Root::open(root).unwrap().store(NAMESPACE).list().unwrap();
+    images.into_iter().map(|image| image.name).collect()
+}
+
+#[test]
+fn a_mirror_is_added_to() {
+    let (_fixture, root) = two_images();
+    let [apart, at_once] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let warnings = Warnings::default();
+    let mirror =
+        |out: &Path, images: &[&str]| mirror_with(&root, out, images, Metadata::Anew, &warnings).unwrap();
+    assert_eq!(mirror(apart.path(), &[OTHER]).earlier, 0);
+    let added = mirror(apart.path(), &[APP]);
+    assert_eq!((added.blobs, added.kept, added.earlier), (5, 1, 1), "the layer they share was there");
+    mirror(at_once.path(), &[APP, OTHER]);
+    assert_eq!(names(apart.path()), [APP, OTHER]);
+    let meta_db = |out: &Path| fs::read(out.join(META_DB)).unwrap();
+    assert!(meta_db(apart.path()) == meta_db(at_once.path()), "as if both had come at once");
+
+    // From another root, too. A name that stands for another image there is that image's then.
+    let mut second = Fixture::new();
+    second.image(APP, &[b"another layer"]);
+    second.image("docker.io/library/third:1", &[b"shared layer"]);
+    let second = second.root();
+    let images = [image(&second, APP), image(&second, "docker.io/library/third:1")];
+    let mirror =
+        Mirror { root: &second, folder: apart.path(), metadata: Metadata::Anew, reporter: &warnings };
+    let added = tokio::runtime::Runtime::new().unwrap().block_on(mirror.write(&images)).unwrap();
+    assert_eq!(added.earlier, 1);
+    assert_eq!(names(apart.path()), [APP, "docker.io/library/third:1", OTHER]);
+    let stored = Root::open(apart.path()).unwrap().store(NAMESPACE);
+    for (name, root) in [(APP, &second), (OTHER, &root)] {
+        let now = stored.named(name).unwrap().unwrap();
+        assert_eq!(now.target, root.store(NAMESPACE).named(name).unwrap().unwrap().target);
+        assert!(stored.inventory(&now).is_usable());
+    }
+    assert!(warnings.take().is_empty());
+}
+
+#[test]
+fn a_platform_is_added_to_an_image() {
+    let mut fixture = Fixture::new();
+    let config = json!({"os": "linux", "architecture": "arm64", "rootfs": {"diff_ids": []}, "name": "arm"});
+    let config = fixture.blob(MediaType::OciConfig.as_str(), config.to_string().as_bytes(), &[]);
+    let layer = fixture.blob("application/vnd.oci.image.layer.v1.tar+gzip", b"layer of arm", &[]);
+    let arm = Document::manifest_of(&config, &[layer]);
+    fixture.blob(MediaType::OciManifest.as_str(), arm.bytes(), &[]);
+    let index = fixture.image_beside(APP, &[b"layer of app"], &arm.descriptor(MediaType::OciManifest));
+    let root = fixture.root();
+    let out = tempfile::tempdir().unwrap();
+    let store = root.store(NAMESPACE);
+    let stored = store.named(APP).unwrap().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for platform in ["linux/amd64", "linux/arm64"] {
+        let wanted = WantedImage {
+            store: store.clone(),
+            image: stored.clone(),
+            platforms: vec![platform.parse().unwrap()],
+        };
+        let mirror = Mirror { root: &root, folder: out.path(), metadata: Metadata::Anew, reporter: &Silent };
+        assert_eq!(runtime.block_on(mirror.export(&[wanted])).unwrap().earlier, 0, "it is the same image");
+    }
+    let copy = Root::open(out.path()).unwrap();
+    let whole = copy.store(NAMESPACE).inventory(&stored).whole(LayersFrom::Content);
+    assert_eq!(whole.iter().map(ToString::to_string).collect::<Vec<_>>(), ["linux/arm64", "linux/amd64"]);
+    let kept: Vec<_> = labels(&copy, &index.digest).into_keys().collect();
+    assert_eq!(kept, ["containerd.io/gc.ref.content.m.0", "containerd.io/gc.ref.content.m.1"]);
+}
+
+#[test]
+fn images_of_a_namespace_are_exported_in_a_line() {
+    let (_fixture, root) = two_images();
+    let out = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path(), NAMESPACE).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let app = [store.resolve("app:1").unwrap()];
+    assert_eq!(runtime.block_on(export_images_to_dir(&store, &app, out.path())).unwrap().blobs, 5);
+    runtime.block_on(export_images_to_dir(&store, &store.list().unwrap(), out.path())).unwrap();
+    assert_eq!(names(out.path()), [APP, OTHER]);
+}
+
+#[test]
+fn a_mirror_whose_metadata_can_not_be_read_is_left_alone() {
+    let (_fixture, root) = two_images();
+    let out = tempfile::tempdir().unwrap();
+    mirror(&root, out.path(), &[APP]).unwrap();
+    fs::write(out.path().join(META_DB), "half of it").unwrap();
+    let error = mirror(&root, out.path(), &[OTHER]).unwrap_err();
+    assert!(matches!(error, Error::Source(SourceError::Store(StoreError::UnreadMirror { .. }))), "{error:?}");
+    assert_eq!(fs::read(out.path().join(META_DB)).unwrap(), b"half of it");
+}
+
+#[test]
+fn images_that_a_mirror_forgets_are_told() {
     let (_fixture, root) = two_images();
     let out = tempfile::tempdir().unwrap();
     let warnings = Warnings::default();
-    mirror_with(&root, out.path(), &[APP, OTHER], Metadata::Anew, &warnings).unwrap();
-    mirror_with(&root, out.path(), &[APP, OTHER], Metadata::Anew, &warnings).unwrap();
-    assert!(warnings.0.lock().unwrap().is_empty());
-    mirror_with(&root, out.path(), &[APP], Metadata::Anew, &warnings).unwrap();
+    let mirror = |metadata, images: &[&str]| {
+        mirror_with(&root, out.path(), images, metadata, &warnings).unwrap();
+        warnings.take()
+    };
+    assert!(mirror(Metadata::Anew, &[APP, OTHER]).is_empty());
+    assert!(mirror(Metadata::Anew, &[APP, OTHER]).is_empty());
+    // Of the same size: only who hashes it sees that.
+    let layer = &image(&root, OTHER).resolved[0].manifest.layers[1].digest;
+    fs::write(Content::of(out.path()).path(layer), vec![8; 100_000]).unwrap();
+    let folder = out.path().display();
+    let told =
+        format!("{folder} names 1 image that it had no more, as not all of it is there; the blobs stay");
+    assert_eq!(mirror(Metadata::Anew, &[APP]), [told]);
+    assert_eq!(names(out.path()), [APP]);
+    assert!(mirror(Metadata::Verbatim, &[OTHER]).is_empty(), "the root has them all");
+
+    let mut second = Fixture::new();
+    second.image(OTHER, &[b"another layer"]);
+    let second = second.root();
+    mirror_with(&second, out.path(), &[OTHER], Metadata::Verbatim, &warnings).unwrap();
     let told = format!(
-        "the metadata of {} is written anew without 1 image it had; the blobs stay",
-        out.path().display()
+        "{folder} names 1 image that it had no more, as its metadata is the root's now; the blobs stay"
     );
-    assert_eq!(*warnings.0.lock().unwrap(), [told]);
+    assert_eq!(warnings.take(), [told]);
 }

@@ -45,7 +45,7 @@ pub(super) fn one_a_name(images: &[ResolvedImage]) -> impl Iterator<Item = &Reso
 
 fn named_target(image: &ResolvedImage) -> Descriptor {
     let reference = &image.reference;
-    let name = reference.tagged_name().unwrap_or_else(|| reference.to_string());
+    let name = reference.name_in_archives();
     let mut target = image.target.clone();
     target.annotations = [(IMAGE_NAME.to_owned(), name)].into();
     if let Some(tag) = reference.tag() {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use sealift::config::Environment;
-use sealift::containerd_store::{Root, Store, StoreError, find_root};
+use sealift::containerd_store::{Store, StoreError, find_root};
 
 use super::Context;
 use super::report::Failure;
@@ -67,7 +67,7 @@ struct StoreArguments {
 impl StoreArguments {
     /// The namespaces that are meant. Blocks.
     fn open(&self, environment: &Environment) -> Result<Vec<Store>, StoreError> {
-        let root = Root::open(&find_root(self.root.as_deref(), environment)?)?;
+        let root = find_root(self.root.as_deref(), environment)?;
         let known = root.namespaces()?;
         let usual = environment.text("CONTAINERD_NAMESPACE").filter(|_| !self.all_namespaces);
         let Some(wanted) = self.namespace.as_deref().or(usual) else {

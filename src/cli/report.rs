@@ -26,7 +26,6 @@ use sealift::image::platform::PlatformError;
 use sealift::image::reference::ReferenceError;
 use sealift::image_list::ListError;
 use sealift::load::LoadError;
-use sealift::overlay::OverlayError;
 use sealift::pull::ResolveError;
 use sealift::push::{DestinationError, RenameError};
 use sealift::registry::login::StoreError;
@@ -42,6 +41,12 @@ use super::ui;
 pub(super) enum Failure {
     #[error(transparent)]
     Sealift(#[from] sealift::Error),
+    /// The same of a mirror that was to be written, for which other advice is right.
+    #[error(transparent)]
+    Mirror(sealift::Error),
+    /// The same of images that were to be imported from one.
+    #[error(transparent)]
+    Import(sealift::Error),
     #[error(transparent)]
     Reference(#[from] ReferenceError),
     #[error(transparent)]
@@ -160,6 +165,16 @@ impl From<FileError> for Failure {
 }
 
 impl Failure {
+    /// The failure of a mirror.
+    pub(super) fn of_mirror(self) -> Self {
+        if let Self::Sealift(error) = self { Self::Mirror(error) } else { self }
+    }
+
+    /// The failure of an import.
+    pub(super) fn of_import(self) -> Self {
+        if let Self::Sealift(error) = self { Self::Import(error) } else { self }
+    }
+
     /// Tells the person, and gives the exit code.
     pub(super) fn show(&self) -> ExitCode {
         if let Self::Several { failures, .. } | Self::Wrong { unread: failures, .. } = self {
@@ -232,8 +247,11 @@ impl Failure {
             Self::Several { failures, .. } => failures.first().map_or(1, Self::code),
             Self::Interrupted => 130,
             Self::Terminated => 143,
-            Self::ReaderGone | Self::Other(_) => 1,
-            Self::Sealift(error) => code_of(error),
+            // Of an import the person named the folder, not the image.
+            Self::ReaderGone
+            | Self::Other(_)
+            | Self::Import(Error::Source(SourceError::Store(ContainerdError::NoReference { .. }))) => 1,
+            Self::Sealift(error) | Self::Mirror(error) | Self::Import(error) => code_of(error),
         }
     }
 }
@@ -259,7 +277,7 @@ fn code_of(error: &sealift::Error) -> u8 {
         | Error::Sidecar { .. }
         | Error::Stream(_)
         | Error::Source(SourceError::File(_))
-        | Error::Rebuild(RebuildError::NotRoot | RebuildError::Overlay(OverlayError::Output(_)))
+        | Error::Rebuild(RebuildError::NotRoot | RebuildError::NotLinux)
         | Error::Against(AgainstError::File(_))
         | Error::Open(OpenError::File(_))
         | Error::Repair(RepairError::Open(OpenError::File(_))) => 7,
@@ -279,6 +297,8 @@ fn code_of(error: &sealift::Error) -> u8 {
             | ContainerdError::Restless { .. } => 7,
             _ => 3,
         },
+        #[cfg(target_os = "linux")]
+        Error::Rebuild(RebuildError::Overlay(sealift::overlay::OverlayError::Output(_))) => 7,
         Error::Against(_) | Error::Repair(RepairError::SeveralImages(_) | RepairError::Pipe) => 2,
         Error::Blob { .. }
         | Error::Inflate(_)

@@ -1,6 +1,6 @@
 //! Images chosen from several namespaces, and the names they can have in an archive.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::error::StoreError;
 use super::image::StoredImage;
@@ -61,17 +61,24 @@ pub fn find_images(stores: &[Store], text: &str) -> Result<FoundImages, StoreErr
     Ok(FoundImages { images: found, problems: Vec::new() })
 }
 
+/// Images with the names they get, each with the number of its store.
+#[derive(Debug, Default)]
+pub struct NamedImages {
+    /// The images.
+    pub images: Vec<(usize, Reference, StoredImage)>,
+    /// Those that get no name, and why.
+    pub nameless: Vec<(StoredImage, StoreError)>,
+}
+
 /// The names by which an archive can have `images`, each once. containerd's CRI gives an image three: of name and tag, of
 /// name and digest, and its ID; an archive needs the first, or else the second.
-pub fn names_for_archive(
-    images: Vec<(usize, StoredImage)>,
-) -> Result<Vec<(usize, Reference, StoredImage)>, StoreError> {
+pub fn names_for_archive(images: Vec<(usize, StoredImage)>) -> NamedImages {
     let mut by_target: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (place, (number, image)) in images.into_iter().enumerate() {
         let of_target = by_target.entry((number, image.target.digest.clone())).or_default();
         of_target.push((place, number, image));
     }
-    let mut named: Vec<(usize, usize, Reference, StoredImage)> = Vec::new();
+    let mut wanted = Vec::new();
     for mut of_target in by_target.into_values() {
         let has = |image: &StoredImage, is_tagged: bool| {
             image.reference().is_some_and(|reference| !is_tagged || reference.tag().is_some())
@@ -82,43 +89,42 @@ pub fn names_for_archive(
             let first = of_target.iter().position(|(.., image)| has(image, false)).unwrap_or(0);
             of_target = vec![of_target.swap_remove(first)];
         }
-        for (place, number, image) in of_target {
-            let no_reference = || StoreError::NoReference { name: image.name.clone() };
-            let reference = image.reference().ok_or_else(no_reference)?;
-            named.push((place, number, reference, image));
+        wanted.extend(of_target);
+    }
+    wanted.sort_by_key(|(place, ..)| *place);
+    let mut named = NamedImages::default();
+    let mut by_name: HashMap<Reference, StoredImage> = HashMap::new();
+    for (_, number, image) in wanted {
+        let Some(reference) = image.reference() else {
+            let error = StoreError::NoReference { name: image.name.clone() };
+            named.nameless.push((image, error));
+            continue;
+        };
+        // An archive, and a folder's files, have one image of a name.
+        match by_name.get(&reference) {
+            Some(other) if other.target.digest == image.target.digest => {}
+            Some(other) => {
+                let error = two_of_one_name(reference.to_string(), other, &image);
+                named.nameless.push((image, error));
+            }
+            None => {
+                by_name.insert(reference.clone(), image.clone());
+                named.images.push((number, reference, image));
+            }
         }
     }
-    named.sort_by_key(|(place, ..)| *place);
-    // An archive, and a folder's files, have one image of a name.
-    let mut by_name: HashMap<&Reference, &StoredImage> = HashMap::new();
-    for (.., reference, image) in &named {
-        if let Some(other) = by_name.insert(reference, image)
-            && other.target.digest != image.target.digest
-        {
-            let described = |image: &StoredImage| format!("{} ({})", image.name, image.target.digest.short());
-            let images = vec![described(other), described(image)];
-            return Err(StoreError::Ambiguous { name: reference.to_string(), images });
-        }
-    }
-    let mut known = std::collections::HashSet::new();
-    let once = named
-        .into_iter()
-        .filter(|(_, _, reference, image)| known.insert((reference.clone(), image.target.digest.clone())));
-    Ok(once.map(|(_, number, reference, image)| (number, reference, image)).collect())
+    named
+}
+
+/// The error of two images that would have one name.
+pub(crate) fn two_of_one_name(name: String, one: &StoredImage, other: &StoredImage) -> StoreError {
+    let described = |image: &StoredImage| format!("{} ({})", image.name, image.target.digest.short());
+    StoreError::Ambiguous { name, images: vec![described(one), described(other)] }
 }
 
 /// All the names of `images`, for what keeps them as they are. One that is no reference is found by its target alone.
 pub fn names_for_mirror(images: Vec<(usize, StoredImage)>) -> Vec<(usize, Reference, StoredImage)> {
-    let named = images.into_iter().filter_map(|(number, image)| {
-        let digest = &image.target.digest;
-        let name = image
-            .reference()
-            .map_or("containerd.invalid/image".to_owned(), |reference| reference.to_string());
-        // By its digest: several namespaces may have one name for several images.
-        let name = name.split_once('@').map_or(name.as_str(), |(name, _)| name);
-        let reference = format!("{name}@{digest}").parse().ok()?;
-        Some((number, reference, image))
-    });
-    let mut known = std::collections::HashSet::new();
-    named.filter(|(number, _, image)| known.insert((*number, image.name.clone()))).collect()
+    let mut known = HashSet::new();
+    let once = images.into_iter().filter(|(number, image)| known.insert((*number, image.name.clone())));
+    once.filter_map(|(number, image)| Some((number, image.pinned()?, image))).collect()
 }

@@ -1,13 +1,15 @@
 //! The content store: blobs by their digests, each a file.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use super::error::StoreError;
-use crate::fsio::{FileError, FileHandle, Links, open_regular};
+use super::system::System;
+use crate::fsio::{FileError, FileHandle, ForeignFolder};
 use crate::image::manifest::MAX_MANIFEST_BYTES;
-use crate::image::{Descriptor, Digest, Document};
+use crate::image::{Algorithm, Descriptor, Digest, Document};
 
 /// Where a root has its blobs: `<algorithm>/<hex digits>` below it.
 pub const BLOBS: &str = "io.containerd.content.v1.content/blobs";
@@ -16,47 +18,61 @@ pub const BLOBS: &str = "io.containerd.content.v1.content/blobs";
 #[derive(Clone, Debug)]
 pub struct Content {
     root: PathBuf,
+    sha256: Arc<Folder>,
+    sha512: Arc<Folder>,
+}
+
+/// The blobs of one algorithm: where they are, and that folder, once it was there.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    opened: OnceLock<ForeignFolder>,
 }
 
 impl Content {
     /// That of the containerd root at `root`.
     pub fn of(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        let folder = |algorithm: Algorithm| root.join(BLOBS).join(algorithm.name());
+        Self::at(root, folder(Algorithm::Sha256), folder(Algorithm::Sha512))
+    }
+
+    /// The same of a root on another system's disk, where links lead to what is on that.
+    pub(super) fn within(system: &System, root: &Path) -> Result<Self, FileError> {
+        let folder = |algorithm: Algorithm| system.resolved(&root.join(BLOBS).join(algorithm.name()));
+        Ok(Self::at(root, folder(Algorithm::Sha256)?, folder(Algorithm::Sha512)?))
+    }
+
+    fn at(root: &Path, sha256: PathBuf, sha512: PathBuf) -> Self {
+        let folder = |path| Arc::new(Folder { path, opened: OnceLock::new() });
+        Self { root: root.to_owned(), sha256: folder(sha256), sha512: folder(sha512) }
+    }
+
+    fn folder(&self, algorithm: Algorithm) -> &Folder {
+        match algorithm {
+            Algorithm::Sha256 => &self.sha256,
+            Algorithm::Sha512 => &self.sha512,
+        }
     }
 
     /// Where a blob is, if it is there.
     pub fn path(&self, digest: &Digest) -> PathBuf {
-        self.root.join(BLOBS).join(digest.algorithm().name()).join(digest.hex())
+        self.folder(digest.algorithm()).path.join(digest.hex())
     }
 
     /// How many bytes a blob's file has; none if there is no such file.
     pub fn size_bytes(&self, digest: &Digest) -> Option<u64> {
-        let found = fs::symlink_metadata(self.path(digest)).ok()?;
-        found.is_file().then_some(found.len())
+        self.folder(digest.algorithm()).opened().ok()?.size_bytes(digest.hex())
     }
 
     /// Opens a blob. Its bytes are not looked at.
     pub fn open(&self, digest: &Digest) -> Result<FileHandle, StoreError> {
-        self.opened(digest, FileHandle::open_foreign)
+        Ok(FileHandle::of_foreign(self.file(digest)?.0, &self.path(digest)))
     }
 
-    /// The same, for who copies it.
-    pub fn file(&self, digest: &Digest) -> Result<File, StoreError> {
-        self.opened(digest, open_regular)
-    }
-
-    fn opened<T>(
-        &self,
-        digest: &Digest,
-        open: impl Fn(&Path, Links) -> Result<T, FileError>,
-    ) -> Result<T, StoreError> {
-        let path = self.path(digest);
-        match open(&path, Links::Refuse) {
-            Err(FileError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                Err(StoreError::Missing { path })
-            }
-            opened => Ok(opened?),
-        }
+    /// The same, for who copies it; and how many bytes it has.
+    pub fn file(&self, digest: &Digest) -> Result<(File, u64), StoreError> {
+        let opened = self.folder(digest.algorithm()).opened().and_then(|folder| folder.file(digest.hex()));
+        opened.map_err(|error| self.missing_or(digest, error))
     }
 
     /// Reads a manifest or index, whose bytes have its digest.
@@ -74,14 +90,28 @@ impl Content {
 
     /// Reads a blob of at most so many bytes, whatever they are.
     pub(super) fn small(&self, digest: &Digest, limit_bytes: u64) -> Result<Vec<u8>, StoreError> {
-        let file = self.open(digest)?;
-        let size_bytes = file.size_bytes()?;
-        if size_bytes > limit_bytes {
-            return Err(StoreError::WrongBytes { path: self.path(digest) });
+        let folder = self.folder(digest.algorithm()).opened();
+        let read = folder.and_then(|folder| folder.read(digest.hex(), limit_bytes));
+        let read = read.map_err(|error| self.missing_or(digest, error))?;
+        read.ok_or_else(|| StoreError::WrongBytes { path: self.path(digest) })
+    }
+
+    fn missing_or(&self, digest: &Digest, error: FileError) -> StoreError {
+        match error {
+            FileError::Io { source, .. } if source.kind() == ErrorKind::NotFound => {
+                StoreError::Missing { path: self.path(digest) }
+            }
+            error => error.into(),
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(size_bytes).unwrap_or_default());
-        let read = file.reader_of(0..size_bytes).read_to_end(&mut bytes);
-        read.map_err(|source| file.cannot_read(source))?;
-        Ok(bytes)
+    }
+}
+
+impl Folder {
+    fn opened(&self) -> Result<&ForeignFolder, FileError> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(opened);
+        }
+        let opened = ForeignFolder::open(&self.path)?;
+        Ok(self.opened.get_or_init(|| opened))
     }
 }

@@ -66,6 +66,14 @@ pub enum StoreError {
         /// The folder.
         path: PathBuf,
     },
+    /// What a mirror has already can't be read, so it can't be added to.
+    #[error("{} has metadata already, and that can't be read", .path.display())]
+    UnreadMirror {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: Box<StoreError>,
+    },
     /// There is none on this machine, where they usually are.
     #[error("there is no containerd root on this machine")]
     NoRoot,

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use super::content::Content;
 use super::error::StoreError;
+use super::snapshots::OVERLAYFS;
 use crate::image::config::MAX_CONFIG_BYTES;
 use crate::image::manifest::Parsed;
 use crate::image::{Descriptor, Digest, ImageConfig, Index, Manifest, Platform};
@@ -22,6 +23,15 @@ pub enum BlobState {
     Missing,
     /// The file has another size, or other bytes.
     Damaged,
+}
+
+/// Where an image's layers may be taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LayersFrom {
+    /// From the content store, packed.
+    Content,
+    /// From the overlayfs snapshotter, too, where they are there unpacked only.
+    Snapshots,
 }
 
 /// A blob that an image names.
@@ -48,12 +58,20 @@ pub struct HeldPlatform {
     pub state: BlobState,
     /// How many blobs of it are missing or damaged.
     pub lacking: usize,
+    /// Where blobs are missing: the snapshotter that has all its layers unpacked, if one has.
+    pub unpacked_in: Option<String>,
 }
 
 impl HeldPlatform {
     /// True if nothing of it is missing or damaged.
     pub fn is_whole(&self) -> bool {
         self.lacking == 0
+    }
+
+    /// True if all of it can be had from there.
+    pub fn can_be_had(&self, layers: LayersFrom) -> bool {
+        let is_unpacked = || self.unpacked_in.as_deref() == Some(OVERLAYFS);
+        self.is_whole() || layers == LayersFrom::Snapshots && is_unpacked()
     }
 
     /// Its manifest, its config and its layers.
@@ -107,18 +125,27 @@ impl Inventory {
         self.platforms.iter().any(HeldPlatform::is_whole)
     }
 
-    /// The platforms there are: those that are whole or, where none is, those whose manifests are there. containerd often
-    /// has the manifests of platforms that nobody pulled.
-    pub fn available(&self) -> Vec<Platform> {
-        let named = |held: &HeldPlatform| held.platform.clone();
-        let whole: Vec<_> = self.platforms.iter().filter(|held| held.is_whole()).filter_map(named).collect();
-        if whole.is_empty() { self.present().filter_map(named).collect() } else { whole }
+    /// The platforms of which all can be had.
+    pub fn whole(&self, layers: LayersFrom) -> Vec<Platform> {
+        let whole = self.platforms.iter().filter(|held| held.can_be_had(layers));
+        whole.filter_map(|held| held.platform.clone()).collect()
+    }
+
+    /// The platforms there are: those of which all can be had or, where there is none, those whose manifests are there.
+    /// containerd often has the manifests of platforms that nobody pulled.
+    pub fn available(&self, layers: LayersFrom) -> Vec<Platform> {
+        let whole = self.whole(layers);
+        if whole.is_empty() {
+            self.present().filter_map(|held| held.platform.clone()).collect()
+        } else {
+            whole
+        }
     }
 
     /// The platforms that are meant by `asked`; where nobody asked, linux/amd64, or the only one there is. Where one is not
     /// there, the error is that one.
-    pub fn choose(&self, asked: &[Platform]) -> Result<Vec<Platform>, Platform> {
-        let available = self.available();
+    pub fn choose(&self, asked: &[Platform], layers: LayersFrom) -> Result<Vec<Platform>, Platform> {
+        let available = self.available(layers);
         let present: Vec<_> = self.present().filter_map(|held| held.platform.clone()).collect();
         let nearest = |wanted: &Platform, among: &[Platform]| {
             let fitting = among.iter().filter_map(|one| Some((wanted.distance_to(one)?, one)));
@@ -164,6 +191,7 @@ impl Survey<'_> {
                         layers: Vec::new(),
                         state,
                         lacking: 1,
+                        unpacked_in: None,
                     });
                 }
             }
@@ -199,6 +227,7 @@ impl Survey<'_> {
             layers: manifest.layers,
             state: BlobState::There,
             lacking,
+            unpacked_in: None,
         });
     }
 

@@ -5,7 +5,10 @@
 //! before is of one transaction; else another one ended meanwhile, and the copy is made again.
 
 use std::io::{self, Read};
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::error::StoreError;
@@ -16,6 +19,8 @@ use crate::fsio::{FileError, FileHandle, Links};
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A copy is held in memory; databases of real nodes have some tens of megabytes.
 const MAX_BYTES: u64 = 1 << 30;
+/// What it is worth to start a thread for.
+const SHARE_BYTES: usize = 1 << 20;
 /// Both meta pages are in here, however large pages are.
 const HEAD_BYTES: u64 = 256 << 10;
 
@@ -24,17 +29,10 @@ pub(super) fn read(path: &Path) -> Result<Database, StoreError> {
     let file = FileHandle::open_foreign(path, Links::Follow)?;
     let started = Instant::now();
     loop {
-        let read = copy_of(&file).map_err(FileError::io("read", path))?;
-        let is_one_state = match &read {
-            Ok(database) if database.bytes().len() as u64 >= MAX_BYTES => {
-                return Err(StoreError::TooLarge { path: path.to_owned(), limit_bytes: MAX_BYTES });
-            }
-            Ok(database) => is_still(&file, database).map_err(FileError::io("read", path))?,
-            // What is damaged stays so.
-            Err(_) => true,
-        };
-        if is_one_state {
-            return read.map_err(damaged(path));
+        // What is damaged stays so: it is no use to look again.
+        let copy = copy_of(&file, path)?;
+        if is_still(&file, &copy).map_err(FileError::io("read", path))? {
+            return Ok(copy);
         }
         if started.elapsed() > PATIENCE {
             return Err(StoreError::Restless { path: path.to_owned(), seconds: PATIENCE.as_secs() });
@@ -42,20 +40,63 @@ pub(super) fn read(path: &Path) -> Result<Database, StoreError> {
     }
 }
 
-/// A copy of what is in use, the meta pages first: files are longer than that.
-fn copy_of(file: &FileHandle) -> io::Result<Result<Database, BoltError>> {
-    let mut copy = Vec::new();
-    file.reader_of(0..HEAD_BYTES).read_to_end(&mut copy)?;
-    let used_bytes = match Database::used_bytes(&copy) {
-        Ok(used_bytes) => used_bytes.min(MAX_BYTES),
-        Err(error) => return Ok(Err(error)),
-    };
-    if used_bytes > HEAD_BYTES && copy.len() as u64 == HEAD_BYTES {
-        let rest = HEAD_BYTES..used_bytes.min(file.size_bytes().map_err(io::Error::other)?);
-        copy.reserve_exact(usize::try_from(rest.end.saturating_sub(rest.start)).unwrap_or_default() + 1);
-        file.reader_of(rest).read_to_end(&mut copy)?;
+/// A copy of what is in use, the meta pages first: files are longer than that. How much it is, is known before it is read,
+/// and no more is read should the file grow.
+fn copy_of(file: &FileHandle, path: &Path) -> Result<Database, StoreError> {
+    let cannot = |source| StoreError::from(FileError::io("read", path)(source));
+    let mut head = Vec::new();
+    file.reader_of(0..HEAD_BYTES).read_to_end(&mut head).map_err(cannot)?;
+    let used_bytes = Database::used_bytes(&head).map_err(damaged(path))?.min(file.size_bytes()?);
+    if used_bytes >= MAX_BYTES {
+        return Err(StoreError::TooLarge { path: path.to_owned(), limit_bytes: MAX_BYTES });
     }
-    Ok(Database::of(copy))
+    let mut filled = head.len();
+    let mut copy = vec![0; usize::try_from(used_bytes).unwrap_or_default().max(filled)];
+    let (first, rest) = copy.split_at_mut(filled);
+    first.copy_from_slice(&head);
+    filled += fill(file, rest, filled as u64).map_err(cannot)?;
+    copy.truncate(filled);
+    Database::of(copy).map_err(damaged(path))
+}
+
+/// Reads what there is from an offset on, by several threads: most of the time goes into the memory's first use. Says how
+/// much it was.
+fn fill(file: &FileHandle, copy: &mut [u8], from_bytes: u64) -> io::Result<usize> {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let share = copy.len().div_ceil(threads).max(SHARE_BYTES);
+    let starts = (from_bytes..).step_by(share);
+    let read: Vec<_> = thread::scope(|scope| {
+        let parts: Vec<_> = copy.chunks_mut(share).zip(starts).collect();
+        let work: Vec<_> = parts
+            .into_iter()
+            .map(|(part, from_bytes)| (part.len(), scope.spawn(move || fill_part(file, part, from_bytes))))
+            .collect();
+        let ended = work.into_iter().map(|(wanted, work)| (wanted, work.join()));
+        ended.map(|(wanted, read)| (wanted, read.unwrap_or_else(|panic| resume_unwind(panic)))).collect()
+    });
+    let mut filled = 0;
+    for (wanted, read) in read {
+        let read = read?;
+        filled += read;
+        // The file ends there.
+        if read < wanted {
+            break;
+        }
+    }
+    Ok(filled)
+}
+
+fn fill_part(file: &FileHandle, part: &mut [u8], from_bytes: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < part.len() {
+        match file.read_at(&mut part[filled..], from_bytes + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 /// True if the file's meta pages are those of the copy.

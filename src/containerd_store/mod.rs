@@ -18,7 +18,7 @@
 //!
 //! Threats: disks of dead nodes are damaged, and images come from anywhere. What [`crate::bolt`] hands out is a tree
 //! within the file; names are texts that may hold anything; digests parse strictly, so no path leads out of the content
-//! store, and links in it are not followed. Documents are bounded and hashed before they are read. Whoever takes a blob
+//! store, and links in it are not followed; on another system's disk no link leads to this machine's files. Documents are bounded and hashed before they are read. Whoever takes a blob
 //! hashes it.
 
 mod choice;
@@ -35,16 +35,18 @@ mod root;
 mod snapshots;
 mod source;
 mod store;
+mod system;
 mod unpacked;
 
-pub use choice::{FoundImages, find_images, names_for_archive, names_for_mirror};
+pub(crate) use choice::two_of_one_name;
+pub use choice::{FoundImages, NamedImages, find_images, names_for_archive, names_for_mirror};
 pub use content::{BLOBS, Content};
 pub use error::StoreError;
 pub use go::{Timestamp, written_varint};
 pub use image::StoredImage;
-pub use inventory::{BlobState, HeldBlob, HeldPlatform, Inventory};
+pub use inventory::{BlobState, HeldBlob, HeldPlatform, Inventory, LayersFrom};
 pub use known::find_root;
-pub use rebuilt::{RebuildError, RebuiltImage, RebuiltLayer, RebuiltSource, rebuilt};
+pub use rebuilt::{RebuildError, RebuiltImage, RebuiltLayer, RebuiltSource, rebuilt, under_one_index};
 pub use root::{META_DB, Root};
 pub use snapshots::Snapshots;
 pub use source::StoreSource;

@@ -5,6 +5,8 @@ use super::image::StoredImage;
 use super::inventory::Inventory;
 use crate::image::{Digest, Reference};
 
+/// The name of an image by its digest where its own is no reference.
+const NAMELESS: &str = "containerd.invalid/image";
 /// So many digits of a digest are enough for people to mean one.
 const MIN_DIGITS: usize = 6;
 /// How many names are offered for one that isn't there.
@@ -18,6 +20,15 @@ impl StoredImage {
             return None;
         }
         self.name.parse().ok()
+    }
+
+    /// The image by its digest, as several namespaces may have one name for several images; under its name, if that is a
+    /// reference.
+    pub fn pinned(&self) -> Option<Reference> {
+        let digest = &self.target.digest;
+        let name = self.reference().map_or(NAMELESS.to_owned(), |reference| reference.to_string());
+        let name = name.split_once('@').map_or(name.as_str(), |(name, _)| name);
+        format!("{name}@{digest}").parse().ok()
     }
 
     /// The name as Docker shows it.

@@ -4,23 +4,24 @@
 //! but the order and the fields of its tar, which are told by convention: where the config's diff ID comes out, it is the
 //! layer, to the byte; else it is another with the same files, under a diff ID of its own and in a config of its own.
 
-use std::collections::HashMap;
-use std::io::{self, Write};
+#[cfg(target_os = "linux")]
+mod layer;
+
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::{Root, Snapshots, StoreError};
 use crate::event::Warning;
-use crate::fsio::{FileError, FileHandle, ScratchFile};
+use crate::fsio::{FileError, FileHandle};
 use crate::image::media_type::LayerType;
 use crate::image::{
-    Algorithm, Compression, Descriptor, Digest, Document, Hasher, JsonError, Manifest, MediaType, Repository,
-    ResolvedImage,
+    Algorithm, Compression, Descriptor, Digest, Document, JsonError, Manifest, MediaType, Reference,
+    Repository, ResolvedImage,
 };
-use crate::overlay::{Form, LeftOut, OverlayError, write_layer};
 use crate::source::{BlobStream, Selector, Source, SourceError, in_chunks};
 
 /// A layer can't be made anew.
@@ -53,9 +54,13 @@ pub enum RebuildError {
         /// How many the manifest names.
         layers: usize,
     },
+    /// Other systems have not all that a layer has.
+    #[error("snapshots can be read on Linux only")]
+    NotLinux,
     /// A snapshot can't be read.
+    #[cfg(target_os = "linux")]
     #[error(transparent)]
-    Overlay(#[from] OverlayError),
+    Overlay(#[from] crate::overlay::OverlayError),
     /// There is no room for the layer, or it can't be written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -72,7 +77,7 @@ pub struct RebuiltLayer {
     /// True if it is to the byte what it was.
     pub is_exact: bool,
     /// What could not be said in it.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<String>,
     /// The diff ID it has.
     diff_id: Digest,
     size_bytes: u64,
@@ -96,11 +101,10 @@ impl RebuiltImage {
         let mut warnings =
             vec![Warning::LayersRebuilt { reference: reference(), layers: self.layers.len(), others }];
         warnings.extend(self.layers.iter().flat_map(|layer| {
-            let left_out = layer.left_out.iter().map(ToString::to_string);
-            left_out.map(move |what| Warning::LeftOutOfLayer {
+            layer.left_out.iter().map(move |what| Warning::LeftOutOfLayer {
                 reference: reference(),
                 layer: layer.number,
-                what,
+                what: what.clone(),
             })
         }));
         warnings
@@ -118,9 +122,7 @@ pub fn rebuilt(
     if !image.manifest.layers.iter().any(is_missing) {
         return Ok(None);
     }
-    if !rustix::process::geteuid().is_root() {
-        return Err(RebuildError::NotRoot);
-    }
+    check_rights()?;
     let (chain_ids, layers) = (image.config.chain_ids(), image.manifest.layers.len());
     if chain_ids.len() != layers {
         return Err(RebuildError::Layers { diff_ids: chain_ids.len(), layers });
@@ -145,48 +147,21 @@ pub fn rebuilt(
     Ok(Some(RebuiltImage { image: with_layers(image, &rebuilt)?, layers: rebuilt }))
 }
 
+#[cfg(not(target_os = "linux"))]
 impl RebuiltLayer {
-    /// The layer as containerd or Docker writes it, if that is the one; else with all there is.
-    fn of(upper: &Path, number: usize, wanted: &Digest) -> Result<Self, RebuildError> {
-        let mut layer = Self::written(upper, number, wanted, Form::Containerd)?;
-        for form in [Form::Docker, Form::Full] {
-            if !layer.is_exact {
-                layer = Self::written(upper, number, wanted, form)?;
-            }
-        }
-        Ok(layer)
-    }
-
-    fn written(upper: &Path, number: usize, wanted: &Digest, form: Form) -> Result<Self, RebuildError> {
-        let file = ScratchFile::temporary(0)?.handle();
-        let hasher = Hasher::new(wanted.algorithm());
-        let mut output = Output { file: file.clone(), position_bytes: 0, hasher };
-        let mut left_out = Vec::new();
-        let written = write_layer(upper, form, &mut output, &mut |one| left_out.push(one))?;
-        let (diff_id, size_bytes) = (output.hasher.finish(), written.size_bytes);
-        let is_exact = diff_id == *wanted;
-        Ok(Self { number, is_exact, left_out, diff_id, size_bytes, file })
+    fn of(_: &std::path::Path, _: usize, _: &Digest) -> Result<Self, RebuildError> {
+        Err(RebuildError::NotLinux)
     }
 }
 
-/// A layer on its way to its file.
-struct Output {
-    file: FileHandle,
-    position_bytes: u64,
-    hasher: Hasher,
+#[cfg(target_os = "linux")]
+fn check_rights() -> Result<(), RebuildError> {
+    if rustix::process::geteuid().is_root() { Ok(()) } else { Err(RebuildError::NotRoot) }
 }
 
-impl Write for Output {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write_at(bytes, self.position_bytes).map_err(io::Error::other)?;
-        self.hasher.update(bytes);
-        self.position_bytes += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+#[cfg(not(target_os = "linux"))]
+fn check_rights() -> Result<(), RebuildError> {
+    Err(RebuildError::NotLinux)
 }
 
 /// The image with these layers in place of those it had.
@@ -217,6 +192,30 @@ fn with_layers(image: &ResolvedImage, rebuilt: &[RebuiltLayer]) -> Result<Resolv
         config,
         ..image.clone()
     })
+}
+
+/// Platforms of one name stand under one index: where some were made anew, under a new one.
+pub fn under_one_index(images: &mut [ResolvedImage]) {
+    let mut by_name: BTreeMap<Reference, Vec<usize>> = BTreeMap::new();
+    for (place, image) in images.iter().enumerate() {
+        by_name.entry(image.reference.clone()).or_default().push(place);
+    }
+    for places in by_name.into_values() {
+        let target = |place: usize| &images[place].target.digest;
+        if places.iter().all(|place| target(*place) == target(places[0])) {
+            continue;
+        }
+        let entry = |place: &usize| {
+            let image = &images[*place];
+            let manifest = image.manifest_document.descriptor(image.manifest.media_type.clone());
+            Descriptor { platform: Some(image.platform.clone()), ..manifest }
+        };
+        let index = Document::index_of(MediaType::OciIndex, &places.iter().map(entry).collect::<Vec<_>>());
+        for place in places {
+            images[place].target = index.descriptor(MediaType::OciIndex);
+            images[place].indexes = vec![index.clone()];
+        }
+    }
 }
 
 /// A store together with layers that were made anew of its snapshots.

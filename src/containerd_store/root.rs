@@ -7,6 +7,7 @@ use super::content::{BLOBS, Content};
 use super::error::StoreError;
 use super::meta_db::{self, damaged};
 use super::store::Store;
+use super::system::System;
 use crate::bolt::{Bucket, Database, Entry};
 
 /// Where a root has its metadata.
@@ -16,6 +17,9 @@ pub const META_DB: &str = "io.containerd.metadata.v1.bolt/meta.db";
 #[derive(Clone, Debug)]
 pub struct Root {
     path: PathBuf,
+    /// The system it is of, where that isn't this one.
+    system: Option<System>,
+    meta_db: PathBuf,
     database: Arc<Database>,
     content: Content,
 }
@@ -23,14 +27,28 @@ pub struct Root {
 impl Root {
     /// Opens the containerd root at `path`: a folder that has [`META_DB`].
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let meta_db = path.join(META_DB);
+        Self::open_with(path, path.join(META_DB), Content::of(path), None)
+    }
+
+    /// The same of another system, whose disk is mounted here: links in it lead to places on that disk.
+    pub(super) fn open_of(system: &System, path: &Path) -> Result<Self, StoreError> {
+        let (meta_db, content) = (system.resolved(&path.join(META_DB))?, Content::within(system, path)?);
+        Self::open_with(path, meta_db, content, Some(system.clone()))
+    }
+
+    fn open_with(
+        path: &Path,
+        meta_db: PathBuf,
+        content: Content,
+        system: Option<System>,
+    ) -> Result<Self, StoreError> {
         if !meta_db.try_exists().map_err(crate::fsio::FileError::io("read", &meta_db))? {
             return Err(StoreError::NotARoot { path: path.to_owned() });
         }
         let database = Arc::new(meta_db::read(&meta_db)?);
-        let root = Self { path: path.to_owned(), database, content: Content::of(path) };
+        let root = Self { path: path.to_owned(), system, meta_db, database, content };
         // A new one has no images, but it says that it is containerd's.
-        root.version_one()?.ok_or(StoreError::NotContainerds { path: meta_db })?;
+        root.version_one()?.ok_or_else(|| StoreError::NotContainerds { path: root.meta_db() })?;
         Ok(root)
     }
 
@@ -52,7 +70,16 @@ impl Root {
 
     /// Its metadata's file.
     pub fn meta_db(&self) -> PathBuf {
-        self.path.join(META_DB)
+        self.meta_db.clone()
+    }
+
+    /// Where a file or folder of it is, by its path in it.
+    pub(super) fn place_of(&self, path: &str) -> Result<PathBuf, StoreError> {
+        let path = self.path.join(path);
+        Ok(match &self.system {
+            Some(system) => system.resolved(&path)?,
+            None => path,
+        })
     }
 
     /// The metadata, as it was when the root was opened.

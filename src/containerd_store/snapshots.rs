@@ -14,8 +14,12 @@ use super::root::Root;
 use crate::bolt::{Bucket, Database};
 use crate::image::Digest;
 
+/// What containerd calls the snapshotter.
+pub(super) const OVERLAYFS: &str = "overlayfs";
 /// Where a root has what the snapshotter keeps.
 const SNAPSHOTTER: &str = "io.containerd.snapshotter.v1.overlayfs";
+/// What it knows of them.
+const METADATA: &str = "io.containerd.snapshotter.v1.overlayfs/metadata.db";
 /// A snapshot that nobody writes to any more.
 const COMMITTED: &[u8] = &[3];
 
@@ -30,8 +34,8 @@ pub struct Snapshots {
 impl Snapshots {
     /// Those of the overlayfs snapshotter; none where it was never used.
     pub fn open(root: &Root) -> Result<Option<Self>, StoreError> {
-        let folder = root.path().join(SNAPSHOTTER);
-        let metadata = folder.join("metadata.db");
+        let folder = root.place_of(SNAPSHOTTER)?;
+        let metadata = root.place_of(METADATA)?;
         if !metadata.exists() {
             return Ok(None);
         }
@@ -77,7 +81,7 @@ fn name_of<'a>(root: &'a Root, namespace: &str, chain_id: &Digest) -> Result<Opt
     let damaged = damaged(&meta_db);
     let Some(namespace) = root.namespace(namespace)? else { return Ok(None) };
     let chain_id = chain_id.to_string();
-    let names = [&b"snapshots"[..], b"overlayfs", chain_id.as_bytes()];
+    let names = [&b"snapshots"[..], OVERLAYFS.as_bytes(), chain_id.as_bytes()];
     let Some(snapshot) = within(namespace, &names).map_err(&damaged)? else { return Ok(None) };
     snapshot.value(b"name").map_err(damaged)
 }

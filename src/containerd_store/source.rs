@@ -48,13 +48,12 @@ impl StoreSource {
             if held.contains_key(digest) {
                 continue;
             }
-            let file = self.content.open(digest)?;
-            let got = file.size_bytes()?;
+            let (file, got) = self.content.file(digest)?;
             if got != *size_bytes {
                 let path = self.content.path(digest);
                 return Err(StoreError::WrongSize { path, expected: *size_bytes, got });
             }
-            held.insert(digest.clone(), file);
+            held.insert(digest.clone(), FileHandle::of_foreign(file, &self.content.path(digest)));
         }
         Ok(())
     }

@@ -1,15 +1,19 @@
 //! The images of one namespace.
 
+use std::collections::HashMap;
+use std::num::NonZero;
 use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::error::StoreError;
 use super::image::StoredImage;
-use super::inventory::{BlobState, Inventory};
+use super::inventory::{BlobState, Inventory, LayersFrom};
 use super::meta_db::damaged;
 use super::names;
 use super::root::Root;
 use crate::bolt::{Bucket, Entry};
-use crate::image::Platform;
+use crate::image::{Descriptor, Platform};
 
 /// The images of one namespace of a containerd root.
 #[derive(Clone, Debug)]
@@ -116,11 +120,16 @@ impl Store {
 
     /// The platforms of an image that are meant: those `asked` for or, where nobody asked, linux/amd64 or the only one that
     /// is there.
-    pub fn platforms(&self, image: &StoredImage, asked: &[Platform]) -> Result<Vec<Platform>, StoreError> {
+    pub fn platforms(
+        &self,
+        image: &StoredImage,
+        asked: &[Platform],
+        layers: LayersFrom,
+    ) -> Result<Vec<Platform>, StoreError> {
         let inventory = self.inventory(image);
-        let there = inventory.available();
+        let there = inventory.available(layers);
         if !there.is_empty() {
-            return inventory.choose(asked).map_err(|wanted| StoreError::NoSuchPlatform {
+            return inventory.choose(asked, layers).map_err(|wanted| StoreError::NoSuchPlatform {
                 name: image.name.clone(),
                 wanted: wanted.into(),
                 root: self.root.path().to_owned(),
@@ -138,20 +147,46 @@ impl Store {
         })
     }
 
-    /// The platforms of an image that are there with all their blobs.
-    pub fn whole_platforms(&self, image: &StoredImage) -> Vec<Platform> {
-        let inventory = self.inventory(image);
-        inventory
-            .platforms
-            .iter()
-            .filter(|held| held.is_whole())
-            .filter_map(|held| held.platform.clone())
-            .collect()
-    }
-
     /// What of an image is there.
     pub fn inventory(&self, image: &StoredImage) -> Inventory {
-        Inventory::of(&image.target, self.root.content())
+        let mut inventory = Inventory::of(&image.target, self.root.content());
+        for held in inventory.platforms.iter_mut().filter(|held| !held.is_whole()) {
+            held.unpacked_in = self.unpacked_in(held);
+        }
+        inventory
+    }
+
+    /// What is told of each image by what of it is there, in their order. What several names stand for is looked at once,
+    /// and all by as many threads as there are processors.
+    pub fn survey<T: Send + Sync>(
+        &self,
+        images: &[StoredImage],
+        tell: impl Fn(&StoredImage, &Inventory) -> T + Sync,
+    ) -> Vec<T> {
+        let mut by_target: HashMap<_, Vec<usize>> = HashMap::new();
+        for (place, image) in images.iter().enumerate() {
+            let Descriptor { digest, media_type, size_bytes, .. } = &image.target;
+            by_target.entry((digest, media_type, size_bytes)).or_default().push(place);
+        }
+        let targets: Vec<_> = by_target.into_values().collect();
+        let told: Vec<_> = images.iter().map(|_| OnceLock::new()).collect();
+        let next = AtomicUsize::new(0);
+        let work = || {
+            while let Some(places) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let inventory = self.inventory(&images[places[0]]);
+                for place in places {
+                    told[*place].get_or_init(|| tell(&images[*place], &inventory));
+                }
+            }
+        };
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(targets.len());
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                scope.spawn(work);
+            }
+            work();
+        });
+        told.into_iter().filter_map(OnceLock::into_inner).collect()
     }
 
     fn bucket(&self) -> Result<Option<Bucket<'_>>, StoreError> {

@@ -10,7 +10,7 @@ use crate::image::config::MAX_CONFIG_BYTES;
 impl Store {
     /// The snapshotter that has an image unpacked whole, where one has. It is looked for by the chain ID of the image's
     /// layers, which is how containerd calls the snapshot of the last one.
-    pub fn unpacked_in(&self, image: &HeldPlatform) -> Option<String> {
+    pub(super) fn unpacked_in(&self, image: &HeldPlatform) -> Option<String> {
         if image.state != BlobState::There {
             return None;
         }

@@ -30,7 +30,12 @@ impl FileHandle {
 
     /// Opens a file that somebody else made, for reading.
     pub fn open_foreign(path: &Path, links: Links) -> Result<Self, FileError> {
-        Ok(Self::new(Arc::new(open_regular(path, links)?), None, path))
+        Ok(Self::of_foreign(open_regular(path, links)?, path))
+    }
+
+    /// A handle of a file that somebody else made, opened for reading.
+    pub fn of_foreign(file: File, path: &Path) -> Self {
+        Self::new(Arc::new(file), None, path)
     }
 
     /// Reads the file from its first byte on; where it stands is its own.

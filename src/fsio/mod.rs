@@ -4,7 +4,7 @@
 //!
 //! [`PartialFile`] is the only way to a final name; nothing else in sealift creates a file under one. [`write_whole`] is
 //! that for small files. [`ScratchFile`] never comes to a name. [`FileHandle`] writes and reads an open file at offsets,
-//! from any thread. [`open_regular`] opens files that others made, [`copy_range`] copies from them.
+//! from any thread. [`open_regular`] and [`ForeignFolder`] open files that others made, [`copy_range`] copies from them.
 
 mod blocking;
 mod copy;
@@ -25,7 +25,7 @@ mod whole;
 pub use blocking::{Waiting, blocking};
 pub use copy::{CopyError, copy_range};
 pub use error::FileError;
-pub use foreign::{Links, open_regular};
+pub use foreign::{ForeignFolder, Links, open_regular};
 pub use handle::{FileHandle, HandleReader};
 pub use left_over::LeftOver;
 pub use open_files::allow_open_files;

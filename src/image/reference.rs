@@ -134,6 +134,11 @@ impl Reference {
         self.tag.as_ref().map(|tag| format!("{}:{tag}", self.repository))
     }
 
+    /// The name that archives give the image: `repository:tag` in full or, without a tag, by its digest.
+    pub fn name_in_archives(&self) -> String {
+        self.tagged_name().unwrap_or_else(|| self.to_string())
+    }
+
     /// `repository:tag` as Docker shows it; `None` without a tag.
     pub fn familiar_tagged_name(&self) -> Option<String> {
         self.tag.as_ref().map(|tag| format!("{}:{tag}", self.repository.familiar()))

@@ -1,5 +1,6 @@
 //! Blobs on their way from one content store to another.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::num::NonZero;
@@ -19,12 +20,28 @@ use crate::image::{Descriptor, Digest};
 const COPY_BYTES: u64 = 8 << 20;
 /// Bytes read at a time of a blob that is there already.
 const CHUNK_BYTES: usize = 256 << 10;
-/// A blob that is to be copied, opened.
+
+/// A blob that a mirror is to have.
 pub(super) struct Blob {
     descriptor: Descriptor,
-    source: PathBuf,
-    file: File,
+    /// Where it is copied from, opened; none of one that an earlier run brought.
+    source: Option<Opened>,
     target: PathBuf,
+}
+
+/// A blob's file in the store.
+struct Opened {
+    path: PathBuf,
+    file: File,
+}
+
+/// What became of the blobs.
+#[derive(Default)]
+pub(super) struct Copied {
+    /// Those that were there already.
+    pub(super) kept: HashSet<Digest>,
+    /// Those that should have been there, and aren't, or are damaged.
+    pub(super) lost: HashSet<Digest>,
 }
 
 /// How far a blob is.
@@ -40,15 +57,20 @@ type Tell<'a> = &'a (dyn Fn((usize, Step)) + Sync);
 
 impl Blob {
     pub(super) fn open(descriptor: Descriptor, content: &Content, folder: &Path) -> Result<Self> {
-        let source = content.path(&descriptor.digest);
-        let file = content.file(&descriptor.digest)?;
-        let got = file.metadata().map_err(FileError::io("read", &source))?.len();
+        let path = content.path(&descriptor.digest);
+        let (file, got) = content.file(&descriptor.digest)?;
         if got != descriptor.size_bytes {
             let expected = descriptor.size_bytes;
-            return Err(StoreError::WrongSize { path: source, expected, got }.into());
+            return Err(StoreError::WrongSize { path, expected, got }.into());
         }
         let target = Content::of(folder).path(&descriptor.digest);
-        Ok(Self { descriptor, source, file, target })
+        Ok(Self { descriptor, source: Some(Opened { path, file }), target })
+    }
+
+    /// One that an earlier run brought into the mirror at `folder`.
+    pub(super) fn of_earlier(descriptor: Descriptor, folder: &Path) -> Self {
+        let target = Content::of(folder).path(&descriptor.digest);
+        Self { descriptor, source: None, target }
     }
 
     pub(super) fn digest(&self) -> &Digest {
@@ -86,8 +108,12 @@ impl Blob {
     }
 
     /// Copies it piece by piece, each hashed when it is in its place.
-    fn copy(&self, is_awaited: &dyn Fn() -> bool, tell: &dyn Fn(Step)) -> Result<()> {
-        let mut file = self.file.try_clone().map_err(FileError::io("read", &self.source))?;
+    fn copy(&self, source: &Opened, is_awaited: &dyn Fn() -> bool, tell: &dyn Fn(Step)) -> Result<()> {
+        let mut file = source.file.try_clone().map_err(FileError::io("read", &source.path))?;
+        let wrong = |error: RegionError| match error {
+            RegionError::Blob(error) => Error::DamagedFile { path: source.path.clone(), source: error },
+            RegionError::File(error) => error.into(),
+        };
         remove_link(&self.target)?;
         let partial = PartialFile::create(&self.target, self.size_bytes(), Existing::Replace)?;
         let region = RegionWriter::new(partial.handle(), 0, &self.descriptor);
@@ -100,15 +126,15 @@ impl Blob {
             let (target, offset_bytes) = part.next();
             match copy_range(&mut file, bytes, target, offset_bytes) {
                 Err(CopyError::Source(error)) => {
-                    return Err(FileError::io("read", &self.source)(error).into());
+                    return Err(FileError::io("read", &source.path)(error).into());
                 }
                 Err(CopyError::Target(error)) => return Err(error.into()),
-                Ok(()) => part.adopt(bytes).map_err(|error| self.wrong(error))?,
+                Ok(()) => part.adopt(bytes).map_err(wrong)?,
             }
             tell(Step::Progressed(bytes));
         }
         drop(part);
-        region.finish().map_err(|error| self.wrong(error))?;
+        region.finish().map_err(wrong)?;
         partial.sync()?;
         partial.commit()?;
         Ok(())
@@ -116,24 +142,19 @@ impl Blob {
 
     /// What nobody waits to hear.
     fn interrupted(&self) -> Error {
-        FileError::io("copy", &self.source)(ErrorKind::Interrupted.into()).into()
-    }
-
-    fn wrong(&self, error: RegionError) -> Error {
-        match error {
-            RegionError::Blob(source) => Error::DamagedFile { path: self.source.clone(), source },
-            RegionError::File(error) => error.into(),
-        }
+        FileError::io("copy", &self.target)(ErrorKind::Interrupted.into()).into()
     }
 }
 
-/// Copies all blobs that are not there yet, in order; how many were. The first error ends it.
+/// Copies all blobs that are not there yet, in order. The first error ends it.
 pub(super) fn copy_all(
     blobs: &[Blob],
     is_awaited: &(dyn Fn() -> bool + Sync),
     tell: Tell<'_>,
-) -> Result<usize> {
-    let (next, kept) = (AtomicUsize::new(0), AtomicUsize::new(0));
+) -> Result<Copied> {
+    let next = AtomicUsize::new(0);
+    let copied = Mutex::new(Copied::default());
+    let ended = || copied.lock().unwrap_or_else(PoisonError::into_inner);
     let failed = Mutex::new(None);
     let fails = || failed.lock().unwrap_or_else(PoisonError::into_inner);
     let work = || {
@@ -142,7 +163,9 @@ pub(super) fn copy_all(
             let Some(blob) = blobs.get(index) else { return };
             let goes_on = || is_awaited() && fails().is_none();
             match copy_one(blob, &goes_on, &|step| tell((index, step))) {
-                Ok(was_there) => _ = kept.fetch_add(usize::from(was_there), Ordering::Relaxed),
+                Ok(Ended::Copied) => {}
+                Ok(Ended::Kept) => _ = ended().kept.insert(blob.digest().clone()),
+                Ok(Ended::Lost) => _ = ended().lost.insert(blob.digest().clone()),
                 Err(error) => {
                     fails().get_or_insert(error);
                     return;
@@ -159,19 +182,29 @@ pub(super) fn copy_all(
     });
     match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some(error) => Err(error),
-        None => Ok(kept.into_inner()),
+        None => Ok(copied.into_inner().unwrap_or_else(PoisonError::into_inner)),
     }
 }
 
-/// True if the blob was there.
-fn copy_one(blob: &Blob, is_awaited: &dyn Fn() -> bool, tell: &dyn Fn(Step)) -> Result<bool> {
+/// What became of a blob.
+enum Ended {
+    Copied,
+    Kept,
+    Lost,
+}
+
+fn copy_one(blob: &Blob, is_awaited: &dyn Fn() -> bool, tell: &dyn Fn(Step)) -> Result<Ended> {
     tell(Step::Started);
-    let was_there = blob.is_there(is_awaited, tell)?;
-    if !was_there {
-        blob.copy(is_awaited, tell)?;
-    }
+    let ended = match (blob.is_there(is_awaited, tell)?, &blob.source) {
+        (true, _) => Ended::Kept,
+        (false, Some(source)) => {
+            blob.copy(source, is_awaited, tell)?;
+            Ended::Copied
+        }
+        (false, None) => Ended::Lost,
+    };
     tell(Step::Verified);
-    Ok(was_there)
+    Ok(ended)
 }
 
 /// Takes away a link that stands where a file goes: what it leads to is nobody's business here.

@@ -6,16 +6,19 @@
 //!
 //! The archive is that of a pull, so what goes in is verified on the way, and a stream that fails ends within an entry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 
-use crate::containerd_store::{Store, StoreError, StoreSource, StoredImage, names_for_archive};
+use crate::containerd_store::{
+    BlobState, LayersFrom, NamedImages, Store, StoreError, StoreSource, StoredImage, names_for_archive,
+    two_of_one_name,
+};
 use crate::daemon::{Ctr, DaemonError, Freight, Held};
 use crate::error::{Error, Result};
 use crate::event::{Event, Reporter, Silent};
 use crate::image::{Platform, Reference};
 use crate::load::{Done, LoadError, Loaded};
-use crate::pull::{Output, PlannedArchive, Pull};
+use crate::pull::{Failed, Output, PlannedArchive, Pull};
 
 /// What containerd is called in messages.
 const DAEMON: &str = "containerd";
@@ -29,6 +32,15 @@ pub struct Import<'a> {
     pub reporter: &'a dyn Reporter,
 }
 
+/// What became of the images so far.
+#[derive(Debug, Default)]
+pub struct Imported {
+    /// Those that containerd has now.
+    pub loaded: Vec<Loaded>,
+    /// Those that it has not.
+    pub failures: Vec<Failed>,
+}
+
 /// An image on its way.
 struct Wanted {
     reference: Reference,
@@ -38,66 +50,77 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// The name that it gets there, which may be longer than the one it has, or without the digest in it.
+    fn name(&self) -> String {
+        self.reference.name_in_archives()
+    }
+
     fn is_in(&self, held: Option<&Held>) -> bool {
         held.is_some_and(|held| held.id == self.image.target.digest && held.is_whole)
+    }
+
+    fn was_in(&self) -> bool {
+        self.is_in(self.before.as_ref())
+    }
+}
+
+impl Imported {
+    fn fail(&mut self, image: &str, error: impl Into<Error>) {
+        self.failures.push(Failed { image: image.to_owned(), error: error.into() });
     }
 }
 
 impl Import<'_> {
     /// Imports the images of a namespace, each for the platform that containerd runs, or else for the first it is there
-    /// for. Images whose names are no references (the IDs that Kubernetes gives them) come by their other names.
-    pub async fn run(&self, store: &Store) -> Result<Vec<Loaded>> {
-        let mut wanted = self.wanted(store)?;
+    /// for. Images whose names are no references (the IDs that Kubernetes gives them) come by their other names; one that
+    /// has none can't come. What fails of one image doesn't stop the others; an error is one of all of them, and what was
+    /// done before is told all the same.
+    pub async fn run(&self, store: &Store, imported: &mut Imported) -> Result<()> {
+        let mut wanted = wanted(store, self.ctr.platform(), imported)?;
         for image in &mut wanted {
-            image.before = self.ctr.find(&image.image.name).await?;
+            image.before = self.ctr.find(&image.name()).await?;
         }
         let targets = wanted.iter().map(|one| (&one.reference, &one.image.target));
         let source = StoreSource::new(store.root().content().clone(), targets);
-        let mut by_platform: BTreeMap<String, (&Platform, Vec<&Reference>)> = BTreeMap::new();
-        for image in wanted.iter().filter(|image| !image.is_in(image.before.as_ref())) {
-            let of_platform = by_platform.entry(image.platform.to_string());
-            of_platform.or_insert((&image.platform, Vec::new())).1.push(&image.reference);
+        let mut by_platform: BTreeMap<String, Vec<&Wanted>> = BTreeMap::new();
+        for image in wanted.iter().filter(|image| !image.was_in()) {
+            by_platform.entry(image.platform.to_string()).or_default().push(image);
         }
-        for (platform, references) in by_platform.values() {
-            self.send(store, &source, platform, references).await?;
+        let mut failed = HashMap::new();
+        for images in by_platform.values() {
+            // What they share goes once, but if one fails all do: then each goes by itself.
+            match self.send(store, &source, images).await {
+                Ok(()) => {}
+                Err(error) if images.len() == 1 => _ = failed.insert(images[0].name(), error),
+                Err(_) => {
+                    for image in images {
+                        if let Err(error) = self.send(store, &source, &[image]).await {
+                            failed.insert(image.name(), error);
+                        }
+                    }
+                }
+            }
         }
-        let mut loaded = Vec::new();
         for image in &wanted {
-            loaded.push(self.checked(image).await?);
+            let name = image.name();
+            let checked = match failed.remove(&name) {
+                Some(error) => Err(error),
+                None => self.checked(image).await,
+            };
+            match checked {
+                Ok(loaded) => imported.loaded.push(loaded),
+                Err(error) => imported.fail(&name, error),
+            }
         }
-        Ok(loaded)
-    }
-
-    /// The images that can be imported, and for what.
-    fn wanted(&self, store: &Store) -> Result<Vec<Wanted>> {
-        let images = store.list()?.into_iter().filter(|image| image.reference().is_some());
-        let named = names_for_archive(images.map(|image| (0, image)).collect())?;
-        let wanted = named.into_iter().map(|(_, reference, image)| {
-            let inventory = store.inventory(&image);
-            let whole = || inventory.platforms.iter().filter(|held| held.is_whole());
-            let runs = self.ctr.platform();
-            let nearest = whole()
-                .filter_map(|held| held.platform.as_ref())
-                .min_by_key(|platform| runs.distance_to(platform).map_or((1, 0), |distance| (0, distance)));
-            let lacking = inventory.lacking().next().map_or(&image.target, |blob| &blob.descriptor);
-            let missing = || StoreError::Missing { path: store.root().content().path(&lacking.digest) };
-            let platform = nearest.ok_or_else(missing)?.clone();
-            Ok(Wanted { reference, image, platform, before: None })
-        });
-        wanted.collect()
+        Ok(())
     }
 
     /// Sends images for one platform, all in one archive.
-    async fn send(
-        &self,
-        store: &Store,
-        source: &StoreSource,
-        platform: &Platform,
-        references: &[&Reference],
-    ) -> Result<()> {
+    async fn send(&self, store: &Store, source: &StoreSource, images: &[&Wanted]) -> Result<()> {
+        let Some(platform) = images.first().map(|image| &image.platform) else { return Ok(()) };
         let pull = Pull::of_files(source, &Silent);
-        let platforms = [platform.clone()];
-        let wanted = references.iter().map(|reference| (*reference, &platforms[..]));
+        let platforms = std::slice::from_ref(platform);
+        let wanted = images.iter().map(|image| (&image.reference, platforms));
         for planned in pull.plan_each(wanted, &Output::Stdout).await?.archives {
             source.hold(planned.plan.layers())?;
             self.pipe(store, pull, &planned, platform).await?;
@@ -130,21 +153,70 @@ impl Import<'_> {
 
     /// What containerd has by the name now must be what the mirror has by it.
     async fn checked(&self, wanted: &Wanted) -> Result<Loaded> {
-        let name = wanted.image.name.clone();
-        let found = if wanted.is_in(wanted.before.as_ref()) {
-            wanted.before.clone()
-        } else {
-            self.ctr.find(&name).await?
-        };
+        let name = wanted.name();
+        let found = if wanted.was_in() { wanted.before.clone() } else { self.ctr.find(&name).await? };
         let held = found.ok_or_else(|| LoadError::Missing { daemon: DAEMON, image: name.clone() })?;
         if !wanted.is_in(Some(&held)) {
             return Err(LoadError::Another { daemon: DAEMON, image: name, found: held.id }.into());
         }
         let done = match &wanted.before {
-            before if wanted.is_in(before.as_ref()) => Done::AlreadyThere,
+            _ if wanted.was_in() => Done::AlreadyThere,
             Some(before) if before.id != held.id => Done::Replaced { before: before.id.clone() },
             _ => Done::Loaded,
         };
         Ok(Loaded { name: Some(name), id: held.id, done })
     }
+}
+
+/// The images that can be imported, and for what; those that can't have failed.
+fn wanted(store: &Store, runs: &Platform, imported: &mut Imported) -> Result<Vec<Wanted>> {
+    let mut images = Vec::new();
+    for image in store.images()? {
+        match image {
+            Ok(image) => images.push((0, image)),
+            Err(StoreError::Field { path, image, field }) => {
+                imported.fail(&image.clone(), StoreError::Field { path, image, field });
+            }
+            // Nobody knows which images there are.
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let NamedImages { images, nameless } = names_for_archive(images);
+    for (image, error) in nameless {
+        imported.fail(&image.name, error);
+    }
+    let mut wanted: Vec<Wanted> = Vec::new();
+    for (_, reference, image) in images {
+        let name = reference.name_in_archives();
+        if let Some(other) = wanted.iter().find(|one| one.name() == name) {
+            if other.image.target.digest != image.target.digest {
+                imported.fail(&image.name, two_of_one_name(name, &other.image, &image));
+            }
+            continue;
+        }
+        match nearest(store, &image, runs) {
+            Ok(platform) => wanted.push(Wanted { reference, image, platform, before: None }),
+            Err(error) => imported.fail(&image.name, error),
+        }
+    }
+    Ok(wanted)
+}
+
+/// The platform of an image that goes, of those that are whole.
+fn nearest(store: &Store, image: &StoredImage, runs: &Platform) -> Result<Platform, StoreError> {
+    let inventory = store.inventory(image);
+    let whole = inventory.whole(LayersFrom::Content).into_iter();
+    let distance = |platform: &Platform| runs.distance_to(platform).map_or((1, 0), |distance| (0, distance));
+    let lacking = || {
+        let lacking = inventory.lacking().next();
+        let path = |digest| store.root().content().path(digest);
+        match lacking {
+            Some(blob) if blob.state == BlobState::Damaged => {
+                StoreError::WrongBytes { path: path(&blob.descriptor.digest) }
+            }
+            Some(blob) => StoreError::Missing { path: path(&blob.descriptor.digest) },
+            None => StoreError::NoImage { name: image.name.clone() },
+        }
+    };
+    whole.min_by_key(distance).ok_or_else(lacking)
 }

@@ -20,49 +20,57 @@ const KEEPS: &str = "containerd.io/gc.ref.content";
 /// How deep the buckets of an image go: its labels, its target and that one's annotations.
 const IMAGE_DEPTH: usize = 2;
 
-/// The bytes of a database with these images.
-pub(super) fn of(root: &Root, images: &[MirroredImage]) -> Result<Vec<u8>, StoreError> {
-    let damaged = |source: BoltError| StoreError::Damaged { path: root.meta_db(), source };
+/// The bytes of a database of this version of containerd's schema with these images. Of what several have, the last's
+/// counts.
+pub(super) fn of(version: Option<&[u8]>, images: &[(&Root, &MirroredImage)]) -> Result<Vec<u8>, StoreError> {
     let mut database = NewBucket::default();
     let all = database.bucket("v1");
-    if let Some(version) = root.schema_version()? {
+    if let Some(version) = version {
         all.put("version", version);
     }
-    for MirroredImage { namespace: name, image, .. } in images {
+    for (root, MirroredImage { namespace: name, image, .. }) in images {
+        let damaged = damaged_in(root);
         let Some(from) = root.namespace(name)? else { continue };
         let namespace = all.bucket(name.as_str());
-        if let Some(labels) = from.bucket(b"labels").map_err(damaged)? {
-            *namespace.bucket("labels") = copied(labels, 0).map_err(damaged)?;
+        if let Some(labels) = from.bucket(b"labels").map_err(&damaged)? {
+            *namespace.bucket("labels") = copied(labels, 0).map_err(&damaged)?;
         }
         let found = from.bucket(b"images").and_then(|images| match images {
             Some(images) => images.bucket(image.name.as_bytes()),
             None => Ok(None),
         });
-        if let Some(found) = found.map_err(damaged)? {
+        if let Some(found) = found.map_err(&damaged)? {
             *namespace.bucket("images").bucket(image.name.as_str()) =
-                copied(found, IMAGE_DEPTH).map_err(damaged)?;
+                copied(found, IMAGE_DEPTH).map_err(&damaged)?;
         }
     }
     for (namespace, contents) in contents(images) {
-        let from = content_of(root, namespace).map_err(damaged)?;
         for (digest, content) in contents {
-            let key = digest.to_string();
-            let known = from.map(|from| from.bucket(key.as_bytes())).transpose().map_err(damaged)?.flatten();
-            let entry = content.entry(known).map_err(damaged)?;
+            let (key, damaged) = (digest.to_string(), damaged_in(content.root));
+            let from = content_of(content.root, namespace).map_err(&damaged)?;
+            let known = from.map(|from| from.bucket(key.as_bytes())).transpose().map_err(&damaged)?.flatten();
+            let entry = content.entry(known).map_err(&damaged)?;
             *all.bucket(namespace).bucket("content").bucket("blob").bucket(key) = entry;
         }
     }
     Ok(database.to_database())
 }
 
+/// For `map_err`: a page of the root's metadata is not what it should be.
+fn damaged_in(root: &Root) -> impl Fn(BoltError) -> StoreError {
+    move |source| StoreError::Damaged { path: root.meta_db(), source }
+}
+
 /// A blob of a namespace.
-struct Content {
+struct Content<'a> {
+    /// Where it was last found.
+    root: &'a Root,
     size_bytes: u64,
     /// The labels that keep what it names and the mirror has.
     keeps: Vec<(String, Digest)>,
 }
 
-impl Content {
+impl Content<'_> {
     /// Its entry, after the one it has where it comes from.
     fn entry(&self, known: Option<Bucket<'_>>) -> Result<NewBucket, BoltError> {
         let mut entry = NewBucket::default();
@@ -91,13 +99,15 @@ impl Content {
 }
 
 /// What the images of each namespace are made of, each blob once.
-fn contents(images: &[MirroredImage]) -> BTreeMap<&str, BTreeMap<Digest, Content>> {
-    let mut namespaces: BTreeMap<&str, BTreeMap<Digest, Content>> = BTreeMap::new();
-    for image in images {
+fn contents<'a>(
+    images: &[(&'a Root, &'a MirroredImage)],
+) -> BTreeMap<&'a str, BTreeMap<Digest, Content<'a>>> {
+    let mut namespaces: BTreeMap<&str, BTreeMap<Digest, Content<'_>>> = BTreeMap::new();
+    for (root, image) in images {
         let contents = namespaces.entry(&image.namespace).or_default();
         let has: HashSet<Digest> = image.parts().map(|part| part.digest).collect();
         for Descriptor { digest, size_bytes, .. } in image.parts() {
-            contents.entry(digest).or_insert(Content { size_bytes, keeps: Vec::new() });
+            contents.entry(digest).or_insert(Content { root, size_bytes, keeps: Vec::new() }).root = root;
         }
         for document in image.documents() {
             // Another name may bring other platforms of an index.

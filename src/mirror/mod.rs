@@ -4,40 +4,49 @@
 //! images ──open──▶ every blob, before the first is copied ──copy──▶ each hashed in its place, renamed ──▶ meta.db, the last
 //! ```
 //!
+//! What earlier runs brought is verified, and its names are taken over into the new metadata.
+//!
 //! A blob that is open stays, even if containerd's garbage collection takes its name away meanwhile. What has a final name
 //! was verified; what an earlier run left under one is verified again. The metadata comes last, so a folder with metadata
 //! has all that it names.
 //!
+//! ```no_run
+//! use std::path::Path;
+//! use sealift::containerd_store::Store;
+//! use sealift::mirror::export_images_to_dir;
+//!
+//! # async fn save() -> sealift::Result<()> {
+//! let store = Store::open(Path::new("/mnt/var/lib/containerd"), "k8s.io")?;
+//! export_images_to_dir(&store, &store.list()?, Path::new("usb/mirror")).await?;
+//! let nginx = store.resolve("nginx")?; // one more: a mirror is added to
+//! export_images_to_dir(&store, &[nginx], Path::new("usb/mirror")).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Neighbours: [`crate::containerd_store`] reads roots, mirrors among them; [`crate::bolt`] writes the metadata.
 
 mod blobs;
+mod earlier;
+mod image;
 mod import;
 mod metadata;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use self::blobs::Blob;
+use self::blobs::{Blob, Copied};
+use self::earlier::Earlier;
 use crate::archive::PlanError;
-use crate::containerd_store::{META_DB, Root, StoreError, StoredImage};
+use crate::containerd_store::{LayersFrom, META_DB, Root, Store, StoreError, StoredImage};
 use crate::error::Result;
-use crate::event::{Event, Reporter, Warning};
+use crate::event::{Event, Reporter, Silent, Warning};
 use crate::fsio::{Existing, Waiting, allow_open_files, blocking, check_room, folder_of, write_whole};
-use crate::image::{Descriptor, Digest, Document, ResolvedImage};
+use crate::image::{Descriptor, Digest, Platform};
 
-pub use import::Import;
-
-/// An image that is to be in a mirror, with those of its platforms that are.
-#[derive(Clone, Debug)]
-pub struct MirroredImage {
-    /// The namespace it is in.
-    pub namespace: String,
-    /// Its name and what that stands for.
-    pub image: StoredImage,
-    /// The image for each platform. All are of the image's target.
-    pub resolved: Vec<ResolvedImage>,
-}
+pub use image::MirroredImage;
+pub use import::{Import, Imported};
 
 /// What a mirror's metadata is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,53 +79,69 @@ pub struct Mirrored {
     pub blob_bytes: u64,
     /// How many of them were there already.
     pub kept: usize,
+    /// How many images of other names earlier runs brought, which stay.
+    pub earlier: usize,
 }
 
-impl MirroredImage {
-    /// The documents that lead to its platforms, each once; parents come before children.
-    fn documents(&self) -> Vec<&Document> {
-        let mut documents: Vec<&Document> = Vec::new();
-        for image in &self.resolved {
-            for document in image.indexes.iter().chain([&image.manifest_document]) {
-                if !documents.iter().any(|known| known.digest() == document.digest()) {
-                    documents.push(document);
-                }
-            }
-        }
-        documents
-    }
+/// An image that is wanted in a mirror.
+#[derive(Clone, Debug)]
+pub struct WantedImage {
+    /// Where it is.
+    pub store: Store,
+    /// The image.
+    pub image: StoredImage,
+    /// For what.
+    pub platforms: Vec<Platform>,
+}
 
-    /// Everything it is made of.
-    fn parts(&self) -> impl Iterator<Item = Descriptor> {
-        let documents = self
-            .documents()
-            .into_iter()
-            .map(|document| document.descriptor(self.image.target.media_type.clone()));
-        let blobs = self
-            .resolved
-            .iter()
-            .flat_map(|image| std::iter::once(&image.manifest.config).chain(&image.manifest.layers).cloned());
-        documents.chain(blobs)
+/// Images of a store into a mirror at `folder`, each for linux/amd64 or the only platform it is there for. [`Mirror`] has
+/// all there is to choose.
+pub async fn export_images_to_dir(store: &Store, images: &[StoredImage], folder: &Path) -> Result<Mirrored> {
+    let mut wanted = Vec::new();
+    for image in images {
+        let platforms = store.platforms(image, &[], LayersFrom::Content)?;
+        wanted.push(WantedImage { store: store.clone(), image: image.clone(), platforms });
     }
+    let mirror = Mirror { root: store.root(), folder, metadata: Metadata::Anew, reporter: &Silent };
+    mirror.export(&wanted).await
 }
 
 impl Mirror<'_> {
-    /// Copies what `images` are made of, and then writes the metadata.
+    /// Finds out what images are made of, and writes them.
+    pub async fn export(&self, wanted: &[WantedImage]) -> Result<Mirrored> {
+        let mut images = Vec::new();
+        for WantedImage { store, image, platforms } in wanted {
+            images.push(MirroredImage::of(store, image, platforms, self.reporter).await?);
+        }
+        self.write(&images).await
+    }
+
+    /// Copies what `images` are made of, and then writes the metadata. What earlier runs brought is verified and stays.
     pub async fn write(&self, images: &[MirroredImage]) -> Result<Mirrored> {
         let canonical = |path: &Path| path.canonicalize().ok();
         let is_the_root = canonical(self.folder).is_some_and(|one| canonical(self.root.path()) == Some(one));
         if is_the_root || Root::is_more_than_images(self.folder) {
             return Err(StoreError::NotAMirror { path: self.folder.to_owned() }.into());
         }
-        let blobs = self.open(images)?;
-        let metadata = match self.metadata {
-            Metadata::Anew => metadata::of(self.root, images)?,
-            Metadata::Verbatim => self.root.database().bytes().to_vec(),
+        let mut blobs = self.open(images)?;
+        let own: HashSet<Digest> = blobs.iter().map(|blob| blob.digest().clone()).collect();
+        let own_bytes = blobs.iter().map(Blob::size_bytes).sum();
+        let mut earlier = match self.metadata {
+            Metadata::Anew => Earlier::of(self.folder, images).await?,
+            Metadata::Verbatim => None,
         };
-        self.warn_of_others(images);
-        let (count, blob_bytes) = (blobs.len(), blobs.iter().map(Blob::size_bytes).sum());
-        self.reporter.report(Event::MirrorStarted { path: self.folder, blobs: count, blob_bytes });
-        let kept = self.copy(blobs).await?;
+        let of_earlier = earlier.iter().flat_map(Earlier::parts).filter(|part| !own.contains(&part.digest));
+        blobs.extend(of_earlier.map(|part| Blob::of_earlier(part, self.folder)));
+        let metadata = self.metadata_of(images, earlier.as_ref())?;
+        let blob_bytes = blobs.iter().map(Blob::size_bytes).sum();
+        self.reporter.report(Event::MirrorStarted { path: self.folder, blobs: blobs.len(), blob_bytes });
+        let copied = self.copy(blobs).await?;
+        if let Some(earlier) = &mut earlier {
+            earlier.forget(&copied.lost);
+        }
+        let is_whole = copied.lost.is_empty();
+        let metadata = if is_whole { metadata } else { self.metadata_of(images, earlier.as_ref())? };
+        self.warn_of_forgotten(earlier.as_ref())?;
         let meta_db = self.folder.join(META_DB);
         let written = blocking(move || {
             blobs::make_folder(folder_of(&meta_db))?;
@@ -124,26 +149,41 @@ impl Mirror<'_> {
             write_whole(&meta_db, &metadata, Existing::Replace)
         });
         written.await?;
-        self.reporter.report(Event::Committed { path: self.folder, size_bytes: blob_bytes });
-        Ok(Mirrored { blobs: count, blob_bytes, kept })
+        self.reporter.report(Event::Committed { path: self.folder, size_bytes: own_bytes });
+        let kept = copied.kept.intersection(&own).count();
+        let is_other = |one: &&MirroredImage| {
+            !images.iter().any(|image| image.is_named(&one.namespace, &one.image.name))
+        };
+        let earlier = earlier.map_or(0, |earlier| earlier.images.iter().filter(is_other).count());
+        Ok(Mirrored { blobs: own.len(), blob_bytes: own_bytes, kept, earlier })
     }
 
-    /// Other images that the folder's metadata names so far, it names no more.
-    fn warn_of_others(&self, images: &[MirroredImage]) {
-        let Ok(mirror) = Root::open(self.folder) else { return };
-        let names = mirror.namespaces().unwrap_or_default();
-        let known = names.iter().flat_map(|namespace| {
-            let stored = mirror.store(namespace).list().unwrap_or_default();
-            stored.into_iter().map(move |image| (namespace, image.name))
-        });
-        let others = known.filter(|(namespace, name)| {
-            !images.iter().any(|one| one.namespace == **namespace && one.image.name == *name)
-        });
-        let images = others.count();
-        if images > 0 && self.metadata == Metadata::Anew {
-            let folder = self.folder.to_owned();
-            self.reporter.report(Event::Warning(&Warning::MirrorForgets { folder, images }));
+    /// The metadata that names these images, and those of earlier runs.
+    fn metadata_of(&self, images: &[MirroredImage], earlier: Option<&Earlier>) -> Result<Vec<u8>> {
+        if self.metadata == Metadata::Verbatim {
+            return Ok(self.root.database().bytes().to_vec());
         }
+        let earlier =
+            earlier.iter().flat_map(|earlier| earlier.images.iter().map(|image| (&earlier.root, image)));
+        // Of what both have, the newer counts.
+        let all: Vec<_> = earlier.chain(images.iter().map(|image| (self.root, image))).collect();
+        Ok(metadata::of(self.root.schema_version()?, &all)?)
+    }
+
+    /// Says how many images the folder's metadata named so far, and names no more.
+    fn warn_of_forgotten(&self, earlier: Option<&Earlier>) -> Result<()> {
+        let folder = self.folder.to_owned();
+        let forgotten = earlier.map_or(0, |earlier| earlier.forgotten);
+        let warning = match self.metadata {
+            Metadata::Anew if forgotten > 0 => Warning::MirrorForgets { folder, images: forgotten },
+            Metadata::Anew => return Ok(()),
+            Metadata::Verbatim => match earlier::count_unknown_to(self.root, self.folder)? {
+                0 => return Ok(()),
+                images => Warning::MirrorOverwritten { folder, images },
+            },
+        };
+        self.reporter.report(Event::Warning(&warning));
+        Ok(())
     }
 
     /// Opens every blob of the images, each once, the largest first.
@@ -170,8 +210,8 @@ impl Mirror<'_> {
         Ok(blobs)
     }
 
-    /// Copies blobs, as many at a time as there are processors; how many were there already.
-    async fn copy(&self, blobs: Vec<Blob>) -> Result<usize> {
+    /// Copies blobs, as many at a time as there are processors.
+    async fn copy(&self, blobs: Vec<Blob>) -> Result<Copied> {
         let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
         let waiting = Waiting::default();
         let is_awaited = waiting.asked();

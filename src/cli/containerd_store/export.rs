@@ -6,8 +6,8 @@ use clap::Args;
 use sealift::archive::{LayerMode, Plan};
 use sealift::config::Environment;
 use sealift::containerd_store::{
-    FoundImages, RebuiltSource, Store, StoreError, StoreSource, StoredImage, find_images, names_for_archive,
-    names_for_mirror, rebuilt,
+    FoundImages, LayersFrom, NamedImages, RebuiltSource, Store, StoreError, StoreSource, StoredImage,
+    find_images, names_for_archive, names_for_mirror, rebuilt, under_one_index,
 };
 use sealift::event::{Event, Reporter, Warning};
 use sealift::fsio::{Existing, blocking};
@@ -48,7 +48,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "MODE", value_parser = layer_modes(), default_value = "auto")]
     layers: LayerMode,
     /// Copy the images as they are into the folder of `-o`, as a containerd root of its own: a mirror. What is there
-    /// already is verified
+    /// already is verified, and stays
     #[arg(long, conflicts_with_all = ["layers", "no_clobber", "from_snapshots"])]
     mirror: bool,
     /// The mirror's metadata
@@ -69,6 +69,12 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Failure> {
+    let is_mirror = arguments.mirror;
+    let ended = export(arguments, context).await;
+    if is_mirror { ended.map_err(Failure::of_mirror) } else { ended }
+}
+
+async fn export(arguments: Arguments, context: Context) -> Result<(), Failure> {
     let mode = arguments.progress.mode();
     let asked = arguments.platform.iter().map(|text| text.parse()).collect::<Result<Vec<_>, _>>()?;
     let output = Output::of(arguments.output.clone());
@@ -90,7 +96,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     }
     let pull = Pull { existing, layers, ..Pull::of_files(&chosen.source, &tally) };
     if let Some(folder) = &mirror {
-        let ended = MirrorDelivery { pull, folder, metadata, as_json, mode }.write(&chosen).await;
+        let ended = MirrorDelivery { reporter: &tally, folder, metadata, as_json, mode }.write(&chosen).await;
         return tell(chosen.problems, ended);
     }
     let wanted = chosen.images.iter().map(|image| (&image.reference, &image.platforms[..]));
@@ -153,18 +159,30 @@ fn choose(
         found.extend(images);
         problems.extend(unread);
     }
-    let named = if arguments.mirror { names_for_mirror(found) } else { names_for_archive(found)? };
+    let NamedImages { images: named, nameless } = if arguments.mirror {
+        NamedImages { images: names_for_mirror(found), nameless: Vec::new() }
+    } else {
+        names_for_archive(found)
+    };
     let targets = named.iter().map(|(_, reference, image)| (reference, &image.target));
     let content = stores.first().map(|store| store.root().content().clone());
     let source = content.map(|content| StoreSource::new(content, targets));
     let nowhere = || StoreError::NoNamespace { name: arguments.images.join(", ") };
     let source = source.ok_or_else(nowhere)?;
     let (mut images, mut failures) = (Vec::new(), Vec::new());
-    let is_each = is_each && named.len() > 1;
+    let is_each = is_each && named.len() + nameless.len() > 1;
+    for (image, error) in nameless {
+        if !is_each {
+            return Err(error);
+        }
+        failures.push(Failed { image: image.name, error: error.into() });
+    }
+    let layers = arguments.layers_from();
     for (number, reference, stored) in named {
         let store = stores[number].clone();
-        let all = if arguments.all_platforms { store.whole_platforms(&stored) } else { Vec::new() };
-        match if all.is_empty() { store.platforms(&stored, asked) } else { Ok(all) } {
+        let is_all = arguments.all_platforms;
+        let all = if is_all { store.inventory(&stored).whole(layers) } else { Vec::new() };
+        match if all.is_empty() { store.platforms(&stored, asked, layers) } else { Ok(all) } {
             Ok(platforms) => images.push(ChosenImage { store, reference, stored, platforms }),
             Err(error) if is_each => failures.push(Failed { image: stored.name, error: error.into() }),
             Err(error) => return Err(error),
@@ -221,6 +239,7 @@ async fn rebuild(
         is_another = true;
     }
     if is_another {
+        under_one_index(&mut archive.images);
         archive.plan = Plan::of(&archive.images, pull.layers)?;
     }
     Ok(())
@@ -232,6 +251,10 @@ impl Arguments {
             return Err(Failure::Usage("a mirror is a folder of its own: name it with `-o DIR`"));
         }
         Ok(())
+    }
+
+    fn layers_from(&self) -> LayersFrom {
+        if self.from_snapshots { LayersFrom::Snapshots } else { LayersFrom::Content }
     }
 
     fn existing(&self) -> Existing {

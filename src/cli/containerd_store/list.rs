@@ -1,11 +1,10 @@
 //! `sealift containerd-store list`.
 
 use std::collections::BTreeMap;
-use std::num::NonZero;
 
 use clap::Args;
 use sealift::containerd_store::{
-    BlobState, HeldBlob, HeldPlatform, Inventory, Store, StoreError, StoredImage, Timestamp,
+    BlobState, HeldBlob, HeldPlatform, Inventory, LayersFrom, Store, StoreError, StoredImage, Timestamp,
 };
 use sealift::foreign::shown;
 use sealift::fsio::blocking;
@@ -39,49 +38,72 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Failure> {
+    let format = arguments.format();
     let (store, environment) = (arguments.store, context.environment);
-    let (images, problems) =
-        blocking(move || Ok::<_, StoreError>(listed(&store.open(&environment)?))).await?;
-    let lines = if arguments.json {
-        let lines = images.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
-        lines.map_err(|error| Failure::Other(error.into()))?.join("\n")
-    } else if arguments.long {
-        images.iter().map(block).collect::<Vec<_>>().join("\n\n")
-    } else {
-        table(&images)
+    let (rows, problems) =
+        blocking(move || Ok::<_, StoreError>(listed(&store.open(&environment)?, format))).await?;
+    let text = match format {
+        Format::Table => table(&rows),
+        Format::Long => joined(rows, "\n\n"),
+        Format::Json => joined(rows, "\n"),
     };
-    if !images.is_empty() {
-        ui::data(&if arguments.json { lines.into() } else { ui::printable(&lines) })?;
-    }
-    if images.is_empty() && problems.is_empty() {
+    if !text.is_empty() {
+        ui::data(&if format == Format::Json { text.into() } else { ui::printable(&text) })?;
+    } else if problems.is_empty() {
         ui::talk("no images");
     }
     tell(problems, Ok(()))
 }
 
-/// All images, and what is wrong with those that can't be read.
-fn listed(stores: &[Store]) -> (Vec<Told>, Vec<StoreError>) {
-    let (mut images, mut problems) = (Vec::new(), Vec::new());
+/// How images are shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Table,
+    Long,
+    Json,
+}
+
+impl Arguments {
+    fn format(&self) -> Format {
+        match (self.json, self.long) {
+            (true, _) => Format::Json,
+            (_, true) => Format::Long,
+            _ => Format::Table,
+        }
+    }
+}
+
+/// All images as they are shown, and what is wrong with those that can't be read.
+fn listed(stores: &[Store], format: Format) -> (Vec<Row>, Vec<StoreError>) {
+    let (mut rows, mut problems) = (Vec::new(), Vec::new());
     for store in stores {
+        let mut images = Vec::new();
         // What is damaged of one namespace hides no other.
         for image in store.images().unwrap_or_else(|problem| vec![Err(problem)]) {
             match image {
-                Ok(image) => images.push((store, image)),
+                Ok(image) => images.push(image),
                 Err(problem) => problems.push(problem),
             }
         }
+        rows.extend(store.survey(&images, |image, inventory| {
+            let told = Told::of(store, image, inventory);
+            match format {
+                Format::Table => Row::of(&told),
+                Format::Long => Row::of_text(block(&told)),
+                Format::Json => Row::of_text(json(&told)),
+            }
+        }));
     }
-    // A disk, or what of it is in memory, answers several at once.
-    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let share = images.len().div_ceil(threads).max(1);
-    let told = |share: &[(&Store, StoredImage)]| {
-        share.iter().map(|(store, image)| Told::of(store, image)).collect::<Vec<_>>()
-    };
-    let images = std::thread::scope(|scope| {
-        let work: Vec<_> = images.chunks(share).map(|share| scope.spawn(move || told(share))).collect();
-        work.into_iter().flat_map(|part| part.join().unwrap_or_default()).collect()
-    });
-    (images, problems)
+    (rows, problems)
+}
+
+/// Our types have string keys and no failing serializers, so this can't fail.
+fn json(told: &Told) -> String {
+    serde_json::to_string(told).unwrap_or_default()
+}
+
+fn joined(rows: Vec<Row>, between: &str) -> String {
+    rows.into_iter().flat_map(|row| row.cells).collect::<Vec<_>>().join(between)
 }
 
 /// What is told of an image.
@@ -129,8 +151,7 @@ struct ToldBlob {
 }
 
 impl Told {
-    fn of(store: &Store, image: &StoredImage) -> Self {
-        let inventory = store.inventory(image);
+    fn of(store: &Store, image: &StoredImage, inventory: &Inventory) -> Self {
         let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
         Self {
             namespace: store.namespace().to_owned(),
@@ -142,9 +163,9 @@ impl Told {
             updated: time(image.updated),
             labels: image.labels.clone(),
             is_whole: inventory.is_usable(),
-            available: inventory.available().iter().map(ToString::to_string).collect(),
-            platforms: inventory.platforms.iter().map(|held| ToldPlatform::of(store, held)).collect(),
-            blobs: blobs(&inventory),
+            available: inventory.available(LayersFrom::Content).iter().map(ToString::to_string).collect(),
+            platforms: inventory.platforms.iter().map(ToldPlatform::of).collect(),
+            blobs: blobs(inventory),
         }
     }
 
@@ -172,7 +193,7 @@ impl Told {
 }
 
 impl ToldPlatform {
-    fn of(store: &Store, held: &HeldPlatform) -> Self {
+    fn of(held: &HeldPlatform) -> Self {
         let is_there = held.state == BlobState::There;
         Self {
             platform: held.platform.as_ref().map(ToString::to_string),
@@ -181,7 +202,7 @@ impl ToldPlatform {
             is_there,
             size_bytes: if is_there { held.size_bytes() } else { 0 },
             lacking: held.lacking,
-            unpacked_in: if held.is_whole() { None } else { store.unpacked_in(held) },
+            unpacked_in: held.unpacked_in.clone(),
         }
     }
 }
@@ -200,12 +221,16 @@ fn blobs(inventory: &Inventory) -> Vec<ToldBlob> {
     inventory.blobs.iter().map(told).collect()
 }
 
-/// A row for each image; below it what it lacks.
-fn table(images: &[Told]) -> String {
-    let heading = ["NAMESPACE", "NAME", "DIGEST", "SIZE", "PLATFORMS", "UPDATED", "STATE"].map(str::to_owned);
-    let row = |image: &Told| {
+/// An image as it is shown: a row of the table, and below it what the image lacks; or a text by itself.
+struct Row {
+    cells: Vec<String>,
+    below: Vec<String>,
+}
+
+impl Row {
+    fn of(image: &Told) -> Self {
         let updated = image.updated.as_deref().and_then(|time| time.get(..10)).unwrap_or("-");
-        [
+        let cells = vec![
             shown(&image.namespace),
             shown(&image.name),
             image.digest.short().to_owned(),
@@ -213,27 +238,41 @@ fn table(images: &[Told]) -> String {
             if image.available.is_empty() { "-".to_owned() } else { image.available.join(",") },
             updated.to_owned(),
             image.state(),
-        ]
-    };
-    let rows: Vec<_> = images.iter().map(row).collect();
+        ];
+        let lacking = image.lacking();
+        let mut below: Vec<_> =
+            lacking.iter().take(MAX_NAMED).map(|blob| format!("  {}", blob.words())).collect();
+        if lacking.len() > MAX_NAMED {
+            below.push(format!("  and {} more", lacking.len() - MAX_NAMED));
+        }
+        Self { cells, below }
+    }
+
+    fn of_text(text: String) -> Self {
+        Self { cells: vec![text], below: Vec::new() }
+    }
+}
+
+/// A row for each image; nothing without images.
+fn table(rows: &[Row]) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let heading = ["NAMESPACE", "NAME", "DIGEST", "SIZE", "PLATFORMS", "UPDATED", "STATE"];
+    let heading = heading.map(str::to_owned).to_vec();
     let width = |column: usize| {
-        let cells = rows.iter().chain([&heading]).map(|row| row[column].chars().count());
-        cells.max().unwrap_or(0)
+        let cells = rows.iter().map(|row| &row.cells).chain([&heading]);
+        cells.map(|cells| cells[column].chars().count()).max().unwrap_or(0)
     };
     let widths: Vec<_> = (0..heading.len()).map(width).collect();
-    let line = |row: &[String; 7]| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+    let line = |cells: &[String]| {
+        let cells = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     let mut lines = vec![line(&heading)];
-    for (image, row) in images.iter().zip(&rows) {
-        lines.push(line(row));
-        let lacking = image.lacking();
-        let named = lacking.iter().take(MAX_NAMED);
-        lines.extend(named.map(|blob| format!("  {}", blob.words())));
-        if lacking.len() > MAX_NAMED {
-            lines.push(format!("  and {} more", lacking.len() - MAX_NAMED));
-        }
+    for Row { cells, below } in rows {
+        lines.push(line(cells));
+        lines.extend_from_slice(below);
     }
     lines.join("\n")
 }

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use clap::ValueEnum;
-use sealift::mirror::{Metadata, Mirror, MirroredImage};
-use sealift::pull::Pull;
+use sealift::event::Reporter;
+use sealift::mirror::{Metadata, Mirror, Mirrored, WantedImage};
 use serde::Serialize;
 
-use super::export::Chosen;
+use super::export::{Chosen, ChosenImage};
 use crate::cli::progress::Mode;
 use crate::cli::report::Failure;
 use crate::cli::ui;
@@ -33,7 +33,7 @@ impl MetadataChoice {
 
 /// How a mirror is written and told of.
 pub(super) struct MirrorDelivery<'a> {
-    pub(super) pull: Pull<'a>,
+    pub(super) reporter: &'a dyn Reporter,
     pub(super) folder: &'a Path,
     pub(super) metadata: MetadataChoice,
     pub(super) as_json: bool,
@@ -43,28 +43,24 @@ pub(super) struct MirrorDelivery<'a> {
 impl MirrorDelivery<'_> {
     pub(super) async fn write(&self, chosen: &Chosen) -> Result<(), Failure> {
         let started = Instant::now();
-        let mut images = Vec::new();
-        for image in &chosen.images {
-            let mut resolved = Vec::new();
-            for platform in &image.platforms {
-                resolved.push(self.pull.resolved(&image.reference, Some(platform)).await?);
-            }
-            let namespace = image.store.namespace().to_owned();
-            images.push(MirroredImage { namespace, image: image.stored.clone(), resolved });
-        }
         let Some(first) = chosen.images.first() else { return Ok(()) };
         let mirror = Mirror {
             root: first.store.root(),
             folder: self.folder,
             metadata: self.metadata.metadata(),
-            reporter: self.pull.reporter,
+            reporter: self.reporter,
         };
-        let mirrored = mirror.write(&images).await?;
+        let wanted = |one: &ChosenImage| WantedImage {
+            store: one.store.clone(),
+            image: one.stored.clone(),
+            platforms: one.platforms.clone(),
+        };
+        let mirrored = mirror.export(&chosen.images.iter().map(wanted).collect::<Vec<_>>()).await?;
         let path = self.folder.display().to_string();
         if self.as_json {
-            let images = images.iter().map(|one| one.image.name.as_str()).collect();
-            let (blobs, blob_bytes, kept) = (mirrored.blobs, mirrored.blob_bytes, mirrored.kept);
-            ui::json(&Folder { path, images, blobs, blob_bytes, kept })?;
+            let images = chosen.images.iter().map(|one| one.stored.name.as_str()).collect();
+            let Mirrored { blobs, blob_bytes, kept, earlier } = mirrored;
+            ui::json(&Folder { path, images, blobs, blob_bytes, kept, earlier })?;
         } else {
             ui::data(&path)?;
         }
@@ -73,6 +69,11 @@ impl MirrorDelivery<'_> {
                 0 => String::new(),
                 kept => format!(", {kept} of {} blobs were there already", mirrored.blobs),
             };
+            match mirrored.earlier {
+                0 => {}
+                1 => ui::talk("another image that it had is verified, and stays"),
+                earlier => ui::talk(&format!("{earlier} other images that it had are verified, and stay")),
+            }
             let (size, seconds) = (ui::size(mirrored.blob_bytes), started.elapsed().as_secs_f64());
             let word = ui::shell_word(self.folder);
             ui::talk(&format!(
@@ -92,4 +93,6 @@ struct Folder<'a> {
     blob_bytes: u64,
     /// How many of the blobs were there already.
     kept: usize,
+    /// How many other images were there already, and stay.
+    earlier: usize,
 }

@@ -32,6 +32,8 @@ impl Failure {
     pub(in crate::cli) fn hint(&self) -> Option<String> {
         match self {
             Self::Sealift(error) => of(error),
+            Self::Mirror(error) => containerd_store::of_mirror(error).or_else(|| of(error)),
+            Self::Import(error) => containerd_store::of_import(error).or_else(|| of(error)),
             Self::Reference(error) => reference(error),
             Self::List(error) => list(error),
             Self::Platform(_) => Some(
