@@ -176,6 +176,34 @@ pub enum Event<'a> {
         /// Their sizes added up.
         blob_bytes: u64,
     },
+    /// A daemon is about to push a layer.
+    GrabStarted {
+        /// Who and where it is.
+        daemon: &'a str,
+        /// The layer's diff ID.
+        layer: &'a Digest,
+    },
+    /// More came from the daemon, wanted or not.
+    GrabProgressed {
+        /// How many bytes more.
+        bytes: u64,
+    },
+    /// The daemon was answered.
+    GrabAnswered {
+        /// What it asked, and the status it got.
+        request: &'a str,
+    },
+    /// The layer is there, and is what was wanted.
+    Grabbed {
+        /// Its diff ID.
+        layer: &'a Digest,
+        /// Its size as it was pushed.
+        size_bytes: u64,
+        /// What it inflates to.
+        inflated_bytes: u64,
+        /// How much came besides, and was thrown away.
+        thrown_away_bytes: u64,
+    },
     /// All that could be sent is.
     PushEnded,
     /// A blob need not be sent: the registry has it, in this repository or another.
@@ -345,6 +373,16 @@ pub enum Warning {
         /// What is not in it.
         what: String,
     },
+    /// An image that nothing but a grab refers to.
+    #[error("nothing else refers to the image {id}, and its layers from {first} on: {}", left_alone(*.goes))]
+    NothingElse {
+        /// The image.
+        id: Box<Digest>,
+        /// The number of the first layer that is in no other image.
+        first: usize,
+        /// True if it goes with the grab's name.
+        goes: bool,
+    },
     /// A mirror's metadata is written anew, without images that it had.
     #[error("the metadata of {} is written anew without {images} {} it had; the blobs stay", .folder.display(),
         if *.images == 1 { "image" } else { "images" })]
@@ -358,6 +396,10 @@ pub enum Warning {
 
 /// Docker refuses images with more (`max depth exceeded`), unless it has the containerd image store.
 pub const MAX_GRAPH_DRIVER_LAYERS: usize = 125;
+
+fn left_alone(goes: bool) -> &'static str {
+    if goes { "`--clean` takes it away" } else { "`docker image prune` would take it away" }
+}
 
 fn made_anew(others: &[usize]) -> String {
     let numbers = others.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

@@ -22,6 +22,7 @@ use sealift::config::ConfigError;
 use sealift::containerd_store::{RebuildError, StoreError as ContainerdError};
 use sealift::daemon::{DaemonError, EndpointError};
 use sealift::fsio::FileError;
+use sealift::grab::GrabError;
 use sealift::image::platform::PlatformError;
 use sealift::image::reference::ReferenceError;
 use sealift::image_list::ListError;
@@ -63,6 +64,9 @@ pub(super) enum Failure {
     /// The same of `load`.
     #[error("{0}")]
     LoadUsage(&'static str),
+    /// The same of `grab`.
+    #[error("{0}")]
+    GrabUsage(&'static str),
     /// No daemon was found.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
@@ -211,6 +215,7 @@ impl Failure {
             | Self::Usage(_)
             | Self::LoginUsage(_)
             | Self::LoadUsage(_)
+            | Self::GrabUsage(_)
             | Self::Endpoint(
                 EndpointError::Address { .. }
                 | EndpointError::NoContext { .. }
@@ -321,8 +326,18 @@ fn code_of(error: &sealift::Error) -> u8 {
             LoadError::Nameless { .. } => 1,
             _ => 3,
         },
+        Error::Grab(error) => match error {
+            GrabError::Ambiguous { .. } | GrabError::Remote { .. } => 2,
+            GrabError::Nothing { .. } | GrabError::NoSuchLayer { .. } | GrabError::NoLayers { .. } => 4,
+            GrabError::Start(_) => 7,
+            _ => 1,
+        },
         Error::Daemon(error) if !error.is_of_full_disk() => match error {
-            DaemonError::Answered { .. } | DaemonError::Refused { .. } | DaemonError::CtrFailed { .. } => 1,
+            DaemonError::Answered { .. }
+            | DaemonError::Refused { .. }
+            | DaemonError::NotPushed { .. }
+            | DaemonError::NotMade { .. }
+            | DaemonError::CtrFailed { .. } => 1,
             _ => 7,
         },
         Error::Daemon(_) => 7,

@@ -195,12 +195,12 @@ impl Ctr {
         checked("load the archive", &output.map_err(DaemonError::Ctr)?).map(drop)
     }
 
-    async fn run(&self, action: &str, arguments: &[&str]) -> Result<String, DaemonError> {
+    pub(super) async fn run(&self, action: &str, arguments: &[&str]) -> Result<String, DaemonError> {
         let output = self.command(arguments).stdin(Stdio::null()).output().await.map_err(DaemonError::Ctr)?;
         checked(action, &output)
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(super) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--address").arg(&self.address).args(["--namespace", &self.namespace]).args(arguments);
         command.env_clear().envs(self.environment.variables_for_programs());
@@ -210,7 +210,7 @@ impl Ctr {
 }
 
 /// What was printed, if it went well.
-fn checked(action: &str, output: &Output) -> Result<String, DaemonError> {
+pub(super) fn checked(action: &str, output: &Output) -> Result<String, DaemonError> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }

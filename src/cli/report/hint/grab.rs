@@ -1,0 +1,34 @@
+//! What to do next where a layer could not be grabbed.
+
+use sealift::grab::GrabError;
+use sealift::registry::server::StartError;
+
+use crate::cli::ui;
+
+pub(super) fn hint(error: &GrabError) -> Option<String> {
+    let hint = match error {
+        GrabError::Nothing { .. } => {
+            "`docker images` shows what there is, `sealift grab --list IMAGE` the layers of an image".into()
+        }
+        GrabError::Ambiguous { .. } => "give more digits, or all".into(),
+        GrabError::NoSuchLayer { image, .. } => {
+            format!("`sealift grab --list {}` shows its layers", ui::shell_word(image.as_ref()))
+        }
+        GrabError::Remote { .. } => {
+            "run it over there, or name an address of this machine that the daemon reaches: \
+                                     `--listen IP`"
+                .into()
+        }
+        GrabError::Start(StartError::Bind { .. }) => {
+            "without `-p` any free port is taken; `--listen` takes an address of this machine".into()
+        }
+        GrabError::NotUntagged { name, .. } => {
+            format!("take it away by hand: `docker rmi {}`", ui::shell_word(name.as_ref()))
+        }
+        GrabError::NotSent { .. } => {
+            "run it again with `--debug`, which shows what the daemon asked for".into()
+        }
+        _ => return None,
+    };
+    Some(hint)
+}
