@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use sealift::event::Reporter;
 use sealift::grab::{Choice, Form, Found, Grab, GrabError, Grabbed, LayerRow};
 use sealift::image::{DiffId, Digest, MediaType, Reference};
 use serde::Serialize;

@@ -37,6 +37,9 @@ pub(super) use answers::Asked;
 pub(super) use guard::{Guard, guarded};
 use upload::ShimUpload;
 
+/// The size of blobs that are not sent, which nobody needs; with 0 Docker leaves it out of its manifest.
+const UNSENT_BYTES: u64 = 1;
+
 /// What happened at the shim.
 #[derive(Debug)]
 pub(super) enum Step {
@@ -157,8 +160,7 @@ impl Storage for Shim {
         }
         let size_bytes = match state.received.get(digest) {
             Some(size_bytes) => Some(*size_bytes),
-            // Nobody needs the size of what is not sent.
-            None => state.asked.has(digest).then_some(0),
+            None => state.asked.has(digest).then_some(UNSENT_BYTES),
         };
         async move { Ok(size_bytes) }.boxed()
     }
