@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use sealift::config::Environment;
+use sealift::daemon::address::Address;
 use sealift::daemon::{Ctr, Daemon, Endpoint, Engine, Maker};
 
 use super::report::Failure;
@@ -50,20 +51,44 @@ impl Direction {
     }
 }
 
-/// A daemon that answers, and where it is; containerd is on this machine.
-pub(super) struct Connected {
-    pub(super) daemon: Daemon,
-    pub(super) endpoint: Option<Endpoint>,
+/// The way to a daemon.
+pub(super) enum Way {
+    Engine(Endpoint, Maker),
+    Containerd { address: Option<PathBuf>, namespace: Option<String> },
+}
+
+impl Way {
+    /// Reaches the daemon.
+    pub(super) async fn connect(&self, environment: &Environment) -> Result<Daemon, Failure> {
+        match self {
+            Self::Engine(endpoint, maker) => {
+                let engine = Engine::connect(endpoint, *maker, environment).await?;
+                Ok(Daemon::Engine(Box::new(engine)))
+            }
+            Self::Containerd { address, namespace } => {
+                let ctr = Ctr::connect(address.clone(), namespace.clone(), environment).await?;
+                Ok(Daemon::Containerd(Box::new(ctr)))
+            }
+        }
+    }
+
+    /// The daemon's address, if it is on another machine.
+    pub(super) fn elsewhere(&self) -> Option<&Address> {
+        match self {
+            Self::Engine(endpoint, _) if !endpoint.shares_loopback() => Some(&endpoint.address),
+            _ => None,
+        }
+    }
 }
 
 impl DaemonArguments {
-    /// The daemon that is meant.
-    pub(super) async fn connect(
+    /// The way to the daemon that is meant.
+    pub(super) fn find(
         &self,
         kind: Option<DaemonKind>,
         direction: Direction,
         environment: &Environment,
-    ) -> Result<Connected, Failure> {
+    ) -> Result<Way, Failure> {
         let is_of_containerd = self.address.is_some() || self.namespace.is_some();
         if is_of_containerd && kind != Some(DaemonKind::Containerd) {
             return Err(direction.misuse(
@@ -85,8 +110,7 @@ impl DaemonArguments {
             }
             Some(DaemonKind::Containerd) => {
                 let (address, namespace) = (self.address.clone(), self.namespace.clone());
-                let ctr = Ctr::connect(address, namespace, environment).await?;
-                return Ok(Connected { daemon: Daemon::Containerd(Box::new(ctr)), endpoint: None });
+                return Ok(Way::Containerd { address, namespace });
             }
             Some(DaemonKind::Podman) => (Endpoint::of_podman(host, environment)?, Maker::Podman),
             None if host.is_none() && self.context.is_none() => {
@@ -99,7 +123,6 @@ impl DaemonArguments {
                 (Endpoint::of_docker(host, self.context.as_deref(), environment)?, Maker::Docker)
             }
         };
-        let engine = Engine::connect(&endpoint, maker, environment).await?;
-        Ok(Connected { daemon: Daemon::Engine(Box::new(engine)), endpoint: Some(endpoint) })
+        Ok(Way::Engine(endpoint, maker))
     }
 }

@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use sealift::grab::{Choice, Form, Found, Grab, GrabError, Grabbed, LayerRow};
+use sealift::grab::{Base, Choice, Form, Found, Grab, GrabError, Grabbed, LayerRow};
 use sealift::image::{DiffId, Digest, MediaType, Reference};
 use serde::Serialize;
 
 use super::Context;
-use super::daemon_arguments::{Connected, DaemonArguments, DaemonKind, Direction};
+use super::daemon_arguments::{DaemonArguments, DaemonKind, Direction};
 use super::progress::ProgressArguments;
 use super::report::Failure;
 use super::ui;
@@ -46,6 +46,10 @@ pub(super) struct Arguments {
     /// The name of that image [default: sealift-grab:DIGITS]
     #[arg(long, value_name = "NAME", requires = "tar")]
     name: Option<String>,
+    /// The layers are the last ones of an image: keep that image as it is, ID and all, and leave out the layers below. It loads
+    /// where those are
+    #[arg(long, requires = "tar")]
+    on_base: bool,
     /// Let an image go that nothing else refers to: docker removes it with the name that it has for as long as this takes
     #[arg(long)]
     clean: bool,
@@ -79,18 +83,16 @@ pub(super) async fn run(
     let mut interrupted = interrupted;
     arguments.check()?;
     let name = arguments.name.as_deref().map(str::parse::<Reference>).transpose()?;
-    let connecting = arguments.daemon.connect(arguments.from, Direction::From, &context.environment);
-    let Connected { daemon, endpoint } = tokio::select! {
-        biased;
-        connected = connecting => connected?,
-        failure = &mut interrupted => return Err(failure),
-    };
-    let is_elsewhere = endpoint.as_ref().is_some_and(|endpoint| !endpoint.shares_loopback());
-    if let Some(endpoint) = endpoint.filter(|_| is_elsewhere && arguments.listen.is_none() && !arguments.list)
-    {
-        let address = Box::new(endpoint.address);
+    let way = arguments.daemon.find(arguments.from, Direction::From, &context.environment)?;
+    if let Some(address) = way.elsewhere().filter(|_| arguments.listen.is_none() && !arguments.list) {
+        let address = Box::new(address.clone());
         return Err(sealift::Error::from(GrabError::Remote { address }).into());
     }
+    let daemon = tokio::select! {
+        biased;
+        daemon = way.connect(&context.environment) => daemon?,
+        failure = &mut interrupted => return Err(failure),
+    };
     if arguments.listen.is_some() && arguments.from == Some(DaemonKind::Containerd) {
         return Err(Failure::GrabUsage("`--listen` is for docker and podman: containerd is on this machine"));
     }
@@ -169,7 +171,13 @@ impl Arguments {
         path: &Path,
         name: Option<&Reference>,
     ) -> Result<(), Failure> {
-        let archived = grab.write_archive(found, path, name).await?;
+        let base = if self.on_base { Base::LeftOut } else { Base::None };
+        if self.on_base && !are_last(found) {
+            return Err(Failure::GrabUsage(
+                "`--on-base` takes the last layers of one image, the lowest first: `--layer -2 --layer -1`",
+            ));
+        }
+        let archived = grab.write_archive(found, path, name, base).await?;
         let path = archived.path.display().to_string();
         if self.json {
             let layers = archived.layers.iter().map(|layer| &layer.diff_id).collect();
@@ -181,6 +189,16 @@ impl Arguments {
         }
         Ok(())
     }
+}
+
+/// True for the last layers of an image, in their order.
+fn are_last(found: &[Found]) -> bool {
+    let Some(last) = found.last() else { return false };
+    let first = last.image.diff_ids.len() - found.len().min(last.image.diff_ids.len());
+    found
+        .iter()
+        .enumerate()
+        .all(|(number, found)| found.image.id == last.image.id && found.position == first + number)
 }
 
 /// A layer that was grabbed, for programs.

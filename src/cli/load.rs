@@ -60,7 +60,8 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     if opened.images().is_empty() {
         return Err(sealift::Error::from(Unsound::of(archive, opened.take_problems())).into());
     }
-    let daemon = arguments.daemon.connect(arguments.to, Direction::To, &context.environment).await?.daemon;
+    let way = arguments.daemon.find(arguments.to, Direction::To, &context.environment)?;
+    let daemon = way.connect(&context.environment).await?;
     let reporter = mode.reporter();
     let load =
         Load { daemon: &daemon, reporter: &*reporter, tags: &tags, any_platform: arguments.any_platform };

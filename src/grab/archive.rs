@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 
 use super::shim::Form;
 use super::{Found, Grab, GrabError, Grabbed};
-use crate::archive::{LayerMode, Plan};
+use crate::archive::{LayerMode, LeftOut, Plan};
 use crate::error::Result;
 use crate::fsio::{FileHandle, nameless_beside};
 use crate::image::media_type::LayerType;
 use crate::image::{
-    Descriptor, DiffId, Digest, Document, ImageConfig, Manifest, MediaType, Reference, Repository,
-    ResolvedImage,
+    Compression, Descriptor, DiffId, Digest, Document, ImageConfig, Manifest, MediaType, Reference,
+    Repository, ResolvedImage,
 };
 use crate::pull::{PlannedArchive, Pull};
 use crate::source::{BlobStream, Selector, Source, SourceError, in_chunks};
@@ -36,13 +36,14 @@ pub struct Archived {
 }
 
 impl Grab<'_> {
-    /// Grabs the layers, the lowest first, into an archive of one image of them. Without a name it is called by its last
-    /// layer.
+    /// Grabs the layers, the lowest first, into an archive of one image. Without a name an image of just these layers is
+    /// called by the last of them.
     pub async fn write_archive(
         &self,
         found: &[Found],
         path: &Path,
         name: Option<&Reference>,
+        base: Base,
     ) -> Result<Archived> {
         let mut source = GrabbedSource { path: path.to_owned(), blobs: HashMap::new() };
         let mut layers = Vec::new();
@@ -53,16 +54,51 @@ impl Grab<'_> {
             source.blobs.insert(grabbed.digest.clone(), FileHandle::of_nameless(file, path));
             layers.push(grabbed);
         }
-        let steps = self.steps_of(found).await?;
-        let image = image(found, &layers, &steps, name)?;
+        let (image, left_out) = match base {
+            Base::None => {
+                let steps = self.steps_of(found).await?;
+                (image(found, &layers, &steps, name)?, LeftOut::default())
+            }
+            Base::LeftOut => self.upper_part(found, &layers, name).await?,
+        };
         let name = image.reference.clone();
         let images = vec![image];
         let pull = Pull::of_files(&source, self.reporter);
-        let plan = Plan::of(&images, LayerMode::Auto)?;
+        let plan = Plan::without(&images, LayerMode::Auto, &left_out)?;
         let planned = PlannedArchive { images, plan, path: path.to_owned() };
         pull.check(std::slice::from_ref(&planned))?;
         let path = pull.write(&planned).await?.archive().path.clone();
         Ok(Archived { path, name, layers })
+    }
+
+    /// The image that the layers are the upper ones of, as it is, and the layers below.
+    async fn upper_part(
+        &self,
+        found: &[Found],
+        layers: &[Grabbed],
+        name: Option<&Reference>,
+    ) -> Result<(ResolvedImage, LeftOut)> {
+        let last = last(found)?;
+        let (image, base) = (&last.image, last.image.diff_ids.len() - layers.len());
+        let documents = self.documents_of(last).await?;
+        let has_made_manifest = documents.manifest.is_none();
+        let config_digest = documents.config_digest;
+        let (document, manifest) = documents.manifest.unwrap_or_else(|| {
+            let plain = LayerType { compression: Compression::Plain, foreign: false, oci: true };
+            // Nobody reads what is said here of the layers below.
+            let below = image.diff_ids[..base]
+                .iter()
+                .map(|diff_id| Descriptor::new(MediaType::Layer(plain), diff_id.digest().clone(), 0));
+            let layers = below.chain(layers.iter().map(descriptor)).collect();
+            made_manifest(&documents.config, config_digest, layers)
+        });
+        let left_out =
+            manifest.layers[..base.min(manifest.layers.len())].iter().map(|layer| layer.digest.clone());
+        let left_out = LeftOut { layers: left_out.collect(), has_made_manifest };
+        let own_name = image.names.iter().find_map(|name| name.parse().ok());
+        let reference = name.cloned().or(own_name).unwrap_or_else(|| made_name(last));
+        let config = documents.config;
+        Ok((resolved(reference, document, manifest, config), left_out))
     }
 
     /// What made each layer, as far as that is known.
@@ -77,6 +113,15 @@ impl Grab<'_> {
     }
 }
 
+/// What is below the layers that were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// Nothing: they are an image of their own.
+    None,
+    /// Layers that are where the archive is loaded.
+    LeftOut,
+}
+
 /// An image of the layers, which runs as the image of the last of them does.
 fn image(
     found: &[Found],
@@ -84,40 +129,53 @@ fn image(
     steps: &[String],
     name: Option<&Reference>,
 ) -> Result<ResolvedImage> {
-    let last = found.last().ok_or(GrabError::NoLayers { image: "an archive".to_owned() })?;
+    let last = last(found)?;
     let config = config(last, layers, steps);
-    let descriptor = |layer: &Grabbed| {
-        let media_type = match &layer.media_type {
-            MediaType::Layer(kind) => MediaType::Layer(LayerType { oci: true, ..*kind }),
-            other => other.clone(),
-        };
-        Descriptor::new(media_type, layer.digest.clone(), layer.size_bytes)
+    let digest = Digest::of(config.bytes());
+    let (document, manifest) = made_manifest(&config, digest, layers.iter().map(descriptor).collect());
+    let reference = name.cloned().unwrap_or_else(|| made_name(last));
+    Ok(resolved(reference, document, manifest, config))
+}
+
+fn last(found: &[Found]) -> Result<&Found> {
+    Ok(found.last().ok_or(GrabError::NoLayers { image: "an archive".to_owned() })?)
+}
+
+fn made_name(last: &Found) -> Reference {
+    let name = format!("{REPOSITORY}:{}", last.diff_id().digest().short());
+    name.parse().unwrap_or_else(|_| unreachable!("a word and digits are a name"))
+}
+
+fn descriptor(layer: &Grabbed) -> Descriptor {
+    let media_type = match &layer.media_type {
+        MediaType::Layer(kind) => MediaType::Layer(LayerType { oci: true, ..*kind }),
+        other => other.clone(),
     };
-    let manifest = Manifest {
-        media_type: MediaType::OciManifest,
-        config: Descriptor::new(
-            MediaType::OciConfig,
-            Digest::of(config.bytes()),
-            config.bytes().len() as u64,
-        ),
-        layers: layers.iter().map(descriptor).collect(),
-    };
-    let document = Document::manifest_of(&manifest.config, &manifest.layers);
-    let made = || format!("{REPOSITORY}:{}", last.diff_id().digest().short()).parse();
-    let reference = match name {
-        Some(name) => name.clone(),
-        None => made().unwrap_or_else(|_| unreachable!("a word and digits are a name")),
-    };
-    Ok(ResolvedImage {
+    Descriptor::new(media_type, layer.digest.clone(), layer.size_bytes)
+}
+
+fn made_manifest(config: &ImageConfig, digest: Digest, layers: Vec<Descriptor>) -> (Document, Manifest) {
+    let config = Descriptor::new(MediaType::OciConfig, digest, config.bytes().len() as u64);
+    let document = Document::manifest_of(&config, &layers);
+    (document, Manifest { media_type: MediaType::OciManifest, config, layers })
+}
+
+fn resolved(
+    reference: Reference,
+    document: Document,
+    manifest: Manifest,
+    config: ImageConfig,
+) -> ResolvedImage {
+    ResolvedImage {
         reference,
-        target: document.descriptor(MediaType::OciManifest),
+        target: document.descriptor(manifest.media_type.clone()),
         platform: config.platform(),
         asked_os_version: None,
         indexes: Vec::new(),
         manifest_document: document,
         manifest,
         config,
-    })
+    }
 }
 
 fn config(last: &Found, layers: &[Grabbed], steps: &[String]) -> ImageConfig {

@@ -138,7 +138,9 @@ impl Grab<'_> {
     /// as a whole if a blob of it was asked for whose layer is not known then.
     async fn by_blob(&self, digits: &Digits, images: &[DaemonImage]) -> Result<BTreeMap<String, Found>> {
         let mut matches = BTreeMap::new();
-        for image in images.iter().filter(|image| !image.diff_ids.is_empty()) {
+        let is_between =
+            |image: &DaemonImage| images.iter().any(|other| other.parent.as_ref() == Some(&image.id));
+        for image in images.iter().filter(|image| !image.diff_ids.is_empty() && !is_between(image)) {
             let mut known = image.documents.iter().map(|documents| documents.manifest.clone()).collect();
             if image.documents.is_none() {
                 let (seen, named) = self.digests_of(image, false).await?;
@@ -172,11 +174,10 @@ impl Grab<'_> {
         session.shim.ask(Asked { takes_uploads, ..Asked::default() });
         let pushed = session.push(self.daemon, image).await;
         let told = (session.shim.seen(), session.manifests_of(image.diff_ids.len()));
-        let cleaned = self.clean_up().await;
-        session.server.shutdown().await;
+        let ended = self.end(session).await;
         match pushed? {
             Ended::Pushed(Err(error)) if told.1.is_empty() && !error.is_of_push() => Err(error.into()),
-            _ => cleaned.map(|()| told),
+            _ => ended.map(|()| told),
         }
     }
 }

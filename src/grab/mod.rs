@@ -12,6 +12,7 @@
 //! storage of its own; [`crate::archive`] plans archives of what was grabbed.
 
 mod archive;
+mod documents;
 mod error;
 mod find;
 mod layers;
@@ -39,7 +40,7 @@ use crate::image::{Compression, DiffId, Digest, Document, Manifest, MediaType, R
 use crate::registry::server::{Server, Store, StoredManifest, router};
 use crate::secret::Secret;
 
-pub use archive::Archived;
+pub use archive::{Archived, Base};
 pub use error::GrabError;
 pub use find::{Choice, Found};
 pub use layers::LayerRow;
@@ -139,11 +140,15 @@ impl<'a> Grab<'a> {
         let mut session = self.session(Spool { file: Some(file), form }, path).await?;
         self.given_name(&session, &image).await?;
         let fetched = self.fetch_from(&mut session, &image, found).await;
+        let ended = self.end(session).await;
+        fetched.and_then(|grabbed| ended.map(|()| grabbed))
+    }
+
+    /// Takes the name away and stops the registry.
+    async fn end(&self, session: Session<'_>) -> Result<()> {
         let cleaned = self.clean_up().await;
         session.server.shutdown().await;
-        let grabbed = fetched?;
-        cleaned?;
-        Ok(grabbed)
+        cleaned
     }
 
     async fn fetch_from(
@@ -347,14 +352,20 @@ impl Session<'_> {
 
     /// The manifests that came, of images with so many layers.
     fn manifests_of(&self, layers: usize) -> Vec<Manifest> {
-        let parsed =
-            self.shim.manifests().into_iter().filter_map(|StoredManifest { media_type, bytes, .. }| {
-                match Document::of(bytes, media_type).parse() {
-                    Ok(Parsed::Manifest(manifest)) => Some(*manifest),
-                    _ => None,
-                }
-            });
-        parsed.filter(|manifest| manifest.layers.len() == layers).collect()
+        self.documents_of(layers).into_iter().map(|(_, manifest)| manifest).collect()
+    }
+
+    /// The same with their bytes.
+    fn documents_of(&self, layers: usize) -> Vec<(Document, Manifest)> {
+        let documents = self.shim.manifests().into_iter().map(|manifest| {
+            let StoredManifest { media_type, bytes, .. } = manifest;
+            Document::of(bytes, media_type)
+        });
+        let parsed = documents.filter_map(|document| match document.parse() {
+            Ok(Parsed::Manifest(manifest)) => Some((document, *manifest)),
+            _ => None,
+        });
+        parsed.filter(|(_, manifest)| manifest.layers.len() == layers).collect()
     }
 }
 

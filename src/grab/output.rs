@@ -98,12 +98,12 @@ fn write_small(partial: &PartialFolder, target: &Path, name: &str, bytes: &[u8])
     partial.create_file(name)?.write_all(bytes).map_err(FileError::io("write", &target.join(name)))
 }
 
-/// The legacy metadata of a layer: of an image's last one what the image's config says, of the others that they are layers.
+/// The legacy metadata of a layer: what it is called and what is below, and, where it was asked for by an image's ID, what
+/// that image's config says.
 fn metadata(found: &Found) -> Vec<u8> {
     let image = &found.image;
-    let is_last = found.position + 1 == image.diff_ids.len();
     let mut fields: BTreeMap<&str, Value> = BTreeMap::new();
-    if is_last {
+    if found.is_by_image_id {
         fields.extend(image.config_fields.iter().map(|(name, value)| (name.as_str(), value.clone())));
     }
     fields.insert("id", json!(found.id()));
