@@ -52,6 +52,9 @@ pub(super) fn daemon(error: &DaemonError) -> Option<String> {
         DaemonError::Refused { said, .. } if said.contains("max depth exceeded") => {
             "Docker's graph driver takes at most 125 layers; its containerd image store takes more"
         }
+        DaemonError::NotPushed { said, .. } if said.contains("HTTP response to HTTPS client") => {
+            "let the daemon push without TLS to the address of `--listen`: `insecure-registries` in its daemon.json"
+        }
         DaemonError::Interrupted { .. } => {
             "the daemon's log tells more (`journalctl -u docker`); then run the same command again"
         }
