@@ -12,6 +12,8 @@ use std::thread;
 use sealift::image::Digest;
 use serde_json::{Value, json};
 
+use super::pushing::Pushing;
+
 /// What comes of an archive.
 #[derive(Clone)]
 pub(crate) enum Loading {
@@ -34,6 +36,7 @@ pub(crate) struct Script {
     /// What is there besides, once an archive was taken.
     pub(crate) brings: HashMap<String, Value>,
     pub(crate) loading: Loading,
+    pub(crate) pushing: Pushing,
 }
 
 impl Default for Script {
@@ -46,6 +49,7 @@ impl Default for Script {
             images: HashMap::new(),
             brings: HashMap::new(),
             loading: Loading::Take("{\"stream\":\"Loaded image: x\\n\"}\r\n"),
+            pushing: Pushing::default(),
         }
     }
 }
@@ -125,6 +129,14 @@ fn serve(stream: &UnixStream, state: &Mutex<State>) -> io::Result<()> {
         if target.contains("/images/load") {
             return load(reader, length, stream, state);
         }
+        reader.read_exact(&mut vec![0; length])?;
+        if let Some((image, tag)) = pushed_name(&target) {
+            let (pushing, is_there) = {
+                let script = &state.lock().unwrap().script;
+                (script.pushing.clone(), script.images.contains_key(&format!("{image}:{tag}")))
+            };
+            return write(stream, 200, &pushing.push(&image, &tag, is_there));
+        }
         let (status, body) = answer(&method, &target, &mut state.lock().unwrap().script);
         write(stream, status, &body.to_string())?;
     }
@@ -145,20 +157,55 @@ fn answer(method: &str, target: &str, script: &mut Script) -> (u16, Value) {
     let Some((_, call)) = path.split_once('/') else { return (404, json!({"message": "page not found"})) };
     let missing = |name: &str| (404, json!({"message": format!("No such image: {name}")}));
     let Some(rest) = call.strip_prefix("images/") else { return (200, script.info.clone()) };
-    if method == "DELETE" {
-        return script.images.remove(rest).map_or_else(|| missing(rest), |_| (200, json!([])));
-    }
-    if let Some(name) = rest.strip_suffix("/json") {
-        return image(script, name).map_or_else(|| missing(name), |image| (200, image.clone()));
-    }
-    let name = rest.strip_suffix("/tag").unwrap();
-    let Some(found) = image(script, name).cloned() else { return missing(name) };
     let value = |key: &str| {
         let value = query.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('=')).unwrap();
         value.replace("%2F", "/").replace("%3A", ":")
     };
+    if rest == "json" {
+        return (200, listed(script));
+    }
+    if rest == "create" {
+        let nothing = inspected(&Digest::of(b"nothing"), "linux/amd64", &[]);
+        script.images.insert(format!("{}:{}", value("repo"), value("tag")), nothing);
+        return (200, json!({"status": Digest::of(b"nothing")}));
+    }
+    if let Some(name) = rest.strip_suffix("/history") {
+        return image(script, name).map_or_else(|| missing(name), |_| (200, script.pushing.history.clone()));
+    }
+    if method == "DELETE" {
+        return script.images.remove(rest).map_or_else(|| missing(rest), |_| (200, json!([])));
+    }
+    if let Some(name) = rest.strip_suffix("/json") {
+        return image(script, name).map_or_else(|| missing(name), |image| (200, named(script, image)));
+    }
+    let name = rest.strip_suffix("/tag").unwrap();
+    let Some(found) = image(script, name).cloned() else { return missing(name) };
     script.images.insert(format!("{}:{}", value("repo"), value("tag")), found);
     (201, Value::Null)
+}
+
+/// The image with the names that it has now.
+fn named(script: &Script, image: &Value) -> Value {
+    let names = script.images.iter().filter(|(name, other)| other["Id"] == image["Id"] && name.contains(':'));
+    let names: Vec<_> = names.map(|(name, _)| name).filter(|name| !name.starts_with("sha256:")).collect();
+    let mut image = image.clone();
+    image["RepoTags"] = json!(names);
+    image
+}
+
+fn listed(script: &Script) -> Value {
+    let mut images: Vec<_> = script.images.values().map(|image| named(script, image)).collect();
+    images.sort_by_key(|image| image["Id"].as_str().unwrap().to_owned());
+    images.dedup();
+    json!(images)
+}
+
+/// The name and tag of the image that a request wants to be pushed.
+fn pushed_name(target: &str) -> Option<(String, String)> {
+    let (path, query) = target.split_once('?')?;
+    let (_, image) = path.strip_suffix("/push")?.split_once("/images/")?;
+    let tag = query.split('&').find_map(|pair| pair.strip_prefix("tag="))?;
+    Some((image.to_owned(), tag.to_owned()))
 }
 
 fn load(
