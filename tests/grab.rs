@@ -215,7 +215,9 @@ fn an_image_without_a_name_gets_rid_of_the_one_it_was_given_and_stays() {
     let at = |words: &str| requests.iter().position(|request| request.contains(words)).unwrap();
     assert!(at("/images/create?fromSrc=-&repo=127.0.0.1") < at("DELETE "), "{requests:#?}");
     let before = engine.requests().len();
-    assert_snapshot!("nameless_cleaned", case.grab(&engine, &[&id, "--clean", "--registry-format"]));
+    fs::create_dir(case.sandbox.out().join("blobs")).unwrap();
+    let options = ["--clean", "--registry-format", "-o", "blobs"];
+    assert_snapshot!("nameless_cleaned", case.grab(&engine, &[&[id.as_str()], &options[..]].concat()));
     assert!(!engine.requests()[before..].iter().any(|request| request.contains("/images/create")));
 }
 
@@ -244,11 +246,10 @@ fn names_of_runs_that_are_no_more_are_taken_away() {
     }
     let engine = case.start();
     case.grab(&engine, &["app:1"]);
+    let requests = engine.requests();
     let is_taken_away = |address| {
-        engine.requests().iter().any(|request| {
-            request.ends_with(&name(address).replace(':', ":"))
-                || request.contains(&format!("images/{}", name(address))) && request.starts_with("DELETE")
-        })
+        let ending = format!("images/{}", name(address));
+        requests.iter().any(|request| request.starts_with("DELETE ") && request.contains(&ending))
     };
     assert_eq!([gone, other, there].map(is_taken_away), [true, true, false]);
 }
@@ -311,15 +312,14 @@ fn what_can_not_be_meant_is_told() {
         ("two_of_layer", &["app:1", "app:1", "--layer", "3"]),
         ("no_folder", &["app:1", "-o", "nowhere"]),
         ("not_the_last", &["app:1", "--layer", "0", "--tar", "x.tar", "--on-base"]),
-        ("namespace_of_docker", &["app:1", "--from", "docker", "--namespace", "k8s.io"]),
     ] {
         assert_snapshot!(name, case.grab(&engine, arguments));
     }
+    let of_containerd = ["grab", "app:1", "--from", "docker", "--namespace", "k8s.io"];
+    assert_snapshot!("namespace_of_docker", case.sandbox.run(&of_containerd));
     for (name, host) in [("remote", "tcp://far.example:2375"), ("remote_ssh", "ssh://me@far.example")] {
         assert_snapshot!(name, case.sandbox.run(&["grab", "-H", host, "app:1"]));
     }
-    let several: Vec<_> = case.diff_ids.iter().map(|diff_id| diff_id.hex()[..1].to_owned()).collect();
-    assert!(several.iter().all(|digit| digit.len() == 1));
     assert_eq!(case.sandbox.files(), Vec::<String>::new());
     Case::is_as_before(&engine);
 }

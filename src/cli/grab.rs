@@ -140,9 +140,6 @@ impl Arguments {
                 found.push(grab.find(text, choice).await?);
             }
         }
-        for found in &found {
-            grab.warn_of_loneliness(found).await?;
-        }
         match &self.tar {
             Some(path) => self.archive(grab, &found, path, name).await,
             None => self.folders(grab, &found).await,
@@ -267,6 +264,6 @@ fn show_layers(rows: &[LayerRow], as_json: bool) -> Result<(), Failure> {
     rows.iter().try_for_each(|row| {
         let size = row.size_bytes.map_or_else(|| "?".to_owned(), ui::size);
         let created_by = ui::printable(row.created_by.as_deref().unwrap_or("?")).replace('\n', " ");
-        ui::data(&format!("{:>width$}  {}  {size:>10}  {created_by}", row.number, row.diff_id))
+        ui::data(&format!("{:>width$}  {}  {size:>10}  {}", row.number, row.diff_id, created_by.trim()))
     })
 }

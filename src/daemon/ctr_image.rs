@@ -97,11 +97,11 @@ impl Ctr {
         }
     }
 
-    /// Pushes the image `name` over plain HTTP, to this machine: nobody asks for a password there.
-    pub(super) async fn push(&self, name: &str, to: Destination<'_>) -> Result<(), DaemonError> {
+    /// Pushes an image over plain HTTP, to this machine: nobody asks for a password there.
+    pub(super) async fn push(&self, image: &DaemonImage, to: Destination<'_>) -> Result<(), DaemonError> {
         let (platform, there) = (self.platform().to_string(), to.name.to_string());
         let mut command = self.command(&["images", "push", "--plain-http", "--platform", &platform]);
-        let output = command.arg(there).arg(name).stdin(Stdio::null()).output().await;
-        checked(&format!("push {name}"), &output.map_err(DaemonError::Ctr)?).map(drop)
+        let output = command.arg(there).arg(&image.handle).stdin(Stdio::null()).output().await;
+        checked(&format!("push {}", image.shown()), &output.map_err(DaemonError::Ctr)?).map(drop)
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::engine::Engine;
 use super::error::DaemonError;
+use crate::foreign::shown;
 use crate::image::{DiffId, Digest, Document, ImageConfig, Manifest, Platform};
 
 /// An image that a daemon has.
@@ -31,6 +32,13 @@ pub struct DaemonImage {
     pub config_fields: BTreeMap<String, Value>,
     /// What it was pulled by, where the daemon tells.
     pub documents: Option<Documents>,
+}
+
+impl DaemonImage {
+    /// The image, as people know it: its first name, or its ID.
+    pub fn shown(&self) -> String {
+        self.names.first().map_or_else(|| self.id.to_string(), |name| shown(name))
+    }
 }
 
 /// An image's manifest and config, to the byte.

@@ -208,10 +208,10 @@ impl Daemon {
     }
 
     /// Pushes an image. Docker's has to have the destination's name.
-    pub async fn push(&self, handle: &str, to: Destination<'_>) -> Result<(), DaemonError> {
+    pub async fn push(&self, image: &DaemonImage, to: Destination<'_>) -> Result<(), DaemonError> {
         match self {
-            Self::Engine(engine) => engine.push(handle, to).await,
-            Self::Containerd(ctr) => ctr.push(handle, to).await,
+            Self::Engine(engine) => engine.push(image, to).await,
+            Self::Containerd(ctr) => ctr.push(image, to).await,
         }
     }
 

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::engine::{ApiVersion, Engine, Maker};
 use super::error::DaemonError;
+use super::image::DaemonImage;
 use crate::image::{Platform, Reference};
 use crate::secret::Secret;
 
@@ -30,14 +31,18 @@ pub struct Destination<'a> {
 }
 
 impl Engine {
-    /// Pushes the image `handle`. Docker pushes what has the destination's name, so the image has to have it.
-    pub(super) async fn push(&self, handle: &str, to: Destination<'_>) -> Result<(), DaemonError> {
+    /// Pushes an image. Docker pushes what has the destination's name, so the image has to have it.
+    pub(super) async fn push(&self, image: &DaemonImage, to: Destination<'_>) -> Result<(), DaemonError> {
         let request = match self.maker() {
             Maker::Docker => self.push_by_name(to),
             Maker::Podman => {
                 let name = to.name.to_string();
                 let query = [("destination", name.as_str()), ("tlsVerify", "false")];
-                self.connection.request(Method::POST, &format!("v4.0.0/libpod/images/{handle}/push"), &query)
+                self.connection.request(
+                    Method::POST,
+                    &format!("v4.0.0/libpod/images/{}/push", image.handle),
+                    &query,
+                )
             }
         };
         let login = match to.password {
@@ -47,14 +52,14 @@ impl Engine {
         let request = request.header("X-Registry-Auth", URL_SAFE.encode(login.to_string()));
         // It ends with the push.
         let request = request.header(CONNECTION, "close");
-        let action = format!("push {handle}");
+        let action = format!("push {}", image.shown());
         let sent = request.send().await.map_err(|error| self.connection.interrupted(error))?;
         let answered = self.connection.checked(&action, sent).await?;
         let said = self.heard_out(answered.ok_or_else(|| self.gone(action))?).await?;
         match said {
             None => Ok(()),
             Some(said) => {
-                Err(DaemonError::NotPushed { daemon: self.maker().name(), image: handle.to_owned(), said })
+                Err(DaemonError::NotPushed { daemon: self.maker().name(), image: image.shown(), said })
             }
         }
     }

@@ -12,7 +12,7 @@ use super::shim::Form;
 use super::{Found, Grab, GrabError, Grabbed};
 use crate::archive::{LayerMode, LeftOut, Plan};
 use crate::error::Result;
-use crate::fsio::{FileHandle, nameless_beside};
+use crate::fsio::{Existing, FileHandle, check_target, nameless_beside};
 use crate::image::media_type::LayerType;
 use crate::image::{
     Compression, Descriptor, DiffId, Digest, Document, ImageConfig, Manifest, MediaType, Reference,
@@ -45,6 +45,7 @@ impl Grab<'_> {
         name: Option<&Reference>,
         base: Base,
     ) -> Result<Archived> {
+        check_target(path, Existing::Refuse)?;
         let mut source = GrabbedSource { path: path.to_owned(), blobs: HashMap::new() };
         let mut layers = Vec::new();
         for found in found {

@@ -72,12 +72,8 @@ impl Found {
 
     /// The image, as people know it.
     pub fn shown(&self) -> String {
-        shown(&self.image)
+        self.image.shown()
     }
-}
-
-fn shown(image: &DaemonImage) -> String {
-    image.names.first().cloned().unwrap_or_else(|| image.id.to_string())
 }
 
 impl Grab<'_> {
@@ -100,7 +96,7 @@ impl Grab<'_> {
         for image in &images {
             if digits.are_of(&image.id) {
                 let found = Found { is_by_image_id: choice.is_none(), ..chosen(image, choice)? };
-                matches.insert(format!("image {} ({})", image.id, shown(image)), found);
+                matches.insert(format!("image {} ({})", image.id, image.shown()), found);
             }
             if choice.is_some() {
                 continue;
@@ -186,10 +182,10 @@ impl Grab<'_> {
 fn chosen(image: &DaemonImage, choice: Option<&Choice>) -> Result<Found> {
     let layers = image.diff_ids.len();
     if layers == 0 {
-        return Err(GrabError::NoLayers { image: shown(image) }.into());
+        return Err(GrabError::NoLayers { image: image.shown() }.into());
     }
     let missing =
-        |choice: &Choice| GrabError::NoSuchLayer { image: shown(image), asked: choice.to_string(), layers };
+        |choice: &Choice| GrabError::NoSuchLayer { image: image.shown(), asked: choice.to_string(), layers };
     let position = match choice {
         None => layers - 1,
         Some(choice @ Choice::Number(number)) => {

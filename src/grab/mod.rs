@@ -136,6 +136,7 @@ impl<'a> Grab<'a> {
 
     /// Has the layer pushed into `file`, from its start; errors call it `path`.
     async fn fetch(&self, found: &Found, file: File, path: &Path, form: Form) -> Result<Grabbed> {
+        self.warn_of_loneliness(found).await?;
         let image = self.smallest_with(found).await?;
         let mut session = self.session(Spool { file: Some(file), form }, path).await?;
         self.given_name(&session, &image).await?;
@@ -190,7 +191,7 @@ impl<'a> Grab<'a> {
     }
 
     /// Warns where an image has layers that nothing else keeps: no name, no other image.
-    pub async fn warn_of_loneliness(&self, found: &Found) -> Result<()> {
+    async fn warn_of_loneliness(&self, found: &Found) -> Result<()> {
         let image = &found.image;
         if image.is_referred_to || !self.daemon.pushes_by_name() {
             return Ok(());
@@ -199,9 +200,17 @@ impl<'a> Grab<'a> {
             let pairs = image.diff_ids.iter().zip(&other.diff_ids);
             pairs.take_while(|(one, other)| one == other).count()
         };
-        let others = self.daemon.images(true).await?;
-        let others = others.iter().filter(|other| other.id != image.id);
-        let first = others.map(shares).max().unwrap_or(0);
+        let mut others = self.daemon.images(true).await?;
+        others.retain(|other| other.id != image.id);
+        // What the classic builder made on the way here is there for this image's sake.
+        let mut below = image.parent.clone();
+        while let Some(id) = below.take() {
+            let is_step = |other: &DaemonImage| other.id == id && !other.is_referred_to;
+            if let Some(at) = others.iter().position(is_step) {
+                below = others.swap_remove(at).parent;
+            }
+        }
+        let first = others.iter().map(shares).max().unwrap_or(0);
         if first <= found.position {
             let warning = Warning::NothingElse { id: image.id.clone().into(), first, goes: self.cleans };
             self.reporter.report(Event::Warning(&warning));
@@ -310,7 +319,7 @@ impl Session<'_> {
         let (name, password) = (self.name.clone(), self.password.clone());
         let platform = daemon.has_platforms().await?.then(|| image.platform.clone());
         let to = Destination { name: &name, password: password.as_ref(), platform: platform.as_ref() };
-        let push = daemon.push(&image.handle, to);
+        let push = daemon.push(image, to);
         tokio::pin!(push);
         loop {
             tokio::select! {
