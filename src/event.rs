@@ -383,6 +383,17 @@ pub enum Warning {
         /// True if it goes with the grab's name.
         goes: bool,
     },
+    /// An image keeps a name that a grab gave it.
+    #[error(
+        "{image} still has the name {name}, which it was given for a while; the next grab takes it away, `docker rmi` may \
+             take the image with it"
+    )]
+    StillNamed {
+        /// The image.
+        image: Box<Digest>,
+        /// The name.
+        name: String,
+    },
     /// A mirror's metadata is written anew, without images that it had.
     #[error("the metadata of {} is written anew without {images} {} it had; the blobs stay", .folder.display(),
         if *.images == 1 { "image" } else { "images" })]

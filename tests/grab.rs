@@ -13,10 +13,12 @@ mod support;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Command, Stdio};
 use std::thread;
 
 use insta::assert_snapshot;
+use rustix::process::{Pid, Signal, kill_process};
 use sealift::image::Digest;
 use serde_json::{Value, json};
 use support::engine::{Script, TestEngine, inspected};
@@ -48,8 +50,7 @@ impl Case {
             {"CreatedBy": "RUN two", "Size": 20},
             {"CreatedBy": "/bin/sh -c #(nop) ADD file:1 in / ", "Size": 1 << 20},
         ]);
-        let pushing =
-            Pushing { layers: pushed.collect(), config, history, refusal: None, has_stranger: false };
+        let pushing = Pushing { layers: pushed.collect(), config, history, ..Pushing::default() };
         let script = Script { images: [("app:1".to_owned(), image)].into(), pushing, ..Script::default() };
         let mut sandbox = Sandbox::new();
         for (number, diff_id) in diff_ids.iter().enumerate() {
@@ -78,11 +79,36 @@ impl Case {
         fs::read(self.sandbox.out().join(self.diff_ids[layer].hex()).join(name)).unwrap()
     }
 
-    /// Fails unless the daemon has `app:1` and nothing else, and no name that was given is still there.
-    fn is_as_before(engine: &TestEngine) {
-        let requests = engine.requests();
-        let named = |ending: &str| requests.iter().filter(|request| request.contains(ending)).count();
-        assert_eq!(named("/tag?repo=127.0.0.1"), named("DELETE "), "{requests:#?}");
+    /// Fails unless the daemon has what it had, by the names that it had.
+    fn is_as_before(&self, engine: &TestEngine) {
+        assert_eq!(engine.images(), self.script.images, "{:#?}", engine.requests());
+    }
+
+    /// The image, without a name: its ID.
+    fn nameless(&mut self) -> String {
+        let image = self.script.images.remove("app:1").unwrap();
+        let id = image["Id"].as_str().unwrap().to_owned();
+        self.script.images.insert(id.clone(), image);
+        id
+    }
+
+    /// A grab by a shell's script, which has it as `"$0" "$@"`.
+    fn shell(&self, script: &str, engine: &TestEngine, arguments: &[&str]) -> Command {
+        let grab = self.sandbox.command(&[&["grab", "-H", &engine.host()], arguments].concat());
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]).arg(grab.get_program()).args(grab.get_args()).env_clear();
+        command.envs(grab.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.current_dir(self.sandbox.out()).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// A grab that is told to end while the daemon pushes: what it says.
+    fn signalled(&self, engine: &TestEngine, arguments: &[&str], signal: Signal) -> String {
+        let child = self.sandbox.spawn(&[&["grab", "-H", &engine.host()], arguments].concat());
+        engine.await_request("/push?");
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        self.sandbox.shown(&child.wait_with_output().unwrap())
     }
 }
 
@@ -98,13 +124,13 @@ fn the_last_layer_comes_with_what_the_daemon_insists_on_sending() {
         metadata,
         json!({"id": case.diff_ids[2].hex(), "parent": case.diff_ids[1].hex(), "os": "linux", "architecture": "amd64"})
     );
-    Case::is_as_before(&engine);
+    case.is_as_before(&engine);
     // Of the lowest the others come, too; the daemon begins with the last.
     let shown = case.grab(&engine, &["app:1", "--layer", "0", "--json"]);
     let thrown: usize = case.layers[1..].iter().map(|layer| layer.blob.len()).sum();
     assert!(shown.contains(&format!("\"thrown_away_bytes\":{thrown}")), "{shown}");
     assert!(case.file(0, "layer.tar") == case.layers[0].inflated);
-    Case::is_as_before(&engine);
+    case.is_as_before(&engine);
 }
 
 #[test]
@@ -116,12 +142,12 @@ fn of_what_was_pulled_the_wanted_layer_alone_comes() {
     assert!(case.file(1, "blob") == case.layers[1].blob);
     let pushes = engine.requests().iter().filter(|request| request.contains("/push?")).count();
     assert_eq!(pushes, 2, "the first tells which blob it is");
-    Case::is_as_before(&engine);
+    case.is_as_before(&engine);
     // By its blob, found without a name.
     let digest = Digest::of(&case.layers[0].blob);
     case.grab(&engine, &[&digest.hex()[..20]]);
     assert!(case.file(0, "layer.tar") == case.layers[0].inflated);
-    Case::is_as_before(&engine);
+    case.is_as_before(&engine);
 }
 
 #[test]
@@ -134,7 +160,7 @@ fn a_layer_that_is_known_by_several_digests_comes_all_the_same() {
     let engine = case.start();
     case.grab(&engine, &["app:1", "--layer", "1"]);
     assert!(case.file(1, "layer.tar") == case.layers[1].inflated);
-    Case::is_as_before(&engine);
+    case.is_as_before(&engine);
 }
 
 #[test]
@@ -178,7 +204,7 @@ fn a_layer_that_is_another_is_not_kept() {
         }
         assert!(shown.contains("exit code: 1") && shown.contains("but not its layer"), "{shown}");
         assert_eq!(case.sandbox.files(), Vec::<String>::new());
-        Case::is_as_before(&engine);
+        case.is_as_before(&engine);
     }
 }
 
@@ -189,7 +215,7 @@ fn a_daemon_that_does_not_push_is_heard() {
     let engine = case.start();
     assert_snapshot!("refused", case.grab(&engine, &["app:1"]));
     assert_eq!(case.sandbox.files(), Vec::<String>::new());
-    Case::is_as_before(&engine);
+    case.is_as_before(&engine);
 }
 
 #[test]
@@ -205,53 +231,196 @@ fn nobody_else_gets_in() {
 #[test]
 fn an_image_without_a_name_gets_rid_of_the_one_it_was_given_and_stays() {
     let mut case = Case::new();
-    let image = case.script.images.remove("app:1").unwrap();
-    let id = image["Id"].as_str().unwrap().to_owned();
-    case.script.images.insert(id.clone(), image);
+    let id = case.nameless();
     case.sandbox = case.sandbox.redact(&id[7..], "IMAGE");
     let engine = case.start();
     assert_snapshot!("nameless", case.grab(&engine, &[&id]));
-    let requests = engine.requests();
-    let at = |words: &str| requests.iter().position(|request| request.contains(words)).unwrap();
-    assert!(at("/images/create?fromSrc=-&repo=127.0.0.1") < at("DELETE "), "{requests:#?}");
-    let before = engine.requests().len();
+    case.is_as_before(&engine);
     fs::create_dir(case.sandbox.out().join("blobs")).unwrap();
     let options = ["--clean", "--registry-format", "-o", "blobs"];
     assert_snapshot!("nameless_cleaned", case.grab(&engine, &[&[id.as_str()], &options[..]].concat()));
-    assert!(!engine.requests()[before..].iter().any(|request| request.contains("/images/create")));
+    assert!(engine.images().is_empty(), "{:#?}", engine.images());
+}
+
+#[test]
+fn an_image_goes_only_when_all_its_layers_are_safe() {
+    let mut case = Case::new().pulled();
+    let id = case.nameless();
+    let both = [id.as_str(), "--clean", "--layer", "0", "--layer", "1"];
+    // It stays where the push fails, where somebody ends it, and where another grab is at it.
+    let started = |case: &Case, name: &str| {
+        let folder = case.sandbox.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        TestEngine::start(&folder, case.script.clone())
+    };
+    case.script.pushing.refusal = Some("no");
+    let engine = started(&case, "refused");
+    assert!(case.grab(&engine, &both).contains("did not push"));
+    case.is_as_before(&engine);
+    case.script.pushing.refusal = None;
+    case.script.pushing.stalls = true;
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        let engine = started(&case, &format!("{signal:?}"));
+        let shown = case.signalled(&engine, &both, signal);
+        assert!(shown.contains(&format!("exit code: {code}\n")), "{shown}");
+        case.is_as_before(&engine);
+    }
+    // Under nohup a terminal that goes away ends nothing.
+    let engine = started(&case, "nohup");
+    let script = "trap '' HUP; exec \"$0\" \"$@\"";
+    let child = case.shell(script, &engine, &both).spawn().unwrap();
+    engine.await_request("/push?");
+    let pid = Pid::from_child(&child);
+    kill_process(pid, Signal::HUP).and_then(|()| kill_process(pid, Signal::TERM)).unwrap();
+    let shown = case.sandbox.shown(&child.wait_with_output().unwrap());
+    assert!(shown.contains("exit code: 143\n"), "{shown}");
+    case.is_as_before(&engine);
+    case.script.pushing.stalls = false;
+    let live = Presence::start(true);
+    let image = case.script.images[&id].clone();
+    case.script.images.insert(live.name(), image);
+    let engine = started(&case, "beside");
+    let shown = case.grab(&engine, &both);
+    assert!(shown.contains("exit code: 0\n"), "{shown}");
+    case.is_as_before(&engine);
+    case.script.images.remove(&live.name());
+    // All layers come before the image goes; what has nothing to do with it stays.
+    let stranger = inspected(&Digest::of(b"stranger"), "linux/amd64", &[Digest::of(b"its layer")]);
+    let before = [(Digest::of(b"stranger").to_string(), stranger)];
+    case.script.images.extend(before.clone());
+    fs::remove_dir_all(case.sandbox.out()).unwrap();
+    fs::create_dir(case.sandbox.out()).unwrap();
+    let engine = started(&case, "all");
+    let shown = case.grab(&engine, &both);
+    assert!(shown.contains("exit code: 0\n"), "{shown}");
+    assert!(case.file(0, "layer.tar") == case.layers[0].inflated);
+    assert!(case.file(1, "layer.tar") == case.layers[1].inflated);
+    assert_eq!(engine.images(), before.clone().into());
+    // By the digest of a blob all images are looked into, and one goes.
+    let engine = started(&case, "by-blob");
+    let shown = case.grab(&engine, &["--clean", &Digest::of(&case.layers[2].blob).to_string()]);
+    assert!(shown.contains("exit code: 0\n"), "{shown}");
+    assert!(case.file(2, "layer.tar") == case.layers[2].inflated);
+    assert_eq!(engine.images(), before.into());
+}
+
+#[test]
+fn an_image_that_loses_its_name_meanwhile_stays() {
+    let mut case = Case::new();
+    let other = inspected(&Digest::of(b"other"), "linux/amd64", &[]);
+    case.script.pushing.renames = Some(("app:1".to_owned(), other.clone()));
+    let engine = case.start();
+    let shown = case.grab(&engine, &["app:1"]);
+    assert!(shown.contains("exit code: 0\n"), "{shown}");
+    let id = case.nameless();
+    case.script.images.insert("app:1".to_owned(), other);
+    case.is_as_before(&engine);
+    assert!(engine.images().contains_key(&id));
+}
+
+#[test]
+fn the_name_of_another_grab_is_none_that_an_image_could_keep() {
+    let mut case = Case::new();
+    let id = case.nameless();
+    let image = case.script.images[&id].clone();
+    let live = Presence::start(true);
+    case.script.images.insert(live.name(), image);
+    // The other one ends first.
+    case.script.pushing.renames = Some((live.name(), inspected(&Digest::of(b"other"), "linux/amd64", &[])));
+    let engine = case.start();
+    let shown = case.grab(&engine, &[&id]);
+    assert!(shown.contains("warning: nothing else refers") && !shown.contains("sealift-grab-"), "{shown}");
+    assert!(engine.images().contains_key(&id));
+}
+
+#[test]
+fn a_name_that_can_not_be_taken_away_is_told_and_the_layer_is_there() {
+    let mut case = Case::new();
+    case.script.keeps_names = true;
+    let engine = case.start();
+    let unnamed = |shown: String| {
+        let is_name = |word: &&str| word.starts_with("127.0.0.1:");
+        let name = shown.split_whitespace().find(is_name).unwrap().trim_end_matches([',', ';']).to_owned();
+        let id = case.script.images["app:1"]["Id"].as_str().unwrap();
+        shown.replace(&name, "NAME").replace(&id[7..], "IMAGE")
+    };
+    assert_snapshot!("name_stays", unnamed(case.grab(&engine, &["app:1"])));
+    assert!(case.file(2, "layer.tar") == case.layers[2].inflated);
+    case.script.pushing.refusal = Some("no");
+    fs::create_dir(case.sandbox.path().join("failing")).unwrap();
+    let engine = TestEngine::start(&case.sandbox.path().join("failing"), case.script.clone());
+    assert_snapshot!("name_stays_of_a_failure", unnamed(case.grab(&engine, &["app:1", "--layer", "0"])));
+}
+
+#[test]
+fn an_image_that_goes_before_it_has_a_name_is_not_found() {
+    let mut case = Case::new();
+    case.script.untaggable = true;
+    let engine = case.start();
+    let shown = case.grab(&engine, &["app:1"]);
+    assert!(shown.contains("exit code: 4") && shown.contains("no image and no layer `app:1`"), "{shown}");
+    assert!(shown.contains("hint: "), "{shown}");
+}
+
+/// Something that answers requests at an address of this machine: a shim, or something else.
+struct Presence(SocketAddr);
+
+impl Presence {
+    fn start(is_shim: bool) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let header = if is_shim { "sealift-grab: here\r\n" } else { "" };
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 401 x\r\n{header}Content-Length: 0\r\nConnection: close\r\n\r\n"
+                );
+            }
+        });
+        Self(address)
+    }
+
+    fn name(&self) -> String {
+        format!("{}/sealift-grab-0123456789abcdef0123456789abcdef:latest", self.0)
+    }
 }
 
 #[test]
 fn names_of_runs_that_are_no_more_are_taken_away() {
     let mut case = Case::new();
     let image = case.script.images["app:1"].clone();
-    // One where nobody listens, one where something else does, one whose run is there.
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let [other, there] = [404, 200].map(|status| {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let _ = stream.read(&mut [0; 4096]);
-                let _ =
-                    write!(stream, "HTTP/1.1 {status} x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-            }
-        });
-        address
-    });
-    let name = |address| format!("{address}/sealift-grab-0123456789abcdef0123456789abcdef:latest");
-    for address in [gone, other, there] {
-        case.script.images.insert(name(address), image.clone());
-    }
+    let id = Digest::of(b"nameless");
+    let nameless = inspected(&id, "linux/amd64", &case.diff_ids);
+    let nothing = inspected(&Digest::of(b"nothing yet"), "linux/amd64", &[Digest::of(&[0; 1024])]);
+    // Where nobody listens, of an image that has no other name and of what is made on the way; where something else does; and
+    // where its run is.
+    let gone = || Presence(TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let (other, there) = (Presence::start(false), Presence::start(true));
+    let stale = [(gone().name(), nameless.clone()), (gone().name(), nothing), (other.name(), image.clone())];
+    // Of others, who called theirs much alike, and of another machine's.
+    let foreign = [
+        "localhost:1/sealift-grab-tools:dev".to_owned(),
+        "team.example/sealift-grab-x/app:1".to_owned(),
+        "192.0.2.1:1/sealift-grab-0123456789abcdef0123456789abcdef:latest".to_owned(),
+    ];
+    case.script.images.insert(there.name(), image.clone());
+    case.script.images.extend(foreign.map(|name| (name, image.clone())));
+    let mut left = case.script.images.clone();
+    left.insert(id.to_string(), nameless);
+    case.script.images.extend(stale);
+    // Nothing is known of where the names lead before something came.
+    case.script.pushing.refusal = Some("no");
+    fs::create_dir(case.sandbox.path().join("refusing")).unwrap();
+    let engine = TestEngine::start(&case.sandbox.path().join("refusing"), case.script.clone());
+    case.grab(&engine, &["app:1"]);
+    case.is_as_before(&engine);
+    case.script.pushing.refusal = None;
     let engine = case.start();
     case.grab(&engine, &["app:1"]);
-    let requests = engine.requests();
-    let is_taken_away = |address| {
-        let ending = format!("images/{}", name(address));
-        requests.iter().any(|request| request.starts_with("DELETE ") && request.contains(&ending))
-    };
-    assert_eq!([gone, other, there].map(is_taken_away), [true, true, false]);
+    assert_eq!(engine.images(), left);
 }
 
 #[test]
@@ -299,7 +468,7 @@ fn layers_become_an_archive() {
     ];
     assert_eq!(names, expected);
     assert_eq!(case.sandbox.files(), ["layers.tar", "patch.tar"]);
-    Case::is_as_before(&engine);
+    case.is_as_before(&engine);
 }
 
 #[test]
@@ -321,7 +490,7 @@ fn what_can_not_be_meant_is_told() {
         assert_snapshot!(name, case.sandbox.run(&["grab", "-H", host, "app:1"]));
     }
     assert_eq!(case.sandbox.files(), Vec::<String>::new());
-    Case::is_as_before(&engine);
+    case.is_as_before(&engine);
 }
 
 #[test]

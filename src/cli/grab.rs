@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use sealift::event::{Event, Warning};
 use sealift::grab::{Base, Choice, Form, Found, Grab, GrabError, Grabbed, LayerRow};
 use sealift::image::{DiffId, Digest, MediaType, Reference};
 use serde::Serialize;
@@ -50,7 +51,7 @@ pub(super) struct Arguments {
     /// where those are
     #[arg(long, requires = "tar")]
     on_base: bool,
-    /// Let an image go that nothing else refers to: docker removes it with the name that it has for as long as this takes
+    /// Once the layers are safe, have docker remove the images they are of, if nothing else refers to those
     #[arg(long)]
     clean: bool,
     /// Show what the daemon asks of the registry
@@ -107,6 +108,12 @@ pub(super) async fn run(
         failure = &mut interrupted => Err(failure),
     };
     let cleaned = grab.clean_up().await;
+    if let (Err(_), Err(sealift::Error::Grab(GrabError::NotUntagged { image, name, .. }))) =
+        (&ended, &cleaned)
+    {
+        let warning = Warning::StillNamed { image: image.clone().into(), name: name.clone() };
+        reporter.report(Event::Warning(&warning));
+    }
     // Bars are taken away before anything is said.
     drop(reporter);
     ended.and(cleaned.map_err(Failure::from))
@@ -131,7 +138,6 @@ impl Arguments {
             let found = grab.find(&self.layers[0], None).await?;
             return show_layers(&grab.layers(&found.image).await?, self.json);
         }
-        grab.clean_up_after_others().await?;
         let mut found: Vec<Found> = Vec::new();
         for text in &self.layers {
             let choices: Vec<Choice> = self.layer.iter().map(|text| Choice::of(text)).collect();
@@ -141,9 +147,13 @@ impl Arguments {
             }
         }
         match &self.tar {
-            Some(path) => self.archive(grab, &found, path, name).await,
-            None => self.folders(grab, &found).await,
+            Some(path) => self.archive(grab, &found, path, name).await?,
+            None => self.folders(grab, &found).await?,
         }
+        if self.clean {
+            grab.let_go(&found).await?;
+        }
+        Ok(grab.clean_up_after_others().await?)
     }
 
     async fn folders(&self, grab: &Grab<'_>, found: &[Found]) -> Result<(), Failure> {

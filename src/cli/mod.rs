@@ -123,7 +123,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     }
 }
 
-/// Runs `work` on a runtime of its own; Ctrl-C and SIGTERM drop it where it stands, which cleans up.
+/// Runs `work` on a runtime of its own; Ctrl-C, SIGTERM and SIGHUP drop it where it stands, which cleans up.
 fn until_interrupted(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     run_until(work, interruption())
 }
@@ -159,14 +159,31 @@ fn run_until(
     result
 }
 
+/// True under `nohup`, as far as the system tells: then a terminal that goes away ends nothing.
+#[cfg(unix)]
+fn ignores_hang_up() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // SIGHUP is the first signal.
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_none_or(|mask| mask & 1 == 1)
+}
+
 async fn interruption() -> Failure {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
+        let mut hang_up = if ignores_hang_up() { None } else { signal(SignalKind::hangup()).ok() };
+        let hung_up = async {
+            match &mut hang_up {
+                Some(hang_up) => hang_up.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         if let Ok(mut terminate) = signal(SignalKind::terminate()) {
             return tokio::select! {
                 _ = tokio::signal::ctrl_c() => Failure::Interrupted,
                 _ = terminate.recv() => Failure::Terminated,
+                _ = hung_up => Failure::HungUp,
             };
         }
     }

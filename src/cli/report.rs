@@ -5,8 +5,9 @@
 //! | 0 | success | 5 | access |
 //! | 1 | other | 6 | network |
 //! | 2 | usage | 7 | local |
-//! | 3 | integrity | 130 | interrupted |
-//! | 4 | not found | 143 | terminated |
+//! | 3 | integrity | 129 | hung up |
+//! | 4 | not found | 130 | interrupted |
+//! | | | 143 | terminated |
 
 mod hint;
 
@@ -107,6 +108,9 @@ pub(super) enum Failure {
     /// By SIGTERM.
     #[error("terminated")]
     Terminated,
+    /// By SIGHUP.
+    #[error("the terminal went away")]
+    HungUp,
     /// stdout was closed by its reader.
     #[error("the reader of stdout went away")]
     ReaderGone,
@@ -235,6 +239,7 @@ impl Failure {
             | Self::NoCredentialsFolder
             | Self::Endpoint(EndpointError::File { .. } | EndpointError::NoFolder) => 7,
             Self::Several { failures, .. } => failures.first().map_or(1, Self::code),
+            Self::HungUp => 129,
             Self::Interrupted => 130,
             Self::Terminated => 143,
             Self::ReaderGone | Self::Other(_) => 1,

@@ -37,6 +37,7 @@ impl Ctr {
             id,
             handle: name.to_owned(),
             names: vec![name.to_owned()],
+            is_being_pushed: false,
             is_referred_to: true,
             parent: None,
             platform: config.platform(),

@@ -8,8 +8,12 @@ use serde_json::Value;
 
 use super::engine::Engine;
 use super::error::DaemonError;
+use super::passing_name::PassingName;
 use crate::foreign::shown;
 use crate::image::{DiffId, Digest, Document, ImageConfig, Manifest, Platform};
+
+/// The layer of an image of nothing: a tar without entries.
+pub(super) const NOTHING: [u8; 1024] = [0; 1024];
 
 /// An image that a daemon has.
 #[derive(Clone, Debug)]
@@ -18,8 +22,10 @@ pub struct DaemonImage {
     pub id: Digest,
     /// What the daemon knows it by when it is asked for: a name or its ID.
     pub handle: String,
-    /// Its names with tags.
+    /// Its names with tags, but for those that it has for a push.
     pub names: Vec<String>,
+    /// True if it has a name for a push, too.
+    pub is_being_pushed: bool,
     /// True if a name or digest keeps it.
     pub is_referred_to: bool,
     /// The image that it was built on, where the daemon knows it by an ID of its own (Docker's classic builder).
@@ -38,6 +44,11 @@ impl DaemonImage {
     /// The image, as people know it: its first name, or its ID.
     pub fn shown(&self) -> String {
         self.names.first().map_or_else(|| self.id.to_string(), |name| shown(name))
+    }
+
+    /// True if it is what [`Daemon::untag_and_keep`](super::Daemon::untag_and_keep) makes for a moment.
+    pub fn is_of_nothing(&self) -> bool {
+        matches!(&self.diff_ids[..], [layer] if *layer.digest() == Digest::of(&NOTHING))
     }
 }
 
@@ -115,14 +126,17 @@ impl Inspected {
             Some(((*field).to_owned(), value))
         });
         let config_fields = fields.collect();
+        let (passing, mut names): (Vec<_>, Vec<_>) =
+            self.repo_tags.into_iter().partition(|name| PassingName::read(name).is_some());
         // Docker says so of images without a name.
-        self.repo_tags.retain(|name| name != "<none>:<none>");
+        names.retain(|name| name != "<none>:<none>");
         DaemonImage {
             handle: self.id.to_string(),
             id: self.id,
-            is_referred_to: !self.repo_tags.is_empty()
+            is_referred_to: !names.is_empty()
                 || self.repo_digests.iter().any(|name| !name.starts_with("<none>@")),
-            names: self.repo_tags,
+            names,
+            is_being_pushed: !passing.is_empty(),
             parent: self.parent.parse().ok(),
             platform: platform.normalised(),
             diff_ids: self.root_fs.layers,
@@ -149,8 +163,8 @@ impl Engine {
         Ok(ids)
     }
 
-    /// The names with tags that hold `words`.
-    pub(super) async fn names_with(&self, words: &str) -> Result<Vec<String>, DaemonError> {
+    /// The names that images have for a push.
+    pub(super) async fn passing_names(&self) -> Result<Vec<PassingName>, DaemonError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Named {
@@ -160,6 +174,6 @@ impl Engine {
         let asked = self.request(Method::GET, "images/json", &[]);
         let listed: Option<Vec<Named>> = self.connection.json("list its images", asked).await?;
         let names = listed.unwrap_or_default().into_iter().flat_map(|image| image.repo_tags);
-        Ok(names.filter(|name| name.contains(words)).collect())
+        Ok(names.filter_map(|name| PassingName::read(&name)).collect())
     }
 }

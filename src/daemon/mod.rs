@@ -15,6 +15,7 @@ mod freight;
 mod held;
 mod history;
 mod image;
+mod passing_name;
 mod push;
 #[cfg(unix)]
 mod ssh;
@@ -30,6 +31,7 @@ pub use freight::Freight;
 pub use held::Held;
 pub use history::Step;
 pub use image::{DaemonImage, Documents};
+pub use passing_name::PassingName;
 pub use push::{Destination, USER};
 
 /// A daemon that answers.
@@ -127,7 +129,7 @@ impl Daemon {
         }
     }
 
-    /// Takes away a name. An image that nothing else refers to goes with it.
+    /// Takes away a name. An image that nothing else refers to goes with it, or by its ID.
     pub async fn untag(&self, name: &str) -> Result<(), DaemonError> {
         match self {
             Self::Engine(engine) => engine.untag(name).await,
@@ -149,10 +151,10 @@ impl Daemon {
         self.untag(&name.to_string()).await
     }
 
-    /// Names with tags that hold `words`; none of containerd.
-    pub async fn names_with(&self, words: &str) -> Result<Vec<String>, DaemonError> {
+    /// The names that images have for a push; none of containerd.
+    pub async fn passing_names(&self) -> Result<Vec<PassingName>, DaemonError> {
         match self {
-            Self::Engine(engine) => engine.names_with(words).await,
+            Self::Engine(engine) => engine.passing_names().await,
             Self::Containerd(_) => Ok(Vec::new()),
         }
     }

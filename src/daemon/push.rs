@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::engine::{ApiVersion, Engine, Maker};
 use super::error::DaemonError;
-use super::image::DaemonImage;
+use super::image::{DaemonImage, NOTHING};
 use crate::image::{Platform, Reference};
 use crate::secret::Secret;
 
@@ -86,7 +86,7 @@ impl Engine {
         let query = [("fromSrc", "-"), ("repo", repository.as_str()), ("tag", tag)];
         let asked = self.request(Method::POST, "images/create", &query);
         let action = format!("make an image {name}");
-        let asked = asked.header(CONTENT_TYPE, "application/x-tar").body(vec![0; 1024]);
+        let asked = asked.header(CONTENT_TYPE, "application/x-tar").body(NOTHING.to_vec());
         let response = self.connection.ask(&action, asked).await?.ok_or_else(|| self.gone(action.clone()))?;
         match self.heard_out(response).await? {
             None => Ok(()),

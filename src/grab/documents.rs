@@ -54,11 +54,11 @@ impl Grab<'_> {
             if let Ok(Ended::Pushed(Err(error))) | Err(crate::Error::Daemon(error)) = ended
                 && manifest.is_none()
             {
-                self.end(session).await?;
+                self.end(session).await;
                 return Err(error.into());
             }
         }
-        self.end(session).await?;
+        self.end(session).await;
         let (daemon, image) = (self.daemon.name(), found.shown());
         Ok(pushed.ok_or(GrabError::NoDocument { daemon, image, what: "config" })?)
     }

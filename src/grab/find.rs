@@ -170,10 +170,10 @@ impl Grab<'_> {
         session.shim.ask(Asked { takes_uploads, ..Asked::default() });
         let pushed = session.push(self.daemon, image).await;
         let told = (session.shim.seen(), session.manifests_of(image.diff_ids.len()));
-        let ended = self.end(session).await;
+        self.end(session).await;
         match pushed? {
             Ended::Pushed(Err(error)) if told.1.is_empty() && !error.is_of_push() => Err(error.into()),
-            _ => ended.map(|()| told),
+            _ => Ok(told),
         }
     }
 }
@@ -242,6 +242,7 @@ mod tests {
             id: Digest::of(b"image"),
             handle: "x".to_owned(),
             names: vec!["app:1".to_owned()],
+            is_being_pushed: false,
             is_referred_to: true,
             parent: None,
             platform: crate::image::Platform::linux_amd64(),

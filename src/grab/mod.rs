@@ -24,13 +24,14 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use self::shim::{Asked, Guard, KeptLayer, Shim, Spool, Step, guarded};
-use self::temporary_name::TemporaryName;
+use self::temporary_name::TemporaryNames;
 use crate::blob::Packing;
-use crate::daemon::{Daemon, DaemonError, DaemonImage, Destination};
+use crate::daemon::{Daemon, DaemonError, DaemonImage, Destination, PassingName};
 use crate::error::Result;
 use crate::event::{Event, Reporter, Warning};
 use crate::fsio::FileError;
@@ -38,7 +39,7 @@ use crate::image::manifest::Parsed;
 use crate::image::media_type::LayerType;
 use crate::image::{Compression, DiffId, Digest, Document, Manifest, MediaType, Reference};
 use crate::registry::server::{Server, Store, StoredManifest, router};
-use crate::secret::Secret;
+use crate::secret::{Secret, random_word};
 
 pub use archive::{Archived, Base};
 pub use error::GrabError;
@@ -63,10 +64,12 @@ pub struct Grab<'a> {
     pub port: u16,
     /// True if it is told what the daemon asks.
     pub traces: bool,
-    /// True if an image that nothing refers to but the name that it has for a while goes with that name.
+    /// True if images that nothing else refers to are let go once their layers are safe, which warnings then say.
     pub cleans: bool,
-    /// The name that an image of the daemon has for a while.
-    name: TemporaryName,
+    /// The names that images of the daemon have for a while.
+    names: TemporaryNames,
+    /// True once a layer came: then `address` is the daemon's way to this machine, and no other's.
+    is_reached: AtomicBool,
 }
 
 /// A layer that was grabbed.
@@ -120,18 +123,42 @@ impl<'a> Grab<'a> {
             port: 0,
             traces: false,
             cleans: false,
-            name: TemporaryName::default(),
+            names: TemporaryNames::default(),
+            is_reached: AtomicBool::new(false),
         }
     }
 
-    /// Takes away names that runs left which were killed.
+    /// Takes away names that runs left which were killed, once those of this run are. Where nothing was grabbed nobody knows which of them lead to this
+    /// machine, so all stay.
     pub async fn clean_up_after_others(&self) -> Result<()> {
-        temporary_name::take_away_stale(self.daemon).await
+        if self.is_reached.load(Ordering::Relaxed) && self.names.are_taken_away() {
+            temporary_name::take_away_stale(self.daemon, self.address).await?;
+        }
+        Ok(())
     }
 
-    /// Takes away the name that an image was given for a while, if it still has it: for whoever ends a grab early.
+    /// Takes away the names that images were given for a while, where they still have them.
     pub async fn clean_up(&self) -> Result<()> {
-        self.name.take_away(self.daemon).await
+        self.names.take_away(self.daemon).await
+    }
+
+    /// Lets those images go that nothing refers to: for whoever has the layers safe. What another grab or a container is at
+    /// stays, and what others were built on.
+    pub async fn let_go(&self, found: &[Found]) -> Result<()> {
+        let mut ids: Vec<String> = found.iter().map(|found| found.image.id.to_string()).collect();
+        ids.sort();
+        ids.dedup();
+        for id in ids {
+            match self.daemon.image(&id).await? {
+                Some(image) if !image.is_referred_to && !image.is_being_pushed => {}
+                _ => continue,
+            }
+            match self.daemon.untag(&id).await {
+                Err(DaemonError::Answered { status: 409, .. }) => {}
+                gone => gone?,
+            }
+        }
+        Ok(())
     }
 
     /// Has the layer pushed into `file`, from its start; errors call it `path`.
@@ -141,15 +168,18 @@ impl<'a> Grab<'a> {
         let mut session = self.session(Spool { file: Some(file), form }, path).await?;
         self.given_name(&session, &image).await?;
         let fetched = self.fetch_from(&mut session, &image, found).await;
-        let ended = self.end(session).await;
-        fetched.and_then(|grabbed| ended.map(|()| grabbed))
+        self.end(session).await;
+        if fetched.is_ok() {
+            self.is_reached.store(true, Ordering::Relaxed);
+        }
+        fetched
     }
 
     /// Takes the name away and stops the registry.
-    async fn end(&self, session: Session<'_>) -> Result<()> {
-        let cleaned = self.clean_up().await;
+    async fn end(&self, session: Session<'_>) {
+        // Whoever ends the grab tries it again, and tells why if it can't be done.
+        let _ = self.clean_up().await;
         session.server.shutdown().await;
-        cleaned
     }
 
     async fn fetch_from(
@@ -262,8 +292,9 @@ impl<'a> Grab<'a> {
     async fn session(&self, spool: Spool, path: &Path) -> Result<Session<'a>> {
         let (sender, steps) = mpsc::unbounded_channel();
         let shim = Shim::new(spool, sender.clone());
-        let repository = temporary_name::repository();
-        let password = (!self.address.is_loopback()).then(|| Secret::new(temporary_name::random()));
+        let random = || random_word().map_err(|_| GrabError::NoRandomness);
+        let repository = PassingName::repository(&random()?);
+        let password = if self.address.is_loopback() { None } else { Some(Secret::new(random()?)) };
         let guard = Guard { repository: repository.clone(), password: password.clone(), steps: sender };
         let router = guarded(router(Store::new(shim.clone())), guard);
         let address = SocketAddr::new(self.address, self.port);
@@ -272,9 +303,7 @@ impl<'a> Grab<'a> {
             Some(_) => Server::start_guarded(router, address).await,
         };
         let server = server.map_err(GrabError::Start)?;
-        let name: Reference = format!("{}/{repository}:latest", server.address())
-            .parse()
-            .unwrap_or_else(|_| unreachable!("an address and a word are a name"));
+        let name = PassingName::of(server.address(), &repository).reference;
         let (reporter, path) = (self.reporter, path.to_owned());
         Ok(Session {
             server,
@@ -294,8 +323,7 @@ impl<'a> Grab<'a> {
         if !self.daemon.pushes_by_name() {
             return Ok(());
         }
-        let is_kept = image.is_referred_to || self.cleans;
-        self.name.give(self.daemon, image, &session.name, is_kept).await
+        self.names.give(self.daemon, image, &session.name).await
     }
 
     /// Of the images that the image was built on, by IDs of their own, the one whose last layer it is: what is above need not

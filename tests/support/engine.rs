@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
 use sealift::image::Digest;
@@ -37,6 +37,10 @@ pub(crate) struct Script {
     pub(crate) brings: HashMap<String, Value>,
     pub(crate) loading: Loading,
     pub(crate) pushing: Pushing,
+    /// True if images are gone when they are to get a name.
+    pub(crate) untaggable: bool,
+    /// True if no name is taken away.
+    pub(crate) keeps_names: bool,
 }
 
 impl Default for Script {
@@ -50,6 +54,8 @@ impl Default for Script {
             brings: HashMap::new(),
             loading: Loading::Take("{\"stream\":\"Loaded image: x\\n\"}\r\n"),
             pushing: Pushing::default(),
+            untaggable: false,
+            keeps_names: false,
         }
     }
 }
@@ -57,6 +63,7 @@ impl Default for Script {
 pub(crate) struct TestEngine {
     pub(crate) socket: PathBuf,
     state: Arc<Mutex<State>>,
+    asked: Arc<Condvar>,
 }
 
 struct State {
@@ -77,15 +84,16 @@ impl TestEngine {
         let socket = folder.join("docker.sock");
         let listener = UnixListener::bind(&socket).unwrap();
         let state = Arc::new(Mutex::new(State { script, requests: Vec::new(), archive: None }));
-        let shared = Arc::clone(&state);
+        let asked = Arc::new(Condvar::new());
+        let shared = (Arc::clone(&state), Arc::clone(&asked));
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let (stream, state) = (stream.unwrap(), Arc::clone(&shared));
+                let (stream, (state, asked)) = (stream.unwrap(), shared.clone());
                 // A client that goes away is none of the script's business.
-                thread::spawn(move || serve(&stream, &state));
+                thread::spawn(move || serve(&stream, &state, &asked));
             }
         });
-        Self { socket, state }
+        Self { socket, state, asked }
     }
 
     pub(crate) fn host(&self) -> String {
@@ -95,6 +103,17 @@ impl TestEngine {
     /// What was asked so far: method and target.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.state.lock().unwrap().requests.clone()
+    }
+
+    /// Waits until something was asked that has these words.
+    pub(crate) fn await_request(&self, words: &str) {
+        let is_missing = |state: &mut State| !state.requests.iter().any(|request| request.contains(words));
+        drop(self.asked.wait_while(self.state.lock().unwrap(), is_missing).unwrap());
+    }
+
+    /// What it has now: names, and IDs of images without one.
+    pub(crate) fn images(&self) -> HashMap<String, Value> {
+        self.state.lock().unwrap().script.images.clone()
     }
 
     pub(crate) fn was_sent(&self) -> bool {
@@ -107,7 +126,7 @@ impl TestEngine {
     }
 }
 
-fn serve(stream: &UnixStream, state: &Mutex<State>) -> io::Result<()> {
+fn serve(stream: &UnixStream, state: &Mutex<State>, asked: &Condvar) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let mut line = String::new();
@@ -126,19 +145,58 @@ fn serve(stream: &UnixStream, state: &Mutex<State>) -> io::Result<()> {
             }
         }
         state.lock().unwrap().requests.push(format!("{method} {target}"));
+        asked.notify_all();
         if target.contains("/images/load") {
             return load(reader, length, stream, state);
         }
         reader.read_exact(&mut vec![0; length])?;
         if let Some((image, tag)) = pushed_name(&target) {
             let (pushing, is_there) = {
-                let script = &state.lock().unwrap().script;
+                let script = &mut state.lock().unwrap().script;
+                if let Some((name, other)) = script.pushing.renames.clone() {
+                    script.give(name, other);
+                }
                 (script.pushing.clone(), script.images.contains_key(&format!("{image}:{tag}")))
             };
+            if pushing.stalls {
+                // Until the client goes away.
+                return reader.read_to_end(&mut Vec::new()).map(drop);
+            }
             return write(stream, 200, &pushing.push(&image, &tag, is_there));
         }
         let (status, body) = answer(&method, &target, &mut state.lock().unwrap().script);
         write(stream, status, &body.to_string())?;
+    }
+}
+
+impl Script {
+    /// An image gets a name. One that had it stays, without a name if that was the last.
+    fn give(&mut self, name: String, image: Value) {
+        if let Some(before) = self.images.insert(name, image)
+            && !self.images.values().any(|image| image["Id"] == before["Id"])
+        {
+            self.images.insert(before["Id"].as_str().unwrap().to_owned(), before);
+        }
+    }
+
+    /// A name is taken away, and with the last one its image; or an image without a name, by its ID.
+    fn take_away(&mut self, name: &str) -> (u16, Value) {
+        if self.keeps_names {
+            return (500, json!({"message": "the disk is read-only"}));
+        }
+        let Some(id) = image(self, name).map(|image| image["Id"].as_str().unwrap().to_owned()) else {
+            return (404, json!({"message": format!("No such image: {name}")}));
+        };
+        self.images.remove(name);
+        let named = |(key, image): (&String, &Value)| image["Id"] == *id && *key != id;
+        match self.images.iter().any(named) {
+            true if name == id => (409, json!({"message": "image is referenced in multiple repositories"})),
+            true => (200, json!([])),
+            false => {
+                self.images.remove(&id);
+                (200, json!([]))
+            }
+        }
     }
 }
 
@@ -165,29 +223,33 @@ fn answer(method: &str, target: &str, script: &mut Script) -> (u16, Value) {
         return (200, listed(script));
     }
     if rest == "create" {
-        let nothing = inspected(&Digest::of(b"nothing"), "linux/amd64", &[]);
-        script.images.insert(format!("{}:{}", value("repo"), value("tag")), nothing);
+        let nothing = inspected(&Digest::of(b"nothing"), "linux/amd64", &[Digest::of(&[0; 1024])]);
+        script.give(format!("{}:{}", value("repo"), value("tag")), nothing);
         return (200, json!({"status": Digest::of(b"nothing")}));
     }
     if let Some(name) = rest.strip_suffix("/history") {
         return image(script, name).map_or_else(|| missing(name), |_| (200, script.pushing.history.clone()));
     }
     if method == "DELETE" {
-        return script.images.remove(rest).map_or_else(|| missing(rest), |_| (200, json!([])));
+        return script.take_away(rest);
     }
     if let Some(name) = rest.strip_suffix("/json") {
         return image(script, name).map_or_else(|| missing(name), |image| (200, named(script, image)));
     }
     let name = rest.strip_suffix("/tag").unwrap();
+    if script.untaggable {
+        return missing(name);
+    }
     let Some(found) = image(script, name).cloned() else { return missing(name) };
-    script.images.insert(format!("{}:{}", value("repo"), value("tag")), found);
+    script.give(format!("{}:{}", value("repo"), value("tag")), found);
     (201, Value::Null)
 }
 
 /// The image with the names that it has now.
 fn named(script: &Script, image: &Value) -> Value {
     let names = script.images.iter().filter(|(name, other)| other["Id"] == image["Id"] && name.contains(':'));
-    let names: Vec<_> = names.map(|(name, _)| name).filter(|name| !name.starts_with("sha256:")).collect();
+    let mut names: Vec<_> = names.map(|(name, _)| name).filter(|name| !name.starts_with("sha256:")).collect();
+    names.sort();
     let mut image = image.clone();
     image["RepoTags"] = json!(names);
     image

@@ -24,6 +24,10 @@ pub(crate) struct Pushing {
     pub(crate) history: Value,
     /// Said instead of pushing.
     pub(crate) refusal: Option<&'static str>,
+    /// An image that gets a name when the push begins: somebody else's work.
+    pub(crate) renames: Option<(String, Value)>,
+    /// True if nothing is said until the client goes away.
+    pub(crate) stalls: bool,
     /// True if somebody else tries to get at the registry first; it fails if that is let in.
     pub(crate) has_stranger: bool,
 }

@@ -85,7 +85,12 @@ impl Failure {
             ),
             Self::Destination(error) => destination(error),
             Self::Rename(_) => Some(RENAME.into()),
-            Self::Wrong { .. } | Self::Interrupted | Self::Terminated | Self::ReaderGone | Self::Other(_) => None,
+            Self::Wrong { .. }
+            | Self::Interrupted
+            | Self::Terminated
+            | Self::HungUp
+            | Self::ReaderGone
+            | Self::Other(_) => None,
         }
     }
 }

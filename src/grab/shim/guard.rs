@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -17,6 +17,10 @@ use crate::daemon::USER;
 use crate::image::Digest;
 use crate::registry::server::ServerError;
 use crate::secret::Secret;
+
+/// The header of what is answered of the push's own repository, and nowhere else: whoever knows the name learns that its run
+/// is there.
+pub(in crate::grab) const PRESENCE: &str = "sealift-grab";
 
 /// What is let in.
 pub(in crate::grab) struct Guard {
@@ -35,22 +39,26 @@ pub(in crate::grab) fn guarded(router: Router, guard: Guard) -> Router {
 
 async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let asked = format!("{} {}", request.method(), request.uri());
-    let response = if !guard.is_known(request.headers()) {
+    let is_of_repository = guard.is_of_repository(request.uri().path());
+    let mut response = if !guard.is_known(request.headers()) {
         let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"sealift\"")];
         (StatusCode::UNAUTHORIZED, challenge).into_response()
-    } else if guard.is_of_the_push(request.uri().path()) {
+    } else if is_of_repository || matches!(request.uri().path(), "/v2" | "/v2/") {
         next.run(request).await
     } else {
         ServerError::EndpointUnknown.into_response()
     };
+    if is_of_repository {
+        response.headers_mut().insert(PRESENCE, HeaderValue::from_static("here"));
+    }
     let _ = guard.steps.send(Step::Answered(format!("{asked}: {}", response.status().as_u16())));
     response
 }
 
 impl Guard {
-    fn is_of_the_push(&self, path: &str) -> bool {
+    fn is_of_repository(&self, path: &str) -> bool {
         let below = path.strip_prefix("/v2/").and_then(|rest| rest.strip_prefix(self.repository.as_str()));
-        matches!(path, "/v2" | "/v2/") || below.is_some_and(|rest| rest.starts_with('/'))
+        below.is_some_and(|rest| rest.starts_with('/'))
     }
 
     fn is_known(&self, headers: &HeaderMap) -> bool {

@@ -34,7 +34,7 @@ use crate::registry::server::{
 };
 
 pub(super) use answers::Asked;
-pub(super) use guard::{Guard, guarded};
+pub(super) use guard::{Guard, PRESENCE, guarded};
 use upload::ShimUpload;
 
 /// The size of blobs that are not sent, which nobody needs; with 0 Docker leaves it out of its manifest.

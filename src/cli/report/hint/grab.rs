@@ -22,8 +22,8 @@ pub(super) fn hint(error: &GrabError) -> Option<String> {
         GrabError::Start(StartError::Bind { .. }) => {
             "without `-p` any free port is taken; `--listen` takes an address of this machine".into()
         }
-        GrabError::NotUntagged { name, .. } => {
-            format!("take it away by hand: `docker rmi {}`", ui::shell_word(name.as_ref()))
+        GrabError::NotUntagged { .. } => {
+            "the next `sealift grab` out of that daemon takes it away; `docker rmi` may take the image with it".into()
         }
         GrabError::NotSent { .. } => {
             "run it again with `--debug`, which shows what the daemon asked for".into()
