@@ -67,7 +67,7 @@ impl Grab<'_> {
                 _ => Err(FileError::Exists(target).into()),
             };
         }
-        let partial = PartialFolder::create(&target)?;
+        let mut partial = PartialFolder::create(&target)?;
         let layer = match form {
             Form::Plain => LAYER,
             Form::AsPushed => BLOB,
@@ -75,26 +75,32 @@ impl Grab<'_> {
         let grabbed = self.fetch(found, partial.create_file(layer)?, &target.join(layer), form).await?;
         match form {
             Form::Plain => {
-                write_small(&partial, &target, JSON, &metadata)?;
-                write_small(&partial, &target, VERSION, VERSION_BYTES)?;
+                write_small(&mut partial, &target, JSON, &metadata)?;
+                write_small(&mut partial, &target, VERSION, VERSION_BYTES)?;
             }
             Form::AsPushed => {
                 let Grabbed { media_type, digest, size_bytes, .. } = &grabbed;
                 let descriptor = Descriptor::new(media_type.clone(), digest.clone(), *size_bytes);
                 let bytes = serde_json::to_vec(&descriptor).unwrap_or_default();
-                write_small(&partial, &target, DESCRIPTOR, &bytes)?;
+                write_small(&mut partial, &target, DESCRIPTOR, &bytes)?;
             }
         }
         self.reporter.report(Event::CommitStarted { path: &target });
-        // Until it has its name, whoever is interrupted has nothing.
-        let committed = blocking(move || partial.commit()).await?;
+        let durable = blocking(move || partial.sync().map(|()| partial)).await?;
+        // Nothing awaits from here on, so whoever is interrupted has no folder under the final name.
+        let committed = durable.commit()?;
         let size_bytes = if form == Form::Plain { grabbed.plain_bytes } else { grabbed.size_bytes };
         self.reporter.report(Event::Committed { path: &committed, size_bytes });
         Ok(Written { files, grabbed: Some(grabbed) })
     }
 }
 
-fn write_small(partial: &PartialFolder, target: &Path, name: &str, bytes: &[u8]) -> Result<(), FileError> {
+fn write_small(
+    partial: &mut PartialFolder,
+    target: &Path,
+    name: &str,
+    bytes: &[u8],
+) -> Result<(), FileError> {
     partial.create_file(name)?.write_all(bytes).map_err(FileError::io("write", &target.join(name)))
 }
 
