@@ -48,8 +48,7 @@ impl Case {
             {"CreatedBy": "RUN two", "Size": 20},
             {"CreatedBy": "/bin/sh -c #(nop) ADD file:1 in / ", "Size": 1 << 20},
         ]);
-        let pushing =
-            Pushing { layers: pushed.collect(), config, history, refusal: None, has_stranger: false };
+        let pushing = Pushing { layers: pushed.collect(), config, history, ..Pushing::default() };
         let script = Script { images: [("app:1".to_owned(), image)].into(), pushing, ..Script::default() };
         let mut sandbox = Sandbox::new();
         for (number, diff_id) in diff_ids.iter().enumerate() {
@@ -190,6 +189,15 @@ fn a_daemon_that_does_not_push_is_heard() {
     assert_snapshot!("refused", case.grab(&engine, &["app:1"]));
     assert_eq!(case.sandbox.files(), Vec::<String>::new());
     Case::is_as_before(&engine);
+}
+
+#[test]
+fn an_image_that_goes_meanwhile_is_told() {
+    let mut case = Case::new();
+    case.script.pushing.goes = true;
+    let engine = case.start();
+    assert_snapshot!("gone", case.grab(&engine, &["app:1"]));
+    assert_eq!(case.sandbox.files(), Vec::<String>::new());
 }
 
 #[test]

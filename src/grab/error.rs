@@ -1,6 +1,8 @@
 //! How a grab goes wrong.
 
+use crate::daemon::DaemonError;
 use crate::daemon::address::Address;
+use crate::foreign::shown;
 use crate::image::{DiffId, Digest};
 use crate::registry::server::StartError;
 
@@ -9,7 +11,7 @@ use crate::registry::server::StartError;
 #[non_exhaustive]
 pub enum GrabError {
     /// There is nothing of that name.
-    #[error("{daemon} has no image and no layer `{}`", crate::foreign::shown(.text))]
+    #[error("{daemon} has no image and no layer `{}`", shown(.text))]
     Nothing {
         /// What the daemon is called.
         daemon: &'static str,
@@ -17,7 +19,7 @@ pub enum GrabError {
         text: String,
     },
     /// Some digits are those of several.
-    #[error("`{}` may be any of {}: {}", crate::foreign::shown(.text), .matches.len(), .matches.join(", "))]
+    #[error("`{}` may be any of {}: {}", shown(.text), .matches.len(), .matches.join(", "))]
     Ambiguous {
         /// What was asked for.
         text: String,
@@ -77,6 +79,6 @@ pub enum GrabError {
         /// The name.
         name: String,
         /// Why it could not be taken away.
-        source: crate::daemon::DaemonError,
+        source: Box<DaemonError>,
     },
 }

@@ -177,17 +177,9 @@ impl<'a> Grab<'a> {
             }
             asked = next;
         }
-        // That a push to the shim fails in the end is as it should be: it takes no manifest.
-        let is_refusal = |error: &DaemonError| {
-            !session.manifests_of(image.diff_ids.len()).is_empty() && error.is_of_push()
-        };
-        match pushed {
-            Err(error) if !is_refusal(&error) => Err(error.into()),
-            _ => {
-                let (daemon, image) = (self.daemon.name(), found.shown());
-                Err(GrabError::NotSent { daemon, image, layer: wanted.clone() }.into())
-            }
-        }
+        pushed?;
+        let (daemon, image) = (self.daemon.name(), found.shown());
+        Err(GrabError::NotSent { daemon, image, layer: wanted.clone() }.into())
     }
 
     /// Warns where an image has layers that nothing else keeps: no name, no other image.
@@ -227,7 +219,7 @@ impl<'a> Grab<'a> {
             return Asked {
                 layer: asked.layer,
                 takes_uploads: true,
-                ..told_by(&[documents.manifest.clone()], found.position)
+                ..told_by(std::slice::from_ref(&documents.manifest), found.position)
             };
         }
         if self.daemon.is_podman() {

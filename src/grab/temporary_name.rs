@@ -51,14 +51,22 @@ impl TemporaryName {
         may_go: bool,
     ) -> Result<()> {
         *self.lock() = Some(Given { name: name.clone(), image: image.id.clone(), may_go });
-        Ok(daemon.tag(&image.handle, name).await?)
+        match daemon.tag(&image.handle, name).await {
+            // It went since it was found.
+            Err(DaemonError::Answered { status: 404, .. }) => {
+                self.lock().take();
+                let (daemon, text) = (daemon.name(), image.shown());
+                Err(GrabError::Nothing { daemon, text }.into())
+            }
+            tagged => Ok(tagged?),
+        }
     }
 
     /// Takes the name away, if one was given.
     pub(super) async fn take_away(&self, daemon: &Daemon) -> Result<()> {
         let Some(Given { name, image, may_go }) = self.lock().clone() else { return Ok(()) };
         take_away(daemon, &name, may_go).await.map_err(|source| {
-            let name = name.to_string();
+            let (name, source) = (name.to_string(), Box::new(source));
             GrabError::NotUntagged { image, name, source }
         })?;
         self.lock().take();

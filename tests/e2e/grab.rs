@@ -265,8 +265,7 @@ fn a_layer_is_named_in_many_ways() {
 fn digits_of_several_are_told_with_all_of_them() {
     let own = Own::start("grab-ambiguous");
     // Of so many digests two begin alike in their first digits.
-    let steps: String = (0..9).map(|step| format!("LABEL step{step}=x\n")).collect();
-    own.build("digits:1", &format!("{SIX}{steps}"), "grab digits");
+    own.build("digits:1", &format!("{SIX}{}", "LABEL step=x\n".repeat(9)), "grab digits");
     let digests: Vec<String> =
         own.list().iter().map(|row| hex(row.split(' ').next().unwrap()).to_owned()).collect();
     let all: Vec<String> =

@@ -179,7 +179,8 @@ fn answer(method: &str, target: &str, script: &mut Script) -> (u16, Value) {
         return image(script, name).map_or_else(|| missing(name), |image| (200, named(script, image)));
     }
     let name = rest.strip_suffix("/tag").unwrap();
-    let Some(found) = image(script, name).cloned() else { return missing(name) };
+    let found = image(script, name).filter(|_| !script.pushing.goes).cloned();
+    let Some(found) = found else { return missing(name) };
     script.images.insert(format!("{}:{}", value("repo"), value("tag")), found);
     (201, Value::Null)
 }

@@ -24,6 +24,8 @@ pub(crate) struct Pushing {
     pub(crate) history: Value,
     /// Said instead of pushing.
     pub(crate) refusal: Option<&'static str>,
+    /// True if the image goes before it is given a name.
+    pub(crate) goes: bool,
     /// True if somebody else tries to get at the registry first; it fails if that is let in.
     pub(crate) has_stranger: bool,
 }
