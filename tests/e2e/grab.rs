@@ -353,6 +353,9 @@ fn grabs(source: &Source, repository: &str, loader: &dyn Loader, keeps_blobs: bo
         let got = read(&folder, &diff_id, "blob");
         assert!(digest_of(&inflated(&got)) == diff_id && (!keeps_blobs || got == pushed), "layer {number}");
         if keeps_blobs {
+            let descriptor: Value =
+                serde_json::from_slice(&read(&folder, &diff_id, "descriptor.json")).unwrap();
+            assert_eq!(descriptor, *layer, "as the manifest has it");
             // Found by its blob, it is the same.
             output_of(&mut source.grab(&folder, &[digest, "--registry-format"]));
         }
