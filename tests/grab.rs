@@ -219,6 +219,15 @@ fn a_daemon_that_does_not_push_is_heard() {
 }
 
 #[test]
+fn an_image_that_goes_meanwhile_is_told() {
+    let mut case = Case::new();
+    case.script.pushing.goes = true;
+    let engine = case.start();
+    assert_snapshot!("gone", case.grab(&engine, &["app:1"]));
+    assert_eq!(case.sandbox.files(), Vec::<String>::new());
+}
+
+#[test]
 fn nobody_else_gets_in() {
     let mut case = Case::new();
     case.script.pushing.has_stranger = true;
@@ -350,16 +359,6 @@ fn a_name_that_can_not_be_taken_away_is_told_and_the_layer_is_there() {
     fs::create_dir(case.sandbox.path().join("failing")).unwrap();
     let engine = TestEngine::start(&case.sandbox.path().join("failing"), case.script.clone());
     assert_snapshot!("name_stays_of_a_failure", unnamed(case.grab(&engine, &["app:1", "--layer", "0"])));
-}
-
-#[test]
-fn an_image_that_goes_before_it_has_a_name_is_not_found() {
-    let mut case = Case::new();
-    case.script.untaggable = true;
-    let engine = case.start();
-    let shown = case.grab(&engine, &["app:1"]);
-    assert!(shown.contains("exit code: 4") && shown.contains("no image and no layer `app:1`"), "{shown}");
-    assert!(shown.contains("hint: "), "{shown}");
 }
 
 /// Something that answers requests at an address of this machine: a shim, or something else.

@@ -21,7 +21,7 @@ pub struct LayerRow {
 impl Grab<'_> {
     /// The layers of an image, the lowest first.
     pub async fn layers(&self, image: &DaemonImage) -> Result<Vec<LayerRow>> {
-        let steps = makers(self.daemon.history(image).await?, image.diff_ids.len());
+        let steps = makers(&self.daemon.history(image).await?, image.diff_ids.len());
         let rows = image.diff_ids.iter().enumerate().map(|(number, diff_id)| {
             let step = steps.as_ref().and_then(|steps| steps.get(number));
             LayerRow {
@@ -37,7 +37,7 @@ impl Grab<'_> {
 
 /// The steps that made the layers, each one. Docker doesn't tell which step made a layer without files: then it is told by
 /// its words, and where that gives another number of layers than there are, nothing is known.
-fn makers(steps: Vec<Step>, layers: usize) -> Option<Vec<Step>> {
+fn makers(steps: &[Step], layers: usize) -> Option<Vec<Step>> {
     let surely = |step: &Step| step.made_layer == Some(true);
     let likely = |step: &Step| step.made_layer.unwrap_or_else(|| !is_of_metadata(&step.created_by));
     let rules: [&dyn Fn(&Step) -> bool; 2] = [&surely, &likely];
@@ -81,7 +81,7 @@ mod tests {
     }
 
     fn made(steps: &[Step], layers: usize) -> Option<Vec<String>> {
-        Some(makers(steps.to_vec(), layers)?.into_iter().map(|step| step.created_by).collect())
+        Some(makers(steps, layers)?.into_iter().map(|step| step.created_by).collect())
     }
 
     #[test]

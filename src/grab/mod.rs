@@ -192,11 +192,13 @@ impl<'a> Grab<'a> {
         self.reporter
             .report(Event::GrabStarted { daemon: &self.daemon.description(), layer: wanted.digest() });
         let mut asked = self.first_question(image, found);
+        let mut known: Vec<Manifest> =
+            image.documents.iter().map(|documents| documents.manifest.clone()).collect();
         let mut pushed = Ok(());
         for _ in 0..PUSHES {
             session.shim.ask(asked.clone());
             match session.push(self.daemon, image).await? {
-                Ended::Kept(kept) => return Ok(self.grabbed(*kept, wanted, session)),
+                Ended::Kept(kept) => return Ok(self.grabbed(*kept, wanted, &known, session)),
                 Ended::Pushed(how) => pushed = how,
             }
             let named = session.manifests_of(image.diff_ids.len());
@@ -206,18 +208,11 @@ impl<'a> Grab<'a> {
                 break;
             }
             asked = next;
+            known.extend(named);
         }
-        // That a push to the shim fails in the end is as it should be: it takes no manifest.
-        let is_refusal = |error: &DaemonError| {
-            !session.manifests_of(image.diff_ids.len()).is_empty() && error.is_of_push()
-        };
-        match pushed {
-            Err(error) if !is_refusal(&error) => Err(error.into()),
-            _ => {
-                let (daemon, image) = (self.daemon.name(), found.shown());
-                Err(GrabError::NotSent { daemon, image, layer: wanted.clone() }.into())
-            }
-        }
+        pushed?;
+        let (daemon, image) = (self.daemon.name(), found.shown());
+        Err(GrabError::NotSent { daemon, image, layer: wanted.clone() }.into())
     }
 
     /// Warns where an image has layers that nothing else keeps: no name, no other image.
@@ -257,7 +252,7 @@ impl<'a> Grab<'a> {
             return Asked {
                 layer: asked.layer,
                 takes_uploads: true,
-                ..told_by(&[documents.manifest.clone()], found.position)
+                ..told_by(std::slice::from_ref(&documents.manifest), found.position)
             };
         }
         if self.daemon.is_podman() {
@@ -268,7 +263,13 @@ impl<'a> Grab<'a> {
         Asked { missing: found.blob.iter().cloned().collect(), ..asked }
     }
 
-    fn grabbed(&self, kept: KeptLayer, wanted: &DiffId, session: &Session<'_>) -> Grabbed {
+    fn grabbed(
+        &self,
+        kept: KeptLayer,
+        wanted: &DiffId,
+        known: &[Manifest],
+        session: &Session<'_>,
+    ) -> Grabbed {
         let KeptLayer { digest, size_bytes, layer, file } = kept;
         let thrown_away_bytes = session.thrown_away_bytes;
         self.reporter.report(Event::Grabbed {
@@ -277,13 +278,17 @@ impl<'a> Grab<'a> {
             inflated_bytes: layer.size_bytes,
             thrown_away_bytes,
         });
+        let mut named = known.iter().flat_map(|manifest| &manifest.layers);
+        let named = named.find(|layer| layer.digest == digest).map(|layer| layer.media_type.clone());
         let compression = match layer.packing {
             Packing::Gzip => Compression::Gzip,
             Packing::Zstd => Compression::Zstd,
             _ => Compression::Plain,
         };
         let oci = !self.daemon.pushes_by_name();
-        let media_type = MediaType::Layer(LayerType { compression, foreign: false, oci });
+        // What no manifest names yet is called as this daemon would.
+        let made = || MediaType::Layer(LayerType { compression, foreign: false, oci });
+        let media_type = named.unwrap_or_else(made);
         let plain_bytes = layer.size_bytes;
         let diff_id = wanted.clone();
         Grabbed { diff_id, digest, size_bytes, media_type, plain_bytes, thrown_away_bytes, file }

@@ -32,7 +32,9 @@ impl TemporaryNames {
     pub(super) async fn give(&self, daemon: &Daemon, image: &DaemonImage, name: &Reference) -> Result<()> {
         self.lock().push(Given { name: name.clone(), image: image.id.clone() });
         match daemon.tag(&image.handle, name).await {
+            // It went since it was found.
             Err(DaemonError::Answered { status: 404, .. }) => {
+                self.lock().pop();
                 Err(GrabError::Nothing { daemon: daemon.name(), text: image.shown() }.into())
             }
             named => Ok(named?),

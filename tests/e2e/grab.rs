@@ -265,8 +265,7 @@ fn a_layer_is_named_in_many_ways() {
 fn digits_of_several_are_told_with_all_of_them() {
     let own = Own::start("grab-ambiguous");
     // Of so many digests two begin alike in their first digits.
-    let steps: String = (0..9).map(|step| format!("LABEL step{step}=x\n")).collect();
-    own.build("digits:1", &format!("{SIX}{steps}"), "grab digits");
+    own.build("digits:1", &format!("{SIX}{}", "LABEL step=x\n".repeat(9)), "grab digits");
     let digests: Vec<String> =
         own.list().iter().map(|row| hex(row.split(' ').next().unwrap()).to_owned()).collect();
     let all: Vec<String> =
@@ -354,6 +353,9 @@ fn grabs(source: &Source, repository: &str, loader: &dyn Loader, keeps_blobs: bo
         let got = read(&folder, &diff_id, "blob");
         assert!(digest_of(&inflated(&got)) == diff_id && (!keeps_blobs || got == pushed), "layer {number}");
         if keeps_blobs {
+            let descriptor: Value =
+                serde_json::from_slice(&read(&folder, &diff_id, "descriptor.json")).unwrap();
+            assert_eq!(descriptor, *layer, "as the manifest has it");
             // Found by its blob, it is the same.
             output_of(&mut source.grab(&folder, &[digest, "--registry-format"]));
         }

@@ -37,8 +37,6 @@ pub(crate) struct Script {
     pub(crate) brings: HashMap<String, Value>,
     pub(crate) loading: Loading,
     pub(crate) pushing: Pushing,
-    /// True if images are gone when they are to get a name.
-    pub(crate) untaggable: bool,
     /// True if no name is taken away.
     pub(crate) keeps_names: bool,
 }
@@ -54,7 +52,6 @@ impl Default for Script {
             brings: HashMap::new(),
             loading: Loading::Take("{\"stream\":\"Loaded image: x\\n\"}\r\n"),
             pushing: Pushing::default(),
-            untaggable: false,
             keeps_names: false,
         }
     }
@@ -237,10 +234,8 @@ fn answer(method: &str, target: &str, script: &mut Script) -> (u16, Value) {
         return image(script, name).map_or_else(|| missing(name), |image| (200, named(script, image)));
     }
     let name = rest.strip_suffix("/tag").unwrap();
-    if script.untaggable {
-        return missing(name);
-    }
-    let Some(found) = image(script, name).cloned() else { return missing(name) };
+    let found = image(script, name).filter(|_| !script.pushing.goes).cloned();
+    let Some(found) = found else { return missing(name) };
     script.give(format!("{}:{}", value("repo"), value("tag")), found);
     (201, Value::Null)
 }

@@ -28,6 +28,8 @@ pub(crate) struct Pushing {
     pub(crate) renames: Option<(String, Value)>,
     /// True if nothing is said until the client goes away.
     pub(crate) stalls: bool,
+    /// True if the image goes before it is given a name.
+    pub(crate) goes: bool,
     /// True if somebody else tries to get at the registry first; it fails if that is let in.
     pub(crate) has_stranger: bool,
 }
