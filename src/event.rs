@@ -176,6 +176,13 @@ pub enum Event<'a> {
         /// Their sizes added up.
         blob_bytes: u64,
     },
+    /// Images are about to be pushed, each as far as needs be, to find a blob among theirs.
+    BlobSearchStarted {
+        /// Whose images.
+        daemon: &'static str,
+        /// How many there are.
+        images: usize,
+    },
     /// A daemon is about to push a layer.
     GrabStarted {
         /// Who and where it is.
@@ -382,6 +389,12 @@ pub enum Warning {
         first: usize,
         /// True if it goes with the grab's name.
         goes: bool,
+    },
+    /// An archive without the lower layers is for graph drivers alone.
+    #[error("{} loads only into a Docker with a graph driver that has the layers below", .path.display())]
+    ForGraphDrivers {
+        /// The archive.
+        path: PathBuf,
     },
     /// An image keeps a name that a grab gave it.
     #[error(

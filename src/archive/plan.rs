@@ -34,12 +34,13 @@ pub struct Plan {
 }
 
 /// Layers that an archive names but does not hold. Loaders take it where they have these layers: Docker's graph driver looks
-/// for them by chain IDs, all others by the digests of their blobs.
+/// for them by chain IDs, all others by the digests of their blobs, which they need an OCI part for.
 #[derive(Clone, Debug, Default)]
 pub struct LeftOut {
     /// Their blobs.
     pub layers: HashSet<Digest>,
-    /// True if nobody knows their blobs, and the manifest names them by something else: then the OCI part would lie.
+    /// True if nobody knows their blobs, and the manifest names them by something else: then the OCI part would lie,
+    /// and the archive is for graph drivers alone.
     pub has_made_manifest: bool,
 }
 

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::inflate::{Limits, decoder};
+use super::inflate::{Excess, Limits, decoder};
 use super::packing::Packing;
 use crate::image::{Algorithm, Digest, Hasher};
 
@@ -24,7 +24,18 @@ pub struct Unpacking {
     pub size_bytes: u64,
 }
 
-/// Reads `blob` to its end; none where it can't be inflated. Its bytes go to `packed` as they come, and to `plain` as they
+/// What a blob turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TakenIn {
+    /// A layer, or what may be one.
+    Layer(Unpacking),
+    /// It inflates too far.
+    Excess(Excess),
+    /// It can't be inflated.
+    Broken,
+}
+
+/// Reads `blob` to its end. Its bytes go to `packed` as they come, and to `plain` as they
 /// inflate: what is there counts only if in the end it is the layer that was wanted. Blocks.
 pub fn take_in(
     blob: impl Read + Send,
@@ -32,23 +43,29 @@ pub fn take_in(
     limits: Limits,
     packed: &mut (dyn Write + Send),
     plain: &mut dyn Write,
-) -> io::Result<Option<Unpacking>> {
+) -> io::Result<TakenIn> {
     let taken_bytes = Arc::new(AtomicU64::new(0));
     let mut blob = Tapped { blob, packed, taken_bytes: Arc::clone(&taken_bytes), failure: None };
-    let (mut hasher, mut size_bytes) = (Hasher::new(algorithm), 0);
+    let (mut hasher, mut size_bytes, mut excess) = (Hasher::new(algorithm), 0, None);
     let packing = each_chunk(&mut blob, |packing, chunk| {
         size_bytes += chunk.len() as u64;
         hasher.update(chunk);
-        let excess = limits.excess(taken_bytes.load(Ordering::Relaxed), size_bytes);
-        if packing != Packing::Plain && excess.is_some() {
-            return Ok(false);
+        if packing != Packing::Plain {
+            excess = limits.excess(taken_bytes.load(Ordering::Relaxed), size_bytes);
+            if excess.is_some() {
+                return Ok(false);
+            }
         }
         plain.write_all(chunk).map(|()| true)
     })?;
     let rest = io::copy(&mut blob, &mut io::sink());
     blob.failure.map_or(Ok(()), Err)?;
     rest?;
-    Ok(packing.map(|packing| Unpacking { packing, digest: hasher.finish(), size_bytes }))
+    Ok(match (packing, excess) {
+        (Some(packing), _) => TakenIn::Layer(Unpacking { packing, digest: hasher.finish(), size_bytes }),
+        (None, Some(excess)) => TakenIn::Excess(excess),
+        (None, None) => TakenIn::Broken,
+    })
 }
 
 /// Hands on what a blob inflates to, as long as it is wanted; what it is packed with, if that was to its end.
@@ -102,7 +119,7 @@ impl<R: Read> Read for Tapped<'_, R> {
 mod tests {
     use super::*;
 
-    fn taken(blob: &[u8], limits: Limits) -> (Option<Unpacking>, Vec<u8>, Vec<u8>) {
+    fn taken(blob: &[u8], limits: Limits) -> (TakenIn, Vec<u8>, Vec<u8>) {
         let (mut packed, mut plain) = (Vec::new(), Vec::new());
         let taken = take_in(blob, Algorithm::Sha256, limits, &mut packed, &mut plain).unwrap();
         (taken, packed, plain)
@@ -123,7 +140,7 @@ mod tests {
         {
             let (layer, packed, plain) = taken(&blob, Limits::default());
             let digest = Digest::of(&content);
-            assert_eq!(layer, Some(Unpacking { packing, digest, size_bytes: 1 << 20 }));
+            assert_eq!(layer, TakenIn::Layer(Unpacking { packing, digest, size_bytes: 1 << 20 }));
             assert!(packed == blob && plain == content);
         }
     }
@@ -135,9 +152,12 @@ mod tests {
         let middle = broken.len() / 2;
         broken[middle] ^= 1;
         let small = Limits { layer_bytes: 1000, check_ratio: true };
-        for (blob, limits) in [(broken, Limits::default()), (gzip(&content), small)] {
+        let excess = TakenIn::Excess(Excess::TooLarge { limit_bytes: 1000 });
+        for (blob, limits, expected) in
+            [(broken, Limits::default(), TakenIn::Broken), (gzip(&content), small, excess)]
+        {
             let (layer, packed, _) = taken(&blob, limits);
-            assert_eq!(layer, None);
+            assert_eq!(layer, expected);
             assert!(packed == blob);
         }
     }

@@ -11,8 +11,8 @@ mod packing;
 mod region;
 mod verify;
 
-pub use incoming::{Unpacking, take_in};
-pub use inflate::{InflateError, Inflated, Inflation, Limits, VerifiedLayer};
+pub use incoming::{TakenIn, Unpacking, take_in};
+pub use inflate::{Excess, InflateError, Inflated, Inflation, Limits, VerifiedLayer};
 pub use measure::{Bounds, Hashes, InflatedContent, Measured, measure};
 pub use packing::{Packing, Unpacked};
 pub use region::{PartWriter, RegionError, RegionWriter, WrittenBlob};

@@ -4,8 +4,10 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use bytesize::ByteSize;
 use clap::Args;
 use sealift::event::{Event, Warning};
+use sealift::fsio::{Existing, check_target};
 use sealift::grab::{Base, Choice, Form, Found, Grab, GrabError, Grabbed, LayerRow};
 use sealift::image::{DiffId, Digest, MediaType, Reference};
 use serde::Serialize;
@@ -13,6 +15,7 @@ use serde::Serialize;
 use super::Context;
 use super::daemon_arguments::{DaemonArguments, DaemonKind, Direction};
 use super::progress::ProgressArguments;
+use super::pull::limits;
 use super::report::Failure;
 use super::ui;
 
@@ -47,13 +50,18 @@ pub(super) struct Arguments {
     /// The name of that image [default: sealift-grab:DIGITS]
     #[arg(long, value_name = "NAME", requires = "tar")]
     name: Option<String>,
-    /// The layers are the last ones of an image: keep that image as it is, ID and all, and leave out the layers below. It loads
-    /// where those are
+    /// The layers are the last ones of an image: keep that image as it is, ID and all, and leave out the layers below. Out of
+    /// containerd or Docker with its image store it loads where those are; out of podman or Docker with a graph driver,
+    /// only into a Docker with a graph driver that has them
     #[arg(long, requires = "tar")]
     on_base: bool,
     /// Once the layers are safe, have docker remove the images they are of, if nothing else refers to those
     #[arg(long)]
     clean: bool,
+    /// The largest that a layer may inflate to, e.g. 200GiB. Without it 64 GiB, and nothing that grows more than
+    /// 1,100 times, as only a bomb does
+    #[arg(long, value_name = "SIZE")]
+    max_layer_size: Option<ByteSize>,
     /// Show what the daemon asks of the registry
     #[arg(long)]
     debug: bool,
@@ -85,7 +93,7 @@ pub(super) async fn run(
     arguments.check()?;
     let name = arguments.name.as_deref().map(str::parse::<Reference>).transpose()?;
     let way = arguments.daemon.find(arguments.from, Direction::From, &context.environment)?;
-    if let Some(address) = way.elsewhere().filter(|_| arguments.listen.is_none() && !arguments.list) {
+    if let Some(address) = way.elsewhere().filter(|_| !arguments.is_reachable() && !arguments.list) {
         let address = Box::new(address.clone());
         return Err(sealift::Error::from(GrabError::Remote { address }).into());
     }
@@ -102,6 +110,9 @@ pub(super) async fn run(
     grab.address = arguments.listen.unwrap_or(grab.address);
     grab.port = arguments.port.unwrap_or(0);
     (grab.traces, grab.cleans) = (arguments.debug, arguments.clean);
+    // A list pushes nothing.
+    grab.searches_blobs = !arguments.list;
+    grab.limits = limits(arguments.max_layer_size);
     let ended = tokio::select! {
         biased;
         ended = arguments.grab(&grab, name.as_ref()) => ended,
@@ -133,10 +144,18 @@ impl Arguments {
         Ok(())
     }
 
+    /// True if another machine reaches what listens here.
+    fn is_reachable(&self) -> bool {
+        self.listen.is_some_and(|address| !address.is_loopback())
+    }
+
     async fn grab(&self, grab: &Grab<'_>, name: Option<&Reference>) -> Result<(), Failure> {
         if self.list {
             let found = grab.find(&self.layers[0], None).await?;
             return show_layers(&grab.layers(&found.image).await?, self.json);
+        }
+        if let Some(path) = &self.tar {
+            check_target(path, Existing::Refuse)?;
         }
         let mut found: Vec<Found> = Vec::new();
         for text in &self.layers {

@@ -71,6 +71,9 @@ fn words(event: &Event<'_>, digest_text: &dyn Fn(&Digest) -> String) -> Option<S
             digest_text(digest)
         )),
         Event::Reusable(note) => Some(note_words(note)),
+        Event::BlobSearchStarted { daemon, images } => {
+            Some(format!("no ID is like that; {daemon} is to tell the blobs of {images} images"))
+        }
         Event::GrabAnswered { request } => Some(format!("debug: {request}")),
         Event::Grabbed { layer, size_bytes, inflated_bytes, thrown_away_bytes } => {
             let besides = match thrown_away_bytes {
@@ -197,6 +200,9 @@ impl Reporter for JsonLines {
             Event::LoadProgressed { bytes } => json!({"event": "load_progressed", "bytes": bytes}),
             Event::GrabStarted { daemon, layer } => {
                 json!({"event": "grab_started", "daemon": daemon, "layer": layer})
+            }
+            Event::BlobSearchStarted { daemon, images } => {
+                json!({"event": "blob_search_started", "daemon": daemon, "images": images})
             }
             Event::GrabProgressed { bytes } => json!({"event": "grab_progressed", "bytes": bytes}),
             Event::GrabAnswered { request } => json!({"event": "grab_answered", "request": request}),

@@ -332,9 +332,10 @@ fn code_of(error: &sealift::Error) -> u8 {
             _ => 3,
         },
         Error::Grab(error) => match error {
-            GrabError::Ambiguous { .. } | GrabError::Remote { .. } => 2,
+            GrabError::Ambiguous { .. } | GrabError::Remote { .. } | GrabError::SeveralPlatforms { .. } => 2,
+            GrabError::TooLarge { .. } => 3,
             GrabError::Nothing { .. } | GrabError::NoSuchLayer { .. } | GrabError::NoLayers { .. } => 4,
-            GrabError::Start(_) => 7,
+            GrabError::Start(_) | GrabError::NoRandomness => 7,
             _ => 1,
         },
         Error::Daemon(error) if !error.is_of_full_disk() => match error {

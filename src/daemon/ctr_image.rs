@@ -7,8 +7,9 @@ use super::ctr::{Ctr, checked};
 use super::error::DaemonError;
 use super::image::{DaemonImage, Documents};
 use super::push::Destination;
-use crate::image::manifest::Parsed;
-use crate::image::{Digest, Document, ImageConfig, MediaType};
+use crate::image::config::MAX_CONFIG_BYTES;
+use crate::image::manifest::{MAX_MANIFEST_BYTES, Parsed};
+use crate::image::{Digest, ImageConfig};
 
 /// Indexes within indexes are followed so far.
 const MAX_DEPTH: usize = 4;
@@ -47,27 +48,15 @@ impl Ctr {
         }))
     }
 
-    /// What a name stands for.
-    async fn target(&self, name: &str) -> Result<Option<Digest>, DaemonError> {
-        let filter = format!("name==\"{}\"", name.replace(['\\', '"'], ""));
-        let table = self.run(&format!("tell about {name}"), &["images", "list", &filter]).await?;
-        let mut rows = table.lines().skip(1).map(|row| row.split_whitespace().collect::<Vec<_>>());
-        let row = rows.find(|row| row.first() == Some(&name));
-        Ok(row.and_then(|row| row.get(2)?.parse().ok()))
-    }
-
     /// The manifest and config that `digest` leads to, for the platform that containerd runs; none where one is missing.
     async fn documents(&self, digest: &Digest) -> Result<Option<Documents>, DaemonError> {
         let mut digest = digest.clone();
         for _ in 0..MAX_DEPTH {
-            let Some(bytes) = self.content(&digest).await? else { return Ok(None) };
-            let Ok(document) = Document::verified(bytes.into(), MediaType::OciManifest, &digest) else {
-                return Ok(None);
-            };
+            let Some(document) = self.content(&digest, MAX_MANIFEST_BYTES).await? else { return Ok(None) };
             match document.parse() {
                 Ok(Parsed::Manifest(manifest)) => {
-                    let Some(config) = self.content(&manifest.config.digest).await? else { return Ok(None) };
-                    let config = ImageConfig::parse(config.into()).ok();
+                    let config = self.content(&manifest.config.digest, MAX_CONFIG_BYTES).await?;
+                    let config = config.and_then(|config| ImageConfig::parse(config.bytes().clone()).ok());
                     return Ok(config.map(|config| Documents { document, manifest: *manifest, config }));
                 }
                 Ok(Parsed::Index(index)) => {
@@ -87,15 +76,6 @@ impl Ctr {
             }
         }
         Ok(None)
-    }
-
-    async fn content(&self, digest: &Digest) -> Result<Option<Vec<u8>>, DaemonError> {
-        let digest = digest.to_string();
-        match self.run(&format!("show {digest}"), &["content", "get", &digest]).await {
-            Ok(text) => Ok(Some(text.into_bytes())),
-            Err(DaemonError::CtrFailed { said, .. }) if said.contains("not found") => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 
     /// Pushes an image over plain HTTP, to this machine: nobody asks for a password there.

@@ -12,6 +12,7 @@ use super::shim::Form;
 use super::{Found, Grab, GrabError, Grabbed};
 use crate::archive::{LayerMode, LeftOut, Plan};
 use crate::error::Result;
+use crate::event::{Event, Warning};
 use crate::fsio::{Existing, FileHandle, check_target, nameless_beside};
 use crate::image::media_type::LayerType;
 use crate::image::{
@@ -46,6 +47,11 @@ impl Grab<'_> {
         base: Base,
     ) -> Result<Archived> {
         check_target(path, Existing::Refuse)?;
+        let one = &last(found)?.image.platform;
+        if let Some(other) = found.iter().map(|found| &found.image.platform).find(|other| *other != one) {
+            let (one, other) = (Box::new(one.clone()), Box::new(other.clone()));
+            return Err(GrabError::SeveralPlatforms { one, other }.into());
+        }
         let mut source = GrabbedSource { path: path.to_owned(), blobs: HashMap::new() };
         let mut layers = Vec::new();
         for found in found {
@@ -69,6 +75,9 @@ impl Grab<'_> {
         let planned = PlannedArchive { images, plan, path: path.to_owned() };
         pull.check(std::slice::from_ref(&planned))?;
         let path = pull.write(&planned).await?.archive().path.clone();
+        if left_out.has_made_manifest {
+            self.reporter.report(Event::Warning(&Warning::ForGraphDrivers { path: path.clone() }));
+        }
         Ok(Archived { path, name, layers })
     }
 

@@ -1,5 +1,6 @@
 //! The config and manifest of an image, to the byte, as its daemon pushes them.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::shim::{Asked, Form, Spool};
@@ -31,28 +32,40 @@ impl Grab<'_> {
             return Ok(PushedDocuments { config, config_digest, manifest: Some((document, manifest)) });
         }
         let keeps_manifest = self.daemon.has_platforms().await?;
-        let spool = Spool { file: None, form: Form::AsPushed };
+        let spool = Spool { file: None, form: Form::AsPushed, limits: self.limits };
         let mut session = self.session(spool, Path::new("")).await?;
         self.given_name(&session, image).await?;
         // Without containerd's store an image's ID is its config's digest.
-        let mut wanted = (!keeps_manifest).then(|| image.id.clone());
+        let mut wanted: HashSet<Digest> = (!keeps_manifest).then(|| image.id.clone()).into_iter().collect();
+        let mut candidates: Vec<(Document, Manifest)> = Vec::new();
         let mut pushed = None;
         for _ in 0..PUSHES {
-            session.shim.ask(Asked { document: wanted.clone(), takes_uploads: true, ..Asked::default() });
+            session.shim.ask(Asked { documents: wanted.clone(), takes_uploads: true, ..Asked::default() });
             let ended = session.push(self.daemon, image).await;
-            let manifest = session.documents_of(image.diff_ids.len()).pop();
-            let named = manifest.as_ref().map(|(_, manifest)| manifest.config.digest.clone());
-            wanted = wanted.or(named);
-            let config = wanted.as_ref().and_then(|digest| Some((digest, session.shim.document(digest)?)));
-            if let Some((digest, bytes)) = config {
-                let config = ImageConfig::parse(bytes).ok();
-                let manifest = manifest.filter(|_| keeps_manifest);
-                pushed =
-                    config.map(|config| PushedDocuments { config, config_digest: digest.clone(), manifest });
+            candidates.extend(session.documents_of(image.diff_ids.len()));
+            // Some daemons push all platforms, and what is said of them: of these one has just the image's layers.
+            let config = |digest: &Digest| {
+                let config = ImageConfig::parse(session.shim.document(digest)?).ok()?;
+                (config.diff_ids() == image.diff_ids).then_some(config)
+            };
+            pushed = if keeps_manifest {
+                candidates.iter().find_map(|(document, manifest)| {
+                    let config_digest = manifest.config.digest.clone();
+                    let manifest = Some((document.clone(), manifest.clone()));
+                    Some(PushedDocuments { config: config(&config_digest)?, config_digest, manifest })
+                })
+            } else {
+                let config_digest = image.id.clone();
+                config(&image.id).map(|config| PushedDocuments { config, config_digest, manifest: None })
+            };
+            if pushed.is_some() {
                 break;
             }
+            if keeps_manifest {
+                wanted.extend(candidates.iter().map(|(_, manifest)| manifest.config.digest.clone()));
+            }
             if let Ok(Ended::Pushed(Err(error))) | Err(crate::Error::Daemon(error)) = ended
-                && manifest.is_none()
+                && candidates.is_empty()
             {
                 self.end(session).await;
                 return Err(error.into());

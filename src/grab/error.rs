@@ -1,9 +1,10 @@
 //! How a grab goes wrong.
 
+use crate::blob::InflateError;
 use crate::daemon::DaemonError;
 use crate::daemon::address::Address;
 use crate::foreign::shown;
-use crate::image::{DiffId, Digest};
+use crate::image::{DiffId, Digest, Platform};
 use crate::registry::server::StartError;
 
 /// A layer can't be grabbed.
@@ -57,6 +58,36 @@ pub enum GrabError {
         image: String,
         /// The layer.
         layer: DiffId,
+    },
+    /// What the daemon pushed inflates too far for what was agreed, and may be the layer.
+    #[error("what came of {image} was not unpacked, and may be its layer {layer}")]
+    TooLarge {
+        /// The image.
+        image: String,
+        /// The layer.
+        layer: DiffId,
+        /// How far it inflates.
+        source: Box<InflateError>,
+    },
+    /// The layer was asked for by the digest of a blob, and came as another blob.
+    #[error("{daemon} packs layer {layer} anew: the blob that it pushed is {got}, not {asked}")]
+    PackedAnew {
+        /// What the daemon is called.
+        daemon: &'static str,
+        /// The layer.
+        layer: DiffId,
+        /// The blob that was asked for.
+        asked: Box<Digest>,
+        /// The blob that came.
+        got: Box<Digest>,
+    },
+    /// Layers for different platforms can't be of one image.
+    #[error("a layer for {one} and one for {other} make no image")]
+    SeveralPlatforms {
+        /// The platform of the last layer.
+        one: Box<Platform>,
+        /// Another one.
+        other: Box<Platform>,
     },
     /// The daemon pushed, and the image's config or manifest did not come.
     #[error("{daemon} pushed {image}, but not its {what}")]

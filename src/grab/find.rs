@@ -7,10 +7,13 @@ use super::shim::{Asked, Form, Spool};
 use super::{Ended, Grab, GrabError};
 use crate::daemon::DaemonImage;
 use crate::error::Result;
+use crate::event::Event;
 use crate::image::{DiffId, Digest};
 
 /// Fewer digits are taken for a name.
 const FEWEST_DIGITS: usize = 4;
+/// Fewer are not looked for among blobs.
+const FEWEST_DIGITS_OF_BLOBS: usize = 12;
 
 /// A layer of an image.
 #[derive(Clone, Debug)]
@@ -81,7 +84,7 @@ impl Grab<'_> {
     pub async fn find(&self, text: &str, choice: Option<&Choice>) -> Result<Found> {
         let named = self.daemon.image(&self.daemon.full_name(text)).await?;
         let digits = Digits::of(text);
-        let is_id = |image: &DaemonImage| digits.as_ref().is_some_and(|digits| digits.are_of(&image.id));
+        let is_id = |image: &DaemonImage| digits.as_ref().is_some_and(|digits| digits.are_of_image(image));
         if let Some(image) = &named
             && (choice.is_some() || !is_id(image))
         {
@@ -94,9 +97,9 @@ impl Grab<'_> {
         }
         let mut matches: BTreeMap<String, Found> = BTreeMap::new();
         for image in &images {
-            if digits.are_of(&image.id) {
+            if digits.are_of_image(image) {
                 let found = Found { is_by_image_id: choice.is_none(), ..chosen(image, choice)? };
-                matches.insert(format!("image {} ({})", image.id, image.shown()), found);
+                matches.entry(format!("image {}", image.id)).or_insert(found);
             }
             if choice.is_some() {
                 continue;
@@ -114,10 +117,10 @@ impl Grab<'_> {
                 }
             }
         }
-        if matches.is_empty() && choice.is_none() {
+        if matches.is_empty() && choice.is_none() && self.searches_blobs && digits.may_be_of_blob() {
             matches = self.by_blob(&digits, &images).await?;
         }
-        let several = matches.keys().cloned().collect();
+        let several = matches.iter().map(|(what, found)| format!("{what} ({})", found.shown())).collect();
         let mut found = matches.into_values();
         match (found.next(), found.next()) {
             (Some(found), None) => Ok(found),
@@ -133,6 +136,7 @@ impl Grab<'_> {
     /// Layers by the digests of their blobs, which only a push tells: each image is pushed as far as that costs nothing, and
     /// as a whole if a blob of it was asked for whose layer is not known then.
     async fn by_blob(&self, digits: &Digits, images: &[DaemonImage]) -> Result<BTreeMap<String, Found>> {
+        self.reporter.report(Event::BlobSearchStarted { daemon: self.daemon.name(), images: images.len() });
         let mut matches = BTreeMap::new();
         let is_between =
             |image: &DaemonImage| images.iter().any(|other| other.parent.as_ref() == Some(&image.id));
@@ -165,7 +169,9 @@ impl Grab<'_> {
         image: &DaemonImage,
         takes_uploads: bool,
     ) -> Result<(Vec<Digest>, Vec<crate::image::Manifest>)> {
-        let mut session = self.session(Spool { file: None, form: Form::AsPushed }, Path::new("")).await?;
+        let mut session = self
+            .session(Spool { file: None, form: Form::AsPushed, limits: self.limits }, Path::new(""))
+            .await?;
         self.given_name(&session, image).await?;
         session.shim.ask(Asked { takes_uploads, ..Asked::default() });
         let pushed = session.push(self.daemon, image).await;
@@ -213,7 +219,11 @@ fn chosen(image: &DaemonImage, choice: Option<&Choice>) -> Result<Found> {
 }
 
 /// The first digits of a digest, or all of them.
-struct Digits(String);
+struct Digits {
+    hex: String,
+    /// True if they were called those of a digest.
+    is_digest: bool,
+}
 
 impl Digits {
     fn of(text: &str) -> Option<Self> {
@@ -223,11 +233,23 @@ impl Digits {
             None => (false, text),
         };
         let is_hex = hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        (is_hex && (hex.len() >= FEWEST_DIGITS || is_digest && !hex.is_empty())).then(|| Self(hex.to_owned()))
+        (is_hex && (hex.len() >= FEWEST_DIGITS || is_digest && !hex.is_empty()))
+            .then(|| Self { hex: hex.to_owned(), is_digest })
     }
 
     fn are_of(&self, digest: &Digest) -> bool {
-        digest.hex().starts_with(&self.0)
+        digest.hex().starts_with(&self.hex)
+    }
+
+    /// An image goes by its ID, and by its config's digest, which is what Kubernetes calls it.
+    fn are_of_image(&self, image: &DaemonImage) -> bool {
+        let config = image.documents.as_ref().map(|documents| &documents.manifest.config.digest);
+        self.are_of(&image.id) || config.is_some_and(|config| self.are_of(config))
+    }
+
+    /// A word that happens to be of such letters is not worth a push of all images.
+    fn may_be_of_blob(&self) -> bool {
+        self.is_digest || self.hex.len() >= FEWEST_DIGITS_OF_BLOBS
     }
 }
 

@@ -30,7 +30,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use self::shim::{Asked, Guard, KeptLayer, Shim, Spool, Step, guarded};
 use self::temporary_name::TemporaryNames;
-use crate::blob::Packing;
+use crate::blob::{InflateError, Limits, Packing};
 use crate::daemon::{Daemon, DaemonError, DaemonImage, Destination, PassingName};
 use crate::error::Result;
 use crate::event::{Event, Reporter, Warning};
@@ -64,6 +64,10 @@ pub struct Grab<'a> {
     pub port: u16,
     /// True if it is told what the daemon asks.
     pub traces: bool,
+    /// How far layers may inflate.
+    pub limits: Limits,
+    /// True if images are pushed where nobody knows otherwise which of them has a blob.
+    pub searches_blobs: bool,
     /// True if images that nothing else refers to are let go once their layers are safe, which warnings then say.
     pub cleans: bool,
     /// The names that images of the daemon have for a while.
@@ -103,6 +107,8 @@ struct Session<'a> {
     /// What errors call the spool.
     path: PathBuf,
     thrown_away_bytes: u64,
+    /// An upload of the last push that may have been the layer.
+    too_large: Option<InflateError>,
 }
 
 /// How a push ended.
@@ -122,6 +128,8 @@ impl<'a> Grab<'a> {
             address,
             port: 0,
             traces: false,
+            limits: Limits::default(),
+            searches_blobs: true,
             cleans: false,
             names: TemporaryNames::default(),
             is_reached: AtomicBool::new(false),
@@ -165,7 +173,7 @@ impl<'a> Grab<'a> {
     async fn fetch(&self, found: &Found, file: File, path: &Path, form: Form) -> Result<Grabbed> {
         self.warn_of_loneliness(found).await?;
         let image = self.smallest_with(found).await?;
-        let mut session = self.session(Spool { file: Some(file), form }, path).await?;
+        let mut session = self.session(Spool { file: Some(file), form, limits: self.limits }, path).await?;
         self.given_name(&session, &image).await?;
         let fetched = self.fetch_from(&mut session, &image, found).await;
         self.end(session).await;
@@ -209,6 +217,10 @@ impl<'a> Grab<'a> {
             }
             asked = next;
             known.extend(named);
+        }
+        if let Some(source) = session.too_large.take() {
+            let source = Box::new(source);
+            return Err(GrabError::TooLarge { image: found.shown(), layer: wanted.clone(), source }.into());
         }
         pushed?;
         let (daemon, image) = (self.daemon.name(), found.shown());
@@ -320,6 +332,7 @@ impl<'a> Grab<'a> {
             traces: self.traces,
             path,
             thrown_away_bytes: 0,
+            too_large: None,
         })
     }
 
@@ -349,6 +362,7 @@ impl<'a> Grab<'a> {
 impl Session<'_> {
     /// Has the daemon push, until the layer is there, or all else that was asked for, or the daemon ends.
     async fn push(&mut self, daemon: &Daemon, image: &DaemonImage) -> Result<Ended> {
+        self.too_large = None;
         let (name, password) = (self.name.clone(), self.password.clone());
         let platform = daemon.has_platforms().await?.then(|| image.platform.clone());
         let to = Destination { name: &name, password: password.as_ref(), platform: platform.as_ref() };
@@ -384,6 +398,7 @@ impl Session<'_> {
             Step::Received(bytes) => self.reporter.report(Event::GrabProgressed { bytes }),
             Step::ThrownAway(bytes) => self.thrown_away_bytes += bytes,
             Step::Kept(kept) => return Ok(Some(Ended::Kept(Box::new(kept)))),
+            Step::TooLarge(error) => self.too_large = Some(error),
             Step::Documented => return Ok(Some(Ended::Pushed(Ok(())))),
             Step::Failed(failure) => {
                 return Err(FileError::io("write", &self.path)(failure).into());

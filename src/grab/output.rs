@@ -13,12 +13,12 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::shim::Form;
-use super::{Found, Grab, Grabbed};
-use crate::blob::{Limits, take_in};
+use super::{Found, Grab, GrabError, Grabbed};
+use crate::blob::{Limits, TakenIn, take_in};
 use crate::error::Result;
 use crate::event::Event;
 use crate::fsio::{FileError, Links, PartialFolder, blocking, check_folder, open_regular};
-use crate::image::{Algorithm, Descriptor, DiffId, Hasher};
+use crate::image::{Algorithm, Descriptor, DiffId, Digest, Hasher};
 
 const JSON: &str = "json";
 const VERSION: &str = "VERSION";
@@ -54,12 +54,13 @@ impl Grab<'_> {
         let files = names.iter().map(|name| target.join(name)).collect();
         if target.symlink_metadata().is_ok() {
             let (wanted, folder, metadata) = (found.diff_id().clone(), target.clone(), metadata.clone());
+            let (blob, limits) = (found.blob.clone(), self.limits);
             let names = names.to_vec();
             let is_same = blocking(move || {
                 has_only(&folder, &names)?;
                 match form {
                     Form::Plain => is_layer(&folder, &metadata, &wanted),
-                    Form::AsPushed => is_blob(&folder, &wanted),
+                    Form::AsPushed => is_blob(&folder, &wanted, blob.as_ref(), limits),
                 }
             });
             return match is_same.await {
@@ -73,6 +74,13 @@ impl Grab<'_> {
             Form::AsPushed => BLOB,
         };
         let grabbed = self.fetch(found, partial.create_file(layer)?, &target.join(layer), form).await?;
+        if let Some(asked) =
+            found.blob.as_ref().filter(|asked| form == Form::AsPushed && **asked != grabbed.digest)
+        {
+            let (asked, got) = (Box::new(asked.clone()), Box::new(grabbed.digest));
+            let (daemon, layer) = (self.daemon.name(), grabbed.diff_id);
+            return Err(GrabError::PackedAnew { daemon, layer, asked, got }.into());
+        }
         match form {
             Form::Plain => {
                 write_small(&mut partial, &target, JSON, &metadata)?;
@@ -146,16 +154,17 @@ fn is_layer(folder: &Path, metadata: &[u8], wanted: &DiffId) -> io::Result<bool>
     Ok(hashing.0.finish() == *wanted.digest())
 }
 
-fn is_blob(folder: &Path, wanted: &DiffId) -> io::Result<bool> {
+fn is_blob(folder: &Path, wanted: &DiffId, asked: Option<&Digest>, limits: Limits) -> io::Result<bool> {
     let descriptor: Descriptor = serde_json::from_slice(&small(&folder.join(DESCRIPTOR))?)?;
     let blob = open(&folder.join(BLOB))?;
     let size_bytes = blob.metadata()?.len();
     let mut hashing = Hashing::new(descriptor.digest.algorithm());
     let algorithm = wanted.digest().algorithm();
-    let layer = take_in(blob, algorithm, Limits::default(), &mut hashing, &mut io::sink())?;
+    let taken = take_in(blob, algorithm, limits, &mut hashing, &mut io::sink())?;
     Ok(size_bytes == descriptor.size_bytes
         && hashing.0.finish() == descriptor.digest
-        && layer.is_some_and(|layer| layer.digest == *wanted.digest()))
+        && asked.is_none_or(|asked| *asked == descriptor.digest)
+        && matches!(taken, TakenIn::Layer(layer) if layer.digest == *wanted.digest()))
 }
 
 fn open(path: &Path) -> io::Result<File> {

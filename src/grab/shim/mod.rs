@@ -27,7 +27,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::blob::Unpacking;
+use crate::blob::{InflateError, Limits, Unpacking};
 use crate::image::Digest;
 use crate::registry::server::{
     Answer, BlobBytes, ManifestReference, RepositoryName, ServerError, Storage, StoredManifest, Tag, Upload,
@@ -53,7 +53,9 @@ pub(super) enum Step {
     Kept(KeptLayer),
     /// All that is wanted but layers is there.
     Documented,
-    /// What came could not be kept.
+    /// An upload that may be the layer inflates too far.
+    TooLarge(InflateError),
+    /// The layer came, and could not be kept.
     Failed(std::io::Error),
 }
 
@@ -84,6 +86,8 @@ pub(super) struct Spool {
     /// None once the layer is in it, and was handed on.
     pub(super) file: Option<File>,
     pub(super) form: Form,
+    /// How far it may inflate.
+    pub(super) limits: Limits,
 }
 
 /// A registry for one push after the other, until the layer is there. Cheap to clone.

@@ -2,6 +2,7 @@
 //!
 //! Uploads wait for each other at their first bytes, and the daemon with them: only one of them has the spool.
 
+use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinHandle;
 
 use super::{Asked, Form, KeptLayer, Shared, Spool, Step};
-use crate::blob::{Limits, Unpacking, take_in};
+use crate::blob::{TakenIn, take_in};
 use crate::image::config::MAX_CONFIG_BYTES;
 use crate::image::{Algorithm, DiffId, Digest, Hasher};
 use crate::registry::server::{Answer, ServerError, Upload};
@@ -37,13 +38,15 @@ struct Taking {
 }
 
 struct Taken {
-    layer: Option<Unpacking>,
+    blob: TakenIn,
+    /// What the disk said, which counts only of the layer that is wanted.
+    refusal: Option<io::Error>,
     spool: OwnedMutexGuard<Spool>,
 }
 
 impl ShimUpload {
     pub(super) fn new(shared: Arc<Shared>, asked: Arc<Asked>) -> Self {
-        let document = asked.document.as_ref().map(|_| Vec::new());
+        let document = (!asked.documents.is_empty()).then(Vec::new);
         let second = asked.second_algorithm().map(Hasher::new);
         Self { shared, asked, size_bytes: 0, second, document, taking: None }
     }
@@ -76,27 +79,38 @@ impl ShimUpload {
     async fn end(&mut self) -> Result<Option<Taken>, ServerError> {
         let Some(Taking { chunks, done }) = self.taking.take() else { return Ok(None) };
         drop(chunks);
-        done.await.map_err(io::Error::other).and_then(|taken| taken).map(Some).map_err(|failure| {
-            let kind = failure.kind();
-            self.shared.tell(Step::Failed(failure));
-            io::Error::from(kind).into()
-        })
+        let taken = done.await.map_err(io::Error::other).and_then(|taken| taken);
+        taken.map(Some).map_err(|failure| self.failed(failure))
+    }
+
+    fn failed(&self, failure: io::Error) -> ServerError {
+        let kind = failure.kind();
+        self.shared.tell(Step::Failed(failure));
+        io::Error::from(kind).into()
     }
 
     async fn keep(mut self: Box<Self>, digest: Digest) -> Result<(), ServerError> {
         let taken = self.end().await?;
         let size_bytes = self.size_bytes;
-        if let (Some(Taken { layer: Some(layer), mut spool }), Some(wanted)) = (taken, &self.asked.layer)
-            && layer.digest == *wanted.digest()
-            && let Some(file) = spool.file.take()
-        {
-            self.shared.tell(Step::Kept(KeptLayer { digest, size_bytes, layer, file }));
-            return Ok(());
+        if let (Some(Taken { blob, refusal, mut spool }), Some(wanted)) = (taken, &self.asked.layer) {
+            match blob {
+                TakenIn::Layer(layer) if layer.digest == *wanted.digest() => {
+                    if let Some(refusal) = refusal {
+                        return Err(self.failed(refusal));
+                    }
+                    if let Some(file) = spool.file.take() {
+                        self.shared.tell(Step::Kept(KeptLayer { digest, size_bytes, layer, file }));
+                        return Ok(());
+                    }
+                }
+                TakenIn::Excess(excess) => self.shared.tell(Step::TooLarge(excess.of(&digest))),
+                TakenIn::Layer(_) | TakenIn::Broken => {}
+            }
         }
         let mut state = self.shared.state();
         state.received.insert(digest.clone(), size_bytes);
         match self.document.take() {
-            Some(document) if self.asked.document.as_ref() == Some(&digest) => {
+            Some(document) if self.asked.documents.contains(&digest) => {
                 state.documents.insert(digest, document.into());
             }
             _ => self.shared.tell(Step::ThrownAway(size_bytes)),
@@ -135,18 +149,42 @@ fn take(chunks: Receiver<Bytes>, spool: OwnedMutexGuard<Spool>, wanted: &DiffId)
     let chunks = Chunks { chunks, current: Bytes::new() };
     let algorithm = wanted.digest().algorithm();
     let (mut nothing, mut none) = (io::sink(), io::sink());
-    let mut file = spool.file.as_ref();
-    if let Some(file) = &mut file {
+    let mut disk = None;
+    if let Some(mut file) = spool.file.as_ref() {
         file.set_len(0)?;
         file.rewind()?;
+        disk = Some(Disk { file, refusal: None });
     }
-    let (packed, plain): (&mut (dyn Write + Send), &mut dyn Write) = match (&mut file, spool.form) {
-        (Some(file), Form::Plain) => (&mut nothing, file),
-        (Some(file), Form::AsPushed) => (file, &mut none),
+    let (packed, plain): (&mut (dyn Write + Send), &mut dyn Write) = match (&mut disk, spool.form) {
+        (Some(disk), Form::Plain) => (&mut nothing, disk),
+        (Some(disk), Form::AsPushed) => (disk, &mut none),
         (None, _) => (&mut nothing, &mut none),
     };
-    let layer = take_in(chunks, algorithm, Limits::default(), packed, plain)?;
-    Ok(Taken { layer, spool })
+    let blob = take_in(chunks, algorithm, spool.limits, packed, plain)?;
+    let refusal = disk.and_then(|disk| disk.refusal);
+    Ok(Taken { blob, refusal, spool })
+}
+
+/// The spool's file. What it has no room for is let go: it may be a layer that nobody wants.
+struct Disk<'a> {
+    file: &'a File,
+    refusal: Option<io::Error>,
+}
+
+impl Write for Disk<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.refusal.is_none()
+            && let Err(refusal) = self.file.write_all(bytes)
+        {
+            self.refusal = Some(refusal);
+            self.file.set_len(0)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What comes, as it is read. It ends when nothing more is sent.

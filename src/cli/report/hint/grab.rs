@@ -25,6 +25,12 @@ pub(super) fn hint(error: &GrabError) -> Option<String> {
         GrabError::NotUntagged { .. } => {
             "the next `sealift grab` out of that daemon takes it away; `docker rmi` may take the image with it".into()
         }
+        GrabError::TooLarge { .. } => {
+            "if you trust the image, say how large its layers may be: `--max-layer-size 200GiB`".into()
+        }
+        GrabError::PackedAnew { .. } => {
+            "without `--registry-format` you get what is in it, which is the same".into()
+        }
         GrabError::NotSent { .. } => {
             "run it again with `--debug`, which shows what the daemon asked for".into()
         }
