@@ -325,6 +325,8 @@ fn what_can_not_be_meant_is_told() {
     }
     let of_containerd = ["grab", "app:1", "--from", "docker", "--namespace", "k8s.io"];
     assert_snapshot!("namespace_of_docker", case.sandbox.run(&of_containerd));
+    let everywhere = ["grab", "-H", "tcp://far.example:2375", "app:1", "--listen", "0.0.0.0"];
+    assert_snapshot!("listening_everywhere", case.sandbox.run(&everywhere));
     for (name, host) in [("remote", "tcp://far.example:2375"), ("remote_ssh", "ssh://me@far.example")] {
         assert_snapshot!(name, case.sandbox.run(&["grab", "-H", host, "app:1"]));
     }

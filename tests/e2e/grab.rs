@@ -35,8 +35,9 @@ WORKDIR /six
 CMD ["/bin/sh", "-c", "read words < /words; echo $words"]
 "#;
 
-/// A Docker of the old set that is the test's own, so that nobody else changes what it has.
+/// A Docker that is the test's own, so that nobody else changes what it has, or meets names that it gives.
 struct Own {
+    set: Set,
     folder: PathBuf,
     host: String,
     daemon: Daemon,
@@ -44,21 +45,21 @@ struct Own {
 
 impl Own {
     fn start(test: &str) -> Self {
-        Self::start_with(test, &[])
+        Self::start_with(Set::Old, test, &[])
     }
 
-    fn start_with(test: &str, options: &[&str]) -> Self {
+    fn start_with(set: Set, test: &str, options: &[&str]) -> Self {
         let folder = session().work_folder(test);
         let host = format!("unix://{}/{test}.sock", session().run.display());
         let options = [&["--host", &host], options].concat();
-        let daemon = start_docker(&folder, &folder.join("data"), &options);
-        let own = Self { folder, host, daemon };
+        let daemon = start_docker(set, &folder, &folder.join("data"), &options);
+        let own = Self { set, folder, host, daemon };
         await_that("docker answers", || own.docker(&["version"]).output().unwrap().status.success());
         own
     }
 
     fn docker(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("/usr/bin/docker");
+        let mut command = self.set.command("/usr/bin/docker");
         command.arg(format!("--host={}", self.host)).args(arguments);
         command
     }
@@ -356,7 +357,9 @@ fn grabs(source: &Source, repository: &str, loader: &dyn Loader, keeps_blobs: bo
             let descriptor: Value =
                 serde_json::from_slice(&read(&folder, &diff_id, "descriptor.json")).unwrap();
             assert_eq!(descriptor, *layer, "as the manifest has it");
-            // Found by its blob, it is the same.
+        }
+        if source.set.is_some() {
+            // Found by its blob, it is the same. Docker would give names to others' images for that.
             output_of(&mut source.grab(&folder, &[digest, "--registry-format"]));
         }
     }
@@ -383,6 +386,27 @@ grabs! {
     out_of_podman_5: |name| Source::podman(Set::Modern, name, "grab-podman-5"), Podman(Set::Modern), false;
     out_of_containerd_1_6: |name| Source::containerd(Set::Old, name), Containerd(Set::Old), true;
     out_of_containerd_2: |name| Source::containerd(Set::Modern, name), Containerd(Set::Modern), true;
+}
+
+#[test]
+fn a_layer_of_containerds_image_store_is_found_by_its_blob() {
+    let own = Own::start_with(Set::Modern, "grab-blob", &["--feature", "containerd-snapshotter=true"]);
+    let images = [push_platforms("e2e/grab/blob"), push_platforms("e2e/grab/blob-other")];
+    for image in &images {
+        output_of(&mut own.docker(&["pull", "--quiet", &image.name()]));
+    }
+    let before = own.list();
+    for image in &images {
+        let manifest = image.resolved().manifest;
+        let digest = manifest.json["layers"][1]["digest"].as_str().unwrap();
+        for text in [digest, &hex(digest)[..16]] {
+            let out = session().work_folder("grab-blob-out");
+            let (rows, _) = grabbed(own.grab(&[text, "--registry-format", "--outdir"]).arg(&out));
+            let diff_id = rows[0]["diff_id"].as_str().unwrap();
+            assert!(read(&out, diff_id, "blob") == blob(image.repository, digest));
+        }
+    }
+    assert_eq!(own.list(), before);
 }
 
 /// An image without a name goes with the last name it gets, unless that is given to another.
@@ -690,7 +714,7 @@ fn the_last_layers_load_on_a_base_that_is_there() {
 fn a_daemon_elsewhere_pushes_to_an_address_it_reaches() {
     let (api, shim) = (free_site_address(), free_site_address());
     let tcp = format!("tcp://{api}");
-    let own = Own::start_with("grab-far", &["--host", &tcp, "--insecure-registry", &shim]);
+    let own = Own::start_with(Set::Old, "grab-far", &["--host", &tcp, "--insecure-registry", &shim]);
     own.build("far:1", SIX, "grab far");
     let before = own.list();
     let out = session().work_folder("grab-far-out");
