@@ -14,6 +14,8 @@ mod support;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -361,6 +363,191 @@ fn a_name_that_can_not_be_taken_away_is_told_and_the_layer_is_there() {
     assert_snapshot!("name_stays_of_a_failure", unnamed(case.grab(&engine, &["app:1", "--layer", "0"])));
 }
 
+#[test]
+fn what_nobody_wants_may_be_larger_than_the_disk() {
+    let mut case = Case::new();
+    case.script.pushing.layers[1].blob = Layer::tar(7, 1_000_000).blob;
+    let engine = case.start();
+    // Files of so many blocks of 512 bytes, and no signal when one is to get larger.
+    let script = "trap '' XFSZ; ulimit -f 200; exec \"$0\" \"$@\"";
+    for options in [&["--layer", "0"][..], &["--layer", "0", "--tar", "x.tar"]] {
+        let output = case.shell(script, &engine, &[&["app:1"], options].concat()).output().unwrap();
+        assert!(output.status.success(), "{}", case.sandbox.shown(&output));
+    }
+    assert!(case.file(0, "layer.tar") == case.layers[0].inflated);
+    let mut case = Case::new();
+    let large = Layer::tar(7, 1_000_000);
+    case.script.pushing.layers[2].blob = large.blob.clone();
+    let diff_ids = [&case.diff_ids[..2], &[Digest::of(&large.inflated)]].concat();
+    case.script.images =
+        [("app:1".to_owned(), inspected(&Digest::of(b"id"), "linux/amd64", &diff_ids))].into();
+    let engine = case.start();
+    let output = case.shell(script, &engine, &["app:1"]).output().unwrap();
+    let shown = case.sandbox.shown(&output);
+    assert!(shown.contains("exit code: 7") && shown.contains("layer.tar"), "{shown}");
+    assert_eq!(case.sandbox.files(), Vec::<String>::new());
+    case.is_as_before(&engine);
+}
+
+#[test]
+fn how_large_a_layer_may_be_can_be_said() {
+    let case = Case::new().pulled();
+    let engine = case.start();
+    let small = ["app:1", "--layer", "1", "--max-layer-size", "40000B"];
+    let digest = Digest::of(&case.layers[1].blob);
+    let shown = case.grab(&engine, &small).replace(digest.hex(), "BLOB_1");
+    assert_snapshot!("too_large", shown);
+    assert_eq!(case.sandbox.files(), Vec::<String>::new());
+    case.is_as_before(&engine);
+    let shown = case.grab(&engine, &["app:1", "--layer", "1", "--max-layer-size", "50000B"]);
+    assert!(shown.contains("exit code: 0\n"), "{shown}");
+}
+
+#[test]
+fn a_blob_that_was_asked_for_comes_as_no_other() {
+    let mut case = Case::new().pulled();
+    // As somebody else packed it; this daemon packs it its own way.
+    let asked = Digest::of(b"packed by another");
+    case.script.pushing.layers[1].known = vec![asked.clone()];
+    case.sandbox = case.sandbox.redact(asked.hex(), "ASKED");
+    case.sandbox = case.sandbox.redact(Digest::of(&case.layers[1].blob).hex(), "PACKED");
+    let engine = case.start();
+    assert_snapshot!("packed_anew", case.grab(&engine, &[&asked.to_string(), "--registry-format"]));
+    assert_eq!(case.sandbox.files(), Vec::<String>::new());
+    // What is in it is the same.
+    let shown = case.grab(&engine, &[&asked.to_string()]);
+    assert!(shown.contains("exit code: 0\n"), "{shown}");
+    assert!(case.file(1, "layer.tar") == case.layers[1].inflated);
+    fs::remove_dir_all(case.sandbox.out().join(case.diff_ids[1].hex())).unwrap();
+    // A blob that is there is no other, either.
+    assert!(case.grab(&engine, &["app:1", "--layer", "1", "--registry-format"]).contains("exit code: 0\n"));
+    let shown = case.grab(&engine, &[&asked.to_string(), "--registry-format"]);
+    assert!(shown.contains("is there already"), "{shown}");
+    case.is_as_before(&engine);
+}
+
+#[test]
+fn of_several_platforms_the_image_is_the_one_with_its_layers() {
+    let mut case = Case::new().pulled();
+    // Docker with containerd's store, of a time when a push was for all platforms.
+    case.script.version["ApiVersion"] = json!("1.44");
+    case.script.info = json!({"DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]});
+    let digests: Vec<_> = (0..3).map(|seed| Digest::of(&text(seed, 100))).collect();
+    let other = json!({"architecture": "arm64", "os": "linux", "config": {},
+                       "rootfs": {"type": "layers", "diff_ids": digests}});
+    case.script.pushing.other_config = Some(other.to_string().into_bytes());
+    let engine = case.start();
+    let shown = case.grab(&engine, &["app:1", "--layer", "-1", "--on-base", "--tar", "patch.tar"]);
+    assert!(shown.contains("exit code: 0\n") && !shown.contains("warning"), "{shown}");
+    let listed = names_in(&case.sandbox.out().join("patch.tar"));
+    let config = Digest::of(&case.script.pushing.config);
+    assert!(listed.contains(&format!("blobs/sha256/{}", config.hex())), "{listed:?}");
+    case.is_as_before(&engine);
+}
+
+#[test]
+fn a_word_of_few_hexadecimal_digits_is_not_looked_for_among_blobs() {
+    let case = Case::new().pulled();
+    let engine = case.start();
+    let pushes = || engine.requests().iter().filter(|request| request.contains("/push?")).count();
+    let unknown = "0123456789ab".repeat(5) + "0123";
+    for arguments in [&["beef"][..], &["--list", &unknown], &["cafe", "--json"]] {
+        assert!(case.grab(&engine, arguments).contains("exit code: 4"));
+    }
+    assert_eq!(pushes(), 0);
+    let shown = case.grab(&engine, &[&unknown]);
+    assert!(shown.contains("exit code: 4") && shown.contains("the blobs of 1 images"), "{shown}");
+    assert_ne!(pushes(), 0);
+    case.is_as_before(&engine);
+}
+
+#[test]
+fn layers_for_different_platforms_make_no_image() {
+    let mut case = Case::new();
+    let other = inspected(&Digest::of(b"arm"), "linux/arm64", &case.diff_ids);
+    case.script.images.insert("arm:1".to_owned(), other);
+    let engine = case.start();
+    assert_snapshot!("several_platforms", case.grab(&engine, &["app:1", "arm:1", "--tar", "x.tar"]));
+    fs::write(case.sandbox.out().join("there.tar"), "").unwrap();
+    assert!(case.grab(&engine, &["app:1", "--tar", "there.tar"]).contains("is there already"));
+    assert!(!engine.requests().iter().any(|request| request.contains("/push?")));
+}
+
+/// A containerd whose `ctr` is a script: three names of one image, as Kubernetes has them.
+fn containerd(sandbox: &Sandbox, config: &[u8], promised: &Digest) -> Digest {
+    let folder = sandbox.path().join("containerd");
+    fs::create_dir(&folder).unwrap();
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "size": config.len(), "digest": promised},
+        "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "size": 1, "digest": Digest::of(b"layer")}],
+    });
+    let manifest = manifest.to_string();
+    let id = Digest::of(manifest.as_bytes());
+    fs::write(folder.join(id.to_string()), manifest).unwrap();
+    fs::write(folder.join(promised.to_string()), config).unwrap();
+    let names = ["site.example/app:1".to_owned(), format!("site.example/app@{id}"), id.to_string()];
+    fs::write(folder.join("names"), names.join("\n")).unwrap();
+    let script = format!(
+        "#!/bin/sh\nshift 4\ncase \"$1 $2 $3\" in\n\
+         plugins*) printf 'Type: io.containerd.snapshotter.v1\\nPlatforms: linux/amd64\\n' ;;\n\
+         'images list --quiet') /bin/cat '{folder}/names' ;;\n\
+         images*) n=${{3#name==\\\"}}; printf 'REF TYPE DIGEST\\n%s x {id} 1\\n' \"${{n%\\\"}}\" ;;\n\
+         content*) /bin/cat '{folder}/'\"$3\" || {{ echo not found >&2; exit 1; }} ;;\n\
+         esac\n",
+        folder = folder.display()
+    );
+    fs::write(folder.join("ctr"), script).unwrap();
+    fs::set_permissions(folder.join("ctr"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(folder.join("containerd.sock"), "").unwrap();
+    id
+}
+
+#[test]
+fn an_image_of_containerd_with_several_names_is_one() {
+    let config = json!({"architecture": "amd64", "os": "linux", "config": {},
+                        "rootfs": {"type": "layers", "diff_ids": [Digest::of(b"plain")]}});
+    let config = config.to_string().into_bytes();
+    let sandbox = Sandbox::new();
+    let digest = Digest::of(&config);
+    let id = containerd(&sandbox, &config, &digest);
+    let folder = sandbox.path().join("containerd");
+    let sandbox = sandbox.variable("PATH", folder.to_str().unwrap());
+    let socket = folder.join("containerd.sock");
+    let list = |what: &str| {
+        let address = ["grab", "--from", "containerd", "--address", socket.to_str().unwrap(), "--list", what];
+        sandbox.run(&address)
+    };
+    // By the ID that `ctr` shows, and by the one that `crictl` does.
+    for text in
+        ["site.example/app:1", &id.to_string(), &id.hex()[..12], &digest.to_string(), &digest.hex()[..12]]
+    {
+        let shown = list(text);
+        assert!(shown.contains(&format!("0  {}", Digest::of(b"plain"))), "{text}: {shown}");
+    }
+    // A config that is damaged is none, and neither is one without an end.
+    let larger = [&config[..], &[b' '; 9 << 20]].concat();
+    for (number, damaged) in [b"{}".to_vec(), larger].into_iter().enumerate() {
+        let digest = if number == 0 { digest.clone() } else { Digest::of(&damaged) };
+        let sandbox = Sandbox::new();
+        containerd(&sandbox, &damaged, &digest);
+        let folder = sandbox.path().join("containerd");
+        let sandbox = sandbox.variable("PATH", folder.to_str().unwrap());
+        let socket = folder.join("containerd.sock");
+        let address = ["grab", "--from", "containerd", "--address", socket.to_str().unwrap()];
+        let shown = sandbox.run(&[&address[..], &["--list", "site.example/app:1"]].concat());
+        assert!(shown.contains("exit code: 4") && shown.contains("has no image"), "{number}: {shown}");
+    }
+}
+
+/// The names of an archive's entries.
+fn names_in(archive: &Path) -> Vec<String> {
+    let mut archive = tar::Archive::new(fs::File::open(archive).unwrap());
+    let entries = archive.entries().unwrap();
+    entries.map(|entry| entry.unwrap().path().unwrap().to_str().unwrap().to_owned()).collect()
+}
+
 /// Something that answers requests at an address of this machine: a shim, or something else.
 struct Presence(SocketAddr);
 
@@ -448,11 +635,7 @@ fn layers_become_an_archive() {
     // The last layer alone, as the image it is of.
     let shown = case.grab(&engine, &["app:1", "--layer", "-1", "--tar", "patch.tar", "--on-base", "-q"]);
     assert!(shown.contains("patch.tar"), "{shown}");
-    let mut names = Vec::new();
-    let file = fs::File::open(case.sandbox.out().join("patch.tar")).unwrap();
-    for entry in tar::Archive::new(file).entries().unwrap() {
-        names.push(entry.unwrap().path().unwrap().to_str().unwrap().to_owned());
-    }
+    let names = names_in(&case.sandbox.out().join("patch.tar"));
     let config = format!("{}.json", Digest::of(&case.script.pushing.config).hex());
     let blob = Digest::of(&case.layers[2].blob);
     let layer = |name: &str| format!("{}/{name}", blob.hex());
@@ -485,8 +668,13 @@ fn what_can_not_be_meant_is_told() {
     }
     let of_containerd = ["grab", "app:1", "--from", "docker", "--namespace", "k8s.io"];
     assert_snapshot!("namespace_of_docker", case.sandbox.run(&of_containerd));
+    let everywhere = ["grab", "-H", "tcp://far.example:2375", "app:1", "--listen", "0.0.0.0"];
+    assert_snapshot!("listening_everywhere", case.sandbox.run(&everywhere));
     for (name, host) in [("remote", "tcp://far.example:2375"), ("remote_ssh", "ssh://me@far.example")] {
         assert_snapshot!(name, case.sandbox.run(&["grab", "-H", host, "app:1"]));
+        // Its own loopback is no address of this machine.
+        let here = case.sandbox.run(&["grab", "-H", host, "app:1", "--listen", "127.0.0.1"]);
+        assert!(here.contains("exit code: 2") && here.contains("is on another machine"), "{here}");
     }
     assert_eq!(case.sandbox.files(), Vec::<String>::new());
     case.is_as_before(&engine);

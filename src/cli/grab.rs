@@ -138,6 +138,9 @@ impl Arguments {
         if !self.layer.is_empty() && self.layers.len() > 1 {
             return Err(Failure::GrabUsage("`--layer` goes with one image"));
         }
+        if self.listen.is_some_and(|address| address.is_unspecified()) {
+            return Err(Failure::GrabUsage("`--listen` takes the one address that the daemon is to push to"));
+        }
         if self.list && self.layers.len() > 1 {
             return Err(Failure::GrabUsage("`--list` shows one image"));
         }

@@ -143,7 +143,11 @@ impl Grab<'_> {
         for image in images.iter().filter(|image| !image.diff_ids.is_empty() && !is_between(image)) {
             let mut known = image.documents.iter().map(|documents| documents.manifest.clone()).collect();
             if image.documents.is_none() {
-                let (seen, named) = self.digests_of(image, false).await?;
+                let (seen, named) = match self.digests_of(image, false).await {
+                    // It went since they were listed.
+                    Err(crate::Error::Grab(GrabError::Nothing { .. })) => continue,
+                    told => told?,
+                };
                 known = named;
                 if known.is_empty() && seen.iter().any(|digest| digits.are_of(digest)) {
                     known = self.digests_of(image, true).await?.1;

@@ -210,8 +210,7 @@ impl<'a> Grab<'a> {
                 Ended::Pushed(how) => pushed = how,
             }
             let named = session.manifests_of(image.diff_ids.len());
-            let next =
-                Asked { layer: Some(wanted.clone()), takes_uploads: true, ..told_by(&named, found.position) };
+            let next = told_by(&named, wanted, found.position);
             if named.is_empty() || next.others == asked.others && next.missing == asked.missing {
                 break;
             }
@@ -259,14 +258,10 @@ impl<'a> Grab<'a> {
     /// their diff IDs.
     fn first_question(&self, image: &DaemonImage, found: &Found) -> Asked {
         let wanted = found.diff_id();
-        let asked = Asked { layer: Some(wanted.clone()), takes_uploads: true, ..Asked::default() };
         if let Some(documents) = &image.documents {
-            return Asked {
-                layer: asked.layer,
-                takes_uploads: true,
-                ..told_by(std::slice::from_ref(&documents.manifest), found.position)
-            };
+            return told_by(std::slice::from_ref(&documents.manifest), wanted, found.position);
         }
+        let asked = Asked { layer: Some(wanted.clone()), takes_uploads: true, ..Asked::default() };
         if self.daemon.is_podman() {
             let others = image.diff_ids.iter().filter(|other| *other != wanted);
             let others = Some(others.map(|other| other.digest().clone()).collect());
@@ -426,11 +421,12 @@ impl Session<'_> {
     }
 }
 
-/// What manifests tell of the layer at `position`: which blobs it may be, and which it is not.
-fn told_by(manifests: &[Manifest], position: usize) -> Asked {
+/// What to ask when manifests tell which blobs the layer at `position` may be, and which it is not.
+fn told_by(manifests: &[Manifest], wanted: &DiffId, position: usize) -> Asked {
     let missing: HashSet<Digest> =
         manifests.iter().filter_map(|manifest| Some(manifest.layers.get(position)?.digest.clone())).collect();
     let named = manifests.iter().flat_map(|manifest| manifest.layers.iter().chain([&manifest.config]));
     let others = named.map(|blob| blob.digest.clone()).filter(|digest| !missing.contains(digest));
-    Asked { others: Some(others.collect()), missing, ..Asked::default() }
+    let others = Some(others.collect());
+    Asked { layer: Some(wanted.clone()), documents: HashSet::new(), missing, others, takes_uploads: true }
 }

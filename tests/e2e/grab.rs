@@ -35,8 +35,9 @@ WORKDIR /six
 CMD ["/bin/sh", "-c", "read words < /words; echo $words"]
 "#;
 
-/// A Docker of the old set that is the test's own, so that nobody else changes what it has.
+/// A Docker that is the test's own, so that nobody else changes what it has, or meets names that it gives.
 struct Own {
+    set: Set,
     folder: PathBuf,
     host: String,
     daemon: Daemon,
@@ -44,21 +45,21 @@ struct Own {
 
 impl Own {
     fn start(test: &str) -> Self {
-        Self::start_with(test, &[])
+        Self::start_with(Set::Old, test, &[])
     }
 
-    fn start_with(test: &str, options: &[&str]) -> Self {
+    fn start_with(set: Set, test: &str, options: &[&str]) -> Self {
         let folder = session().work_folder(test);
         let host = format!("unix://{}/{test}.sock", session().run.display());
         let options = [&["--host", &host], options].concat();
-        let daemon = start_docker(&folder, &folder.join("data"), &options);
-        let own = Self { folder, host, daemon };
+        let daemon = start_docker(set, &folder, &folder.join("data"), &options);
+        let own = Self { set, folder, host, daemon };
         await_that("docker answers", || own.docker(&["version"]).output().unwrap().status.success());
         own
     }
 
     fn docker(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("/usr/bin/docker");
+        let mut command = self.set.command("/usr/bin/docker");
         command.arg(format!("--host={}", self.host)).args(arguments);
         command
     }
@@ -356,10 +357,18 @@ fn grabs(source: &Source, repository: &str, loader: &dyn Loader, keeps_blobs: bo
             let descriptor: Value =
                 serde_json::from_slice(&read(&folder, &diff_id, "descriptor.json")).unwrap();
             assert_eq!(descriptor, *layer, "as the manifest has it");
-            // Found by its blob, it is the same.
+        }
+        if source.set.is_some() {
+            // Found by its blob, it is the same. Docker would give names to others' images for that.
             output_of(&mut source.grab(&folder, &[digest, "--registry-format"]));
         }
     }
+    // Interrupted, if it has not ended by then.
+    let mut running = Running::start(&folder, &mut source.grab(&folder, &[&name, "--layer", "0"]));
+    running.await_event("grab_started");
+    running.signal(Signal::INT);
+    let ended = running.end();
+    assert!(matches!(ended.code, Some(130 | 0)), "{}", ended.said);
     assert_eq!((loader.config_digest(&name), loader.names(&name)), (id, names), "the image is as it was");
     loader.remove(&name);
 }
@@ -383,6 +392,27 @@ grabs! {
     out_of_podman_5: |name| Source::podman(Set::Modern, name, "grab-podman-5"), Podman(Set::Modern), false;
     out_of_containerd_1_6: |name| Source::containerd(Set::Old, name), Containerd(Set::Old), true;
     out_of_containerd_2: |name| Source::containerd(Set::Modern, name), Containerd(Set::Modern), true;
+}
+
+#[test]
+fn a_layer_of_containerds_image_store_is_found_by_its_blob() {
+    let own = Own::start_with(Set::Modern, "grab-blob", &["--feature", "containerd-snapshotter=true"]);
+    let images = [push_platforms("e2e/grab/blob"), push_platforms("e2e/grab/blob-other")];
+    for image in &images {
+        output_of(&mut own.docker(&["pull", "--quiet", &image.name()]));
+    }
+    let before = own.list();
+    for image in &images {
+        let manifest = image.resolved().manifest;
+        let digest = manifest.json["layers"][1]["digest"].as_str().unwrap();
+        for text in [digest, &hex(digest)[..16]] {
+            let out = session().work_folder("grab-blob-out");
+            let (rows, _) = grabbed(own.grab(&[text, "--registry-format", "--outdir"]).arg(&out));
+            let diff_id = rows[0]["diff_id"].as_str().unwrap();
+            assert!(read(&out, diff_id, "blob") == blob(image.repository, digest));
+        }
+    }
+    assert_eq!(own.list(), before);
 }
 
 /// An image without a name goes with the last name it gets, unless that is given to another.
@@ -432,7 +462,37 @@ fn the_same_on_containerds_image_store() {
     output_of(&mut docker.docker(&["tag", &other.name(), &image.name()]));
     assert_eq!(inspect("{{.RepoTags}}", &id), "[]");
     output_of(grab(&folder, &["--host", &docker.host()], &[&id]).arg("--outdir").arg(&folder));
-    assert_eq!(inspect("{{.RepoTags}} {{.Id}}", &id), format!("[] {id}"));
+    let is_as_it_was = || assert_eq!(inspect("{{.RepoTags}} {{.Id}}", &id), format!("[] {id}"));
+    is_as_it_was();
+    for how in [Signal::INT, Signal::HUP, Signal::KILL] {
+        let out = session().work_folder("grab-nameless-ended");
+        let command = || {
+            let mut command = grab(&folder, &["--host", &docker.host()], &[&id]);
+            command.arg("--outdir").arg(&out);
+            command
+        };
+        let mut running = Running::start(&folder, &mut command());
+        running.await_event("grab_started");
+        running.signal(how);
+        running.end();
+        if how == Signal::KILL {
+            // The next one takes the name away.
+            let _ = fs::remove_dir_all(&out);
+            fs::create_dir(&out).unwrap();
+            output_of(&mut command());
+        }
+        is_as_it_was();
+    }
+    // What takes the names over for a moment goes with them; others may grab here meanwhile.
+    let nothing = format!("[{}]", digest_of(&[0; 1024]));
+    await_that("no image of nothing is left", || {
+        let ids = output_of(&mut docker.docker(&["images", "--quiet", "--no-trunc", "--filter", "dangling=true"]));
+        !ids.lines().any(|id| {
+            let format = ["image", "inspect", "--format", "{{.RootFS.Layers}}", id];
+            let told = docker.docker(&format).output().unwrap();
+            String::from_utf8_lossy(&told.stdout).trim() == nothing
+        })
+    });
     for name in [&id, &image.name(), &other.name()] {
         docker.remove(name);
     }
@@ -531,6 +591,11 @@ fn whatever_ends_a_grab_nothing_is_left() {
 fn a_full_disk_is_told_and_nothing_is_left() {
     let own = Own::start("grab-full");
     own.build("large:1", TWO_LARGE, "grab full");
+    // Docker knows what it built step by step; loaded, it is one image, which is pushed as a whole.
+    let archive = own.folder.join("large.tar");
+    output_of(own.docker(&["save", "--output"]).arg(&archive).arg("large:1"));
+    output_of(&mut own.docker(&["image", "rm", "large:1"]));
+    output_of(own.docker(&["load", "--input"]).arg(&archive));
     let before = own.list();
     let disk = crate::disk_full::Disk::mount(&session().work_folder("grab-full-disk"), "40M", "ext4");
     let said = failure_of(own.grab(&["large:1", "--outdir"]).arg(disk.path()), 7);
@@ -538,6 +603,11 @@ fn a_full_disk_is_told_and_nothing_is_left() {
     assert_eq!(own.list(), before);
     let left: Vec<_> = fs::read_dir(disk.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["lost+found"]);
+    // What would not fit and nobody wants is no hindrance.
+    output_of(own.grab(&["large:1", "--layer", "0", "--outdir"]).arg(disk.path()));
+    let diff_id = &own.diff_ids("large:1")[0];
+    assert_eq!(digest_of(&read(disk.path(), diff_id, "layer.tar")), *diff_id);
+    assert_eq!(own.list(), before);
 }
 
 /// Several grabs at once, of one image and of two, and the disk holds no more than each one's layer.
@@ -545,9 +615,12 @@ fn a_full_disk_is_told_and_nothing_is_left() {
 fn many_grabs_at_once_don_t_meet() {
     let own = Own::start("grab-many");
     own.build("large:1", TWO_LARGE, "grab many");
+    own.build("six:1", SIX, "grab many, without a name");
+    let nameless = own.id("six:1");
     own.build("six:1", SIX, "grab many");
     let before = own.list();
-    let wanted: Vec<(&str, String)> = ["large:1", "six:1"]
+    // Of the one without a name each grab's name is the only one, or another grab's is there.
+    let wanted: Vec<(&str, String)> = ["large:1", "six:1", &nameless]
         .iter()
         .flat_map(|name| own.diff_ids(name).into_iter().map(move |diff_id| (*name, diff_id)))
         .collect();
@@ -563,7 +636,7 @@ fn many_grabs_at_once_don_t_meet() {
     assert_eq!(own.list(), before);
 }
 
-/// A layer in the middle of an image: what the daemon insists on sending besides is nowhere on the disk.
+/// A layer in the middle of an image: of what the daemon insists on sending besides the disk holds no more than one.
 fn takes_little(test: &str, mebibytes: u64) {
     let own = Own::start(test);
     let dockerfile = TWO_LARGE.replace("count=64", &format!("count={mebibytes}"));
@@ -690,7 +763,7 @@ fn the_last_layers_load_on_a_base_that_is_there() {
 fn a_daemon_elsewhere_pushes_to_an_address_it_reaches() {
     let (api, shim) = (free_site_address(), free_site_address());
     let tcp = format!("tcp://{api}");
-    let own = Own::start_with("grab-far", &["--host", &tcp, "--insecure-registry", &shim]);
+    let own = Own::start_with(Set::Old, "grab-far", &["--host", &tcp, "--insecure-registry", &shim]);
     own.build("far:1", SIX, "grab far");
     let before = own.list();
     let out = session().work_folder("grab-far-out");

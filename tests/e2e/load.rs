@@ -261,9 +261,9 @@ fn what_docker_saves_has_its_names_everywhere() {
     }
 }
 
-/// A dockerd of the old set, of the test's own.
-pub(crate) fn start_docker(folder: &Path, data: &Path, options: &[&str]) -> Daemon {
-    let mut command = Command::new("/usr/sbin/dockerd");
+/// A dockerd of the test's own.
+pub(crate) fn start_docker(set: Set, folder: &Path, data: &Path, options: &[&str]) -> Daemon {
+    let mut command = set.command("/usr/sbin/dockerd");
     // Paths of sockets are short.
     let run = session().run.join(folder.file_name().unwrap());
     command.arg("--data-root").arg(data).arg("--exec-root").arg(&run);
@@ -283,6 +283,7 @@ fn docker_on_a_port_is_spoken_to_over_tls() {
     let (ca, certificate, key) =
         (path(authority.certificate()), path(&server.certificate), path(&server.key));
     let _docker = start_docker(
+        Set::Old,
         &folder,
         &folder.join("data"),
         &[
@@ -398,7 +399,7 @@ fn a_daemon_with_a_small_disk_is_told_of() {
     let disk = Disk::mount(&folder, "60M", "ext4");
     let socket = session().run.join("load-full.sock");
     let host = format!("unix://{}", socket.display());
-    let mut docker = start_docker(&folder, disk.path(), &["--host", &host]);
+    let mut docker = start_docker(Set::Old, &folder, disk.path(), &["--host", &host]);
     await_that("dockerd answers", || {
         let ping = Command::new("/usr/bin/docker").args(["--host", &host, "version"]).output().unwrap();
         ping.status.success()

@@ -28,6 +28,8 @@ pub(crate) struct Pushing {
     pub(crate) renames: Option<(String, Value)>,
     /// True if nothing is said until the client goes away.
     pub(crate) stalls: bool,
+    /// The config of another platform, whose manifest comes last.
+    pub(crate) other_config: Option<Vec<u8>>,
     /// True if the image goes before it is given a name.
     pub(crate) goes: bool,
     /// True if somebody else tries to get at the registry first; it fails if that is let in.
@@ -72,20 +74,39 @@ impl Pushing {
                                "size": layer.blob.len(), "digest": digest}));
         }
         layers.reverse();
-        let config = Digest::of(&self.config);
-        if !registry.has(&config)? {
-            registry.upload(&self.config)?;
+        let path = |reference: &str| registry.path(&format!("manifests/{reference}"));
+        let manifest = manifest(registry, &self.config, &layers)?;
+        let Some(other) = &self.other_config else {
+            return expect(registry.ask("PUT", &path(tag), &manifest)?, 201).map(drop);
+        };
+        let manifests = [manifest, self::manifest(registry, other, &layers)?];
+        for manifest in &manifests {
+            expect(registry.ask("PUT", &path(&Digest::of(manifest).to_string()), manifest)?, 201)?;
         }
-        let manifest = json!({
+        let kind = "application/vnd.oci.image.manifest.v1+json";
+        let entries = manifests.map(
+            |manifest| json!({"mediaType": kind, "size": manifest.len(), "digest": Digest::of(&manifest)}),
+        );
+        let index = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+                           "manifests": entries});
+        expect(registry.ask("PUT", &path(tag), index.to_string().as_bytes())?, 201).map(drop)
+    }
+}
+
+/// The manifest of an image whose config is there then.
+fn manifest(registry: &Registry<'_>, config: &[u8], layers: &[Value]) -> io::Result<Vec<u8>> {
+    let digest = Digest::of(config);
+    if !registry.has(&digest)? {
+        registry.upload(config)?;
+    }
+    let manifest = json!({
             "schemaVersion": 2,
             "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
-            "config": {"mediaType": "application/vnd.docker.container.image.v1+json",
-                       "size": self.config.len(), "digest": config},
-            "layers": layers,
-        });
-        let path = registry.path(&format!("manifests/{tag}"));
-        expect(registry.ask("PUT", &path, manifest.to_string().as_bytes())?, 201).map(drop)
-    }
+        "config": {"mediaType": "application/vnd.docker.container.image.v1+json",
+                   "size": config.len(), "digest": digest},
+        "layers": layers,
+    });
+    Ok(manifest.to_string().into_bytes())
 }
 
 fn failure(message: &str) -> String {

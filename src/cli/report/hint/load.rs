@@ -59,7 +59,7 @@ pub(super) fn daemon(error: &DaemonError) -> Option<String> {
             "the daemon's log tells more (`journalctl -u docker`); then run the same command again"
         }
         DaemonError::NoCtr => {
-            "it comes with containerd (RKE2 has it in /var/lib/rancher/rke2/bin); for docker it is `--to docker`"
+            "it comes with containerd (RKE2 has it in /var/lib/rancher/rke2/bin); docker is chosen unless another is named"
         }
         DaemonError::NoContainerd(_) => "start it, or name its socket with `--address SOCKET`",
         DaemonError::ContainerdUnreachable { said, .. } if said.contains("permission denied") => {
@@ -88,8 +88,8 @@ fn unreachable(daemon: &str, address: &str, why: Why) -> String {
                 .into()
         }
         _ if is_socket => {
-            "is docker running? `systemctl start docker` starts it; `--host` names another, `--to podman` and \
-             `--to containerd` are for those"
+            "is docker running? `systemctl start docker` starts it; `--host` names another, `--help` tells how to choose \
+             podman or containerd"
                 .into()
         }
         Why::Connection(Connection::Certificate) => {
