@@ -8,7 +8,7 @@
 //! A first push shows by its manifest which blob is which layer; what the daemon has never pushed or pulled it uploads at
 //! once, and then the layer may be there already. A second push brings just the blob that is wanted.
 //!
-//! Neighbours: [`crate::daemon`] speaks to Docker, podman and containerd; [`shim`] is a [`crate::registry::server`] over a
+//! Neighbours: [`crate::daemon`] speaks to Docker, podman and containerd; the shim is a [`crate::registry::server`] over a
 //! storage of its own; [`crate::archive`] plans archives of what was grabbed.
 
 mod archive;
