@@ -456,7 +456,7 @@ fn a_word_of_few_hexadecimal_digits_is_not_looked_for_among_blobs() {
     }
     assert_eq!(pushes(), 0);
     let shown = case.grab(&engine, &[&unknown]);
-    assert!(shown.contains("exit code: 4") && shown.contains("the blobs of 1 images"), "{shown}");
+    assert!(shown.contains("exit code: 4") && shown.contains("the blobs of 1 image"), "{shown}");
     assert_ne!(pushes(), 0);
     case.is_as_before(&engine);
 }

@@ -72,7 +72,8 @@ fn words(event: &Event<'_>, digest_text: &dyn Fn(&Digest) -> String) -> Option<S
         )),
         Event::Reusable(note) => Some(note_words(note)),
         Event::BlobSearchStarted { daemon, images } => {
-            Some(format!("no ID is like that; {daemon} is to tell the blobs of {images} images"))
+            let images = if *images == 1 { "1 image".to_owned() } else { format!("{images} images") };
+            Some(format!("no ID is like that; {daemon} is to tell the blobs of {images}"))
         }
         Event::GrabAnswered { request } => Some(format!("debug: {request}")),
         Event::Grabbed { layer, size_bytes, inflated_bytes, thrown_away_bytes } => {

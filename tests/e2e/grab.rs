@@ -486,7 +486,8 @@ fn the_same_on_containerds_image_store() {
     // What takes the names over for a moment goes with them; others may grab here meanwhile.
     let nothing = format!("[{}]", digest_of(&[0; 1024]));
     await_that("no image of nothing is left", || {
-        let ids = output_of(&mut docker.docker(&["images", "--quiet", "--no-trunc", "--filter", "dangling=true"]));
+        let ids =
+            output_of(&mut docker.docker(&["images", "--quiet", "--no-trunc", "--filter", "dangling=true"]));
         !ids.lines().any(|id| {
             let format = ["image", "inspect", "--format", "{{.RootFS.Layers}}", id];
             let told = docker.docker(&format).output().unwrap();
