@@ -14,6 +14,7 @@ use crate::blob::{BlobError, InflateError, RegionError};
 use crate::containerd_store::{RebuildError, StoreError};
 use crate::daemon::DaemonError;
 use crate::fsio::FileError;
+use crate::grab::GrabError;
 use crate::image::{Descriptor, Digest, Registry};
 use crate::load::LoadError;
 use crate::pull::ResolveError;
@@ -139,6 +140,9 @@ pub enum Error {
     /// An archive and a daemon don't go together.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// A layer can't be grabbed.
+    #[error(transparent)]
+    Grab(#[from] GrabError),
     /// A layer can't be made anew of its snapshot.
     #[error(transparent)]
     Rebuild(RebuildError),

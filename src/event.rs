@@ -176,6 +176,41 @@ pub enum Event<'a> {
         /// Their sizes added up.
         blob_bytes: u64,
     },
+    /// Images are about to be pushed, each as far as needs be, to find a blob among theirs.
+    BlobSearchStarted {
+        /// Whose images.
+        daemon: &'static str,
+        /// How many there are.
+        images: usize,
+    },
+    /// A daemon is about to push a layer.
+    GrabStarted {
+        /// Who and where it is.
+        daemon: &'a str,
+        /// The layer's diff ID.
+        layer: &'a Digest,
+    },
+    /// More came from the daemon, wanted or not.
+    GrabProgressed {
+        /// How many bytes more.
+        bytes: u64,
+    },
+    /// The daemon was answered.
+    GrabAnswered {
+        /// What it asked, and the status it got.
+        request: &'a str,
+    },
+    /// The layer is there, and is what was wanted.
+    Grabbed {
+        /// Its diff ID.
+        layer: &'a Digest,
+        /// Its size as it was pushed.
+        size_bytes: u64,
+        /// What it inflates to.
+        inflated_bytes: u64,
+        /// How much came besides, and was thrown away.
+        thrown_away_bytes: u64,
+    },
     /// All that could be sent is.
     PushEnded,
     /// A blob need not be sent: the registry has it, in this repository or another.
@@ -345,6 +380,33 @@ pub enum Warning {
         /// What is not in it.
         what: String,
     },
+    /// An image that nothing but a grab refers to.
+    #[error("nothing else refers to the image {id}, and its layers from {first} on: {}", left_alone(*.goes))]
+    NothingElse {
+        /// The image.
+        id: Box<Digest>,
+        /// The number of the first layer that is in no other image.
+        first: usize,
+        /// True if it goes with the grab's name.
+        goes: bool,
+    },
+    /// An archive without the lower layers is for graph drivers alone.
+    #[error("{} loads only into a Docker with a graph driver that has the layers below", .path.display())]
+    ForGraphDrivers {
+        /// The archive.
+        path: PathBuf,
+    },
+    /// An image keeps a name that a grab gave it.
+    #[error(
+        "{image} still has the name {name}, which it was given for a while; the next grab takes it away, `docker rmi` may \
+             take the image with it"
+    )]
+    StillNamed {
+        /// The image.
+        image: Box<Digest>,
+        /// The name.
+        name: String,
+    },
     /// A mirror has no longer all of images that it had.
     #[error("{} names {} no more, as not all of {} is there; the blobs stay", .folder.display(), counted(*.images),
         if *.images == 1 { "it" } else { "them" })]
@@ -369,6 +431,10 @@ pub const MAX_GRAPH_DRIVER_LAYERS: usize = 125;
 
 fn counted(images: usize) -> String {
     if images == 1 { "1 image that it had".to_owned() } else { format!("{images} images that it had") }
+}
+
+fn left_alone(goes: bool) -> &'static str {
+    if goes { "`--clean` takes it away" } else { "`docker image prune` would take it away" }
 }
 
 fn made_anew(others: &[usize]) -> String {

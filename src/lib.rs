@@ -9,7 +9,7 @@
 //! bytes), [`archive`] (the file), [`archived`] (files that others made), [`containerd_store`] (containerd's images on a disk,
 //! read by [`bolt`]), [`reuse`] (blobs that are here already),
 //! [`sidecar`] (what stands beside one), [`daemon`] (who runs images).
-//! Verbs: [`pull`]; [`inspect`], [`verify`], [`load`], [`push`]. [`source`] is where a verb gets images from. Nouns know
+//! Verbs: [`pull`]; [`inspect`], [`verify`], [`load`], [`push`], [`grab`]. [`source`] is where a verb gets images from. Nouns know
 //! nothing of verbs.
 
 pub mod archive;
@@ -25,6 +25,7 @@ pub mod error;
 pub mod event;
 pub mod foreign;
 pub mod fsio;
+pub mod grab;
 pub mod image;
 pub mod image_list;
 pub mod inspect;

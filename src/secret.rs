@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use rustls::crypto::{GetRandomFailed, aws_lc_rs};
 use url::Url;
 
 /// A password or token. `Debug` and `Display` print `***`.
@@ -33,6 +34,13 @@ impl fmt::Display for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("***")
     }
+}
+
+/// A word that nobody can guess: 128 bits of the system's random numbers, in hexadecimal digits.
+pub fn random_word() -> Result<String, GetRandomFailed> {
+    let mut bytes = [0; 16];
+    aws_lc_rs::default_provider().secure_random.fill(&mut bytes)?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 /// A URL that prints without user, password, query and fragment.
@@ -73,6 +81,16 @@ impl fmt::Debug for SafeUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn random_words_are_long_and_never_the_same() {
+        let words: Vec<_> = (0..100).map(|_| random_word().unwrap()).collect();
+        let different: std::collections::HashSet<_> = words.iter().collect();
+        assert_eq!(different.len(), 100);
+        assert!(
+            words.iter().all(|word| word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        );
+    }
 
     #[test]
     fn secrets_do_not_print() {

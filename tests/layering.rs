@@ -32,7 +32,7 @@ const NOUNS: &[&str] = &[
     "sidecar",
     "source",
 ];
-const VERBS: &[&str] = &["demo", "inspect", "load", "mirror", "pull", "push", "verify"];
+const VERBS: &[&str] = &["demo", "grab", "inspect", "load", "mirror", "pull", "push", "verify"];
 /// What joins nouns for the verbs' use.
 const JOINTS: &[&str] = &["attempts", "error"];
 

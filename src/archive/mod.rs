@@ -22,6 +22,6 @@ pub use contents::{ClaimedBlob, Contents};
 pub use entry::{Content, Entry};
 pub use existing::size_of_archive;
 pub use layer_mode::{LayerMode, UnknownLayerMode};
-pub use plan::{InflatedLayer, Plan, PlanError, PlannedBlob};
+pub use plan::{InflatedLayer, LeftOut, Plan, PlanError, PlannedBlob};
 pub use stream::{ArchiveStream, StreamError};
 pub use writer::{CommittedArchive, CompleteArchive, DurableArchive, PartialArchive};

@@ -33,6 +33,17 @@ pub struct Plan {
     size_bytes: u64,
 }
 
+/// Layers that an archive names but does not hold. Loaders take it where they have these layers: Docker's graph driver looks
+/// for them by chain IDs, all others by the digests of their blobs, which they need an OCI part for.
+#[derive(Clone, Debug, Default)]
+pub struct LeftOut {
+    /// Their blobs.
+    pub layers: HashSet<Digest>,
+    /// True if nobody knows their blobs, and the manifest names them by something else: then the OCI part would lie,
+    /// and the archive is for graph drivers alone.
+    pub has_made_manifest: bool,
+}
+
 /// A blob that has to be fetched, and from where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedBlob {
@@ -136,10 +147,17 @@ impl Plan {
     /// Plans one archive of all `images`. Where a layer is inflated the whole archive goes without its OCI part:
     /// loaders that see one take only what it names, and the inflated layer has no blob for it to name.
     pub fn of(images: &[ResolvedImage], mode: LayerMode) -> Result<Self, PlanError> {
+        Self::without(images, mode, &LeftOut::default())
+    }
+
+    /// The same without layers that are expected to be where it is loaded.
+    pub fn without(images: &[ResolvedImage], mode: LayerMode, left_out: &LeftOut) -> Result<Self, PlanError> {
         check_names(images)?;
         check_layers(images)?;
-        let inflated = inflated_layers(images, mode)?;
-        let mut plan = Draft { has_oci_part: inflated.is_empty(), ..Draft::default() };
+        let mut inflated = inflated_layers(images, mode)?;
+        inflated.retain(|layer, _| !left_out.layers.contains(*layer));
+        let has_oci_part = inflated.is_empty() && !left_out.has_made_manifest;
+        let mut plan = Draft { has_oci_part, ..Draft::default() };
         if !plan.has_oci_part {
             check_platforms(images)?;
         }
@@ -156,6 +174,7 @@ impl Plan {
             plan.config(image)?;
         }
         let layers = docker::layers(images).into_iter();
+        let layers = layers.filter(|layer| !left_out.layers.contains(&layer.descriptor.digest));
         let (to_inflate, kept): (Vec<_>, Vec<_>) =
             layers.partition(|layer| inflated.contains_key(&layer.descriptor.digest));
         for layer in kept.into_iter().chain(to_inflate) {

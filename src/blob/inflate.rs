@@ -46,11 +46,19 @@ impl Limits {
 
 /// Which limit a layer went over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Excess {
+pub enum Excess {
+    /// It is larger than was agreed.
     #[error("it inflates to more than {limit_bytes} bytes")]
-    TooLarge { limit_bytes: u64 },
+    TooLarge {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// It grows as no honest one does.
     #[error("its {size_bytes} bytes inflate to more than {MAX_RATIO} times as much")]
-    Bomb { size_bytes: u64 },
+    Bomb {
+        /// How large it was until then.
+        size_bytes: u64,
+    },
 }
 
 /// What many contents inflate to, all together, is more than anything honest.
@@ -59,7 +67,8 @@ pub(super) enum Excess {
 pub(super) struct ManyBombs;
 
 impl Excess {
-    fn of(self, digest: &Digest) -> InflateError {
+    /// The same of the layer with this blob.
+    pub fn of(self, digest: &Digest) -> InflateError {
         let digest = digest.clone();
         match self {
             Self::TooLarge { limit_bytes } => InflateError::TooLarge { digest, limit_bytes },

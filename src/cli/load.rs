@@ -3,16 +3,15 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use sealift::archived::{Archive, Unsound};
-use sealift::config::Environment;
-use sealift::daemon::{Ctr, Daemon, Endpoint, Engine, Maker};
 use sealift::fsio::blocking;
 use sealift::image::{Digest, Reference};
 use sealift::load::{Done, Load, Loaded};
 use serde::Serialize;
 
 use super::Context;
+use super::daemon_arguments::{DaemonArguments, DaemonKind, Direction};
 use super::progress::ProgressArguments;
 use super::report::Failure;
 use super::ui;
@@ -33,19 +32,9 @@ pub(super) struct Arguments {
     input: Option<PathBuf>,
     /// Into what; without it into docker, or into podman where only its socket is there
     #[arg(long, value_name = "DAEMON", value_enum)]
-    to: Option<Into>,
-    /// Where docker or podman is: unix:///PATH, tcp://HOST:PORT, ssh://USER@HOST
-    #[arg(short = 'H', long, value_name = "URL", conflicts_with_all = ["context", "address", "namespace"])]
-    host: Option<String>,
-    /// The docker context to take
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["address", "namespace"])]
-    context: Option<String>,
-    /// containerd's socket [env: CONTAINERD_ADDRESS]
-    #[arg(long, value_name = "SOCKET")]
-    address: Option<PathBuf>,
-    /// containerd's namespace, `k8s.io` for Kubernetes [env: CONTAINERD_NAMESPACE] [default: default]
-    #[arg(short, long, value_name = "NAME")]
-    namespace: Option<String>,
+    to: Option<DaemonKind>,
+    #[command(flatten)]
+    daemon: DaemonArguments,
     /// Give the image this name, too; several times for several. The archive must hold one image
     #[arg(long, value_name = "NAME")]
     tag: Vec<String>,
@@ -57,13 +46,6 @@ pub(super) struct Arguments {
     json: bool,
     #[command(flatten)]
     progress: ProgressArguments,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Into {
-    Docker,
-    Podman,
-    Containerd,
 }
 
 pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Failure> {
@@ -78,7 +60,8 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     if opened.images().is_empty() {
         return Err(sealift::Error::from(Unsound::of(archive, opened.take_problems())).into());
     }
-    let daemon = arguments.daemon(&context.environment).await?;
+    let way = arguments.daemon.find(arguments.to, Direction::To, &context.environment)?;
+    let daemon = way.connect(&context.environment).await?;
     let reporter = mode.reporter();
     let load =
         Load { daemon: &daemon, reporter: &*reporter, tags: &tags, any_platform: arguments.any_platform };
@@ -107,39 +90,6 @@ impl Arguments {
             return Err(Failure::LoadUsage("`--tag` takes a name with a tag, without a digest"));
         }
         Ok(tags)
-    }
-
-    async fn daemon(&self, environment: &Environment) -> Result<Daemon, Failure> {
-        let is_of_containerd = self.address.is_some() || self.namespace.is_some();
-        if is_of_containerd && self.to != Some(Into::Containerd) {
-            return Err(Failure::LoadUsage("`--address` and `--namespace` go with `--to containerd`"));
-        }
-        if self.context.is_some() && self.to.is_some_and(|to| to != Into::Docker) {
-            return Err(Failure::LoadUsage("`--context` is one of docker's"));
-        }
-        let host = self.host.as_deref();
-        let (endpoint, maker) = match self.to {
-            Some(Into::Containerd) if host.is_some() => {
-                return Err(Failure::LoadUsage("`--to containerd` takes `--address SOCKET`, not `--host`"));
-            }
-            Some(Into::Containerd) => {
-                let (address, namespace) = (self.address.clone(), self.namespace.clone());
-                let ctr = Ctr::connect(address, namespace, environment).await?;
-                return Ok(Daemon::Containerd(Box::new(ctr)));
-            }
-            Some(Into::Podman) => (Endpoint::of_podman(host, environment)?, Maker::Podman),
-            None if host.is_none() && self.context.is_none() => {
-                match Endpoint::of_podman_alone(environment) {
-                    Some(endpoint) => (endpoint, Maker::Podman),
-                    None => (Endpoint::of_docker(None, None, environment)?, Maker::Docker),
-                }
-            }
-            Some(Into::Docker) | None => {
-                (Endpoint::of_docker(host, self.context.as_deref(), environment)?, Maker::Docker)
-            }
-        };
-        let engine = Engine::connect(&endpoint, maker, environment).await?;
-        Ok(Daemon::Engine(Box::new(engine)))
     }
 }
 

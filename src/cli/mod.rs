@@ -9,8 +9,10 @@ mod completions;
 mod config;
 mod connection;
 mod containerd_store;
+mod daemon_arguments;
 mod demo;
 mod doctor;
+mod grab;
 mod inspect;
 mod load;
 mod login;
@@ -34,6 +36,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use sealift::config::{Config, Environment, Origin};
 
 use report::Failure;
@@ -55,6 +59,7 @@ enum Command {
     Inspect(Box<inspect::Arguments>),
     Verify(verify::Arguments),
     Load(Box<load::Arguments>),
+    Grab(Box<grab::Arguments>),
     Push(Box<push::Arguments>),
     Tags(tags::Arguments),
     ContainerdStore(containerd_store::Arguments),
@@ -97,6 +102,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Inspect(command) => until_interrupted(inspect::run(*command, context()?)),
         Command::Verify(command) => until_interrupted(verify::run(command, context()?)),
         Command::Load(command) => until_interrupted(load::run(*command, context()?)),
+        Command::Grab(command) => {
+            let context = context()?;
+            until_cleaned_up(|interrupted| grab::run(*command, context, interrupted))
+        }
         Command::Push(command) => until_interrupted(push::run(*command, context()?)),
         Command::Tags(command) => until_interrupted(tags::run(command, context()?)),
         Command::ContainerdStore(command) => until_interrupted(containerd_store::run(command, context()?)),
@@ -114,8 +123,26 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     }
 }
 
-/// Runs `work` on a runtime of its own; Ctrl-C and SIGTERM drop it where it stands, which cleans up.
+/// Runs `work` on a runtime of its own; Ctrl-C, SIGTERM and SIGHUP drop it where it stands, which cleans up.
 fn until_interrupted(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    run_until(work, interruption())
+}
+
+/// The same for work that has to clean up elsewhere, and is told when to stop. The second Ctrl-C does not wait for that.
+fn until_cleaned_up<W: Future<Output = Result<(), Failure>>>(
+    work: impl FnOnce(BoxFuture<'static, Failure>) -> W,
+) -> Result<(), Failure> {
+    let second = async {
+        interruption().await;
+        interruption().await
+    };
+    run_until(work(interruption().boxed()), second)
+}
+
+fn run_until(
+    work: impl Future<Output = Result<(), Failure>>,
+    interruption: impl Future<Output = Failure>,
+) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -124,7 +151,7 @@ fn until_interrupted(work: impl Future<Output = Result<(), Failure>>) -> Result<
         tokio::select! {
             biased; // what is done is done
             result = work => result,
-            interruption = interruption() => Err(interruption),
+            interruption = interruption => Err(interruption),
         }
     });
     // What still waits for the disk gets time to clean up after itself.
@@ -132,14 +159,31 @@ fn until_interrupted(work: impl Future<Output = Result<(), Failure>>) -> Result<
     result
 }
 
+/// True under `nohup`, as far as the system tells: then a terminal that goes away ends nothing.
+#[cfg(unix)]
+fn ignores_hang_up() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // SIGHUP is the first signal.
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_none_or(|mask| mask & 1 == 1)
+}
+
 async fn interruption() -> Failure {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
+        let mut hang_up = if ignores_hang_up() { None } else { signal(SignalKind::hangup()).ok() };
+        let hung_up = async {
+            match &mut hang_up {
+                Some(hang_up) => hang_up.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         if let Ok(mut terminate) = signal(SignalKind::terminate()) {
             return tokio::select! {
                 _ = tokio::signal::ctrl_c() => Failure::Interrupted,
                 _ = terminate.recv() => Failure::Terminated,
+                _ = hung_up => Failure::HungUp,
             };
         }
     }

@@ -71,6 +71,19 @@ fn words(event: &Event<'_>, digest_text: &dyn Fn(&Digest) -> String) -> Option<S
             digest_text(digest)
         )),
         Event::Reusable(note) => Some(note_words(note)),
+        Event::BlobSearchStarted { daemon, images } => {
+            let images = if *images == 1 { "1 image".to_owned() } else { format!("{images} images") };
+            Some(format!("no ID is like that; {daemon} is to tell the blobs of {images}"))
+        }
+        Event::GrabAnswered { request } => Some(format!("debug: {request}")),
+        Event::Grabbed { layer, size_bytes, inflated_bytes, thrown_away_bytes } => {
+            let besides = match thrown_away_bytes {
+                0 => String::new(),
+                bytes => format!("; {} came besides, and were thrown away", ui::size(*bytes)),
+            };
+            let (size, inflated) = (ui::size(*size_bytes), ui::size(*inflated_bytes));
+            Some(format!("{}: {size} pushed, {inflated} inflated{besides}", digest_text(layer)))
+        }
         Event::Checksummed { path, digest, took } => Some(format!(
             "{}: SHA-256 {}, read back in {:.1} s",
             path.display(),
@@ -186,6 +199,18 @@ impl Reporter for JsonLines {
                        "size_bytes": size_bytes})
             }
             Event::LoadProgressed { bytes } => json!({"event": "load_progressed", "bytes": bytes}),
+            Event::GrabStarted { daemon, layer } => {
+                json!({"event": "grab_started", "daemon": daemon, "layer": layer})
+            }
+            Event::BlobSearchStarted { daemon, images } => {
+                json!({"event": "blob_search_started", "daemon": daemon, "images": images})
+            }
+            Event::GrabProgressed { bytes } => json!({"event": "grab_progressed", "bytes": bytes}),
+            Event::GrabAnswered { request } => json!({"event": "grab_answered", "request": request}),
+            Event::Grabbed { layer, size_bytes, inflated_bytes, thrown_away_bytes } => {
+                json!({"event": "grabbed", "layer": layer, "size_bytes": size_bytes,
+                       "inflated_bytes": inflated_bytes, "thrown_away_bytes": thrown_away_bytes})
+            }
             Event::LoadSent => json!({"event": "load_sent"}),
             Event::LoadEnded => json!({"event": "load_ended"}),
             Event::Checksummed { path, digest, took } => {

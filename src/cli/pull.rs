@@ -109,7 +109,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
             "-o - writes no file that a checksum or a script could stand beside: give -o FILE",
         ));
     }
-    let limits = arguments.limits();
+    let limits = limits(arguments.max_layer_size);
     let paths = reuse::paths(&arguments.reuse, &context.config)?;
     let reporter = Arc::new(Tally::of(mode.reporter()));
     let shared = SharedReporter::new(Arc::clone(&reporter) as Arc<dyn Reporter>);
@@ -182,12 +182,13 @@ impl Arguments {
         }
         Ok(platforms)
     }
+}
 
-    fn limits(&self) -> Limits {
-        match self.max_layer_size {
-            Some(ByteSize(layer_bytes)) => Limits { layer_bytes, check_ratio: false },
-            None => Limits::default(),
-        }
+/// How far layers may inflate, where somebody says so.
+pub(super) fn limits(max_layer_size: Option<ByteSize>) -> Limits {
+    match max_layer_size {
+        Some(ByteSize(layer_bytes)) => Limits { layer_bytes, check_ratio: false },
+        None => Limits::default(),
     }
 }
 

@@ -5,8 +5,9 @@
 //! | 0 | success | 5 | access |
 //! | 1 | other | 6 | network |
 //! | 2 | usage | 7 | local |
-//! | 3 | integrity | 130 | interrupted |
-//! | 4 | not found | 143 | terminated |
+//! | 3 | integrity | 129 | hung up |
+//! | 4 | not found | 130 | interrupted |
+//! | | | 143 | terminated |
 
 mod hint;
 
@@ -22,6 +23,7 @@ use sealift::config::ConfigError;
 use sealift::containerd_store::{RebuildError, StoreError as ContainerdError};
 use sealift::daemon::{DaemonError, EndpointError};
 use sealift::fsio::FileError;
+use sealift::grab::GrabError;
 use sealift::image::platform::PlatformError;
 use sealift::image::reference::ReferenceError;
 use sealift::image_list::ListError;
@@ -68,6 +70,9 @@ pub(super) enum Failure {
     /// The same of `load`.
     #[error("{0}")]
     LoadUsage(&'static str),
+    /// The same of `grab`.
+    #[error("{0}")]
+    GrabUsage(&'static str),
     /// No daemon was found.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
@@ -108,6 +113,9 @@ pub(super) enum Failure {
     /// By SIGTERM.
     #[error("terminated")]
     Terminated,
+    /// By SIGHUP.
+    #[error("the terminal went away")]
+    HungUp,
     /// stdout was closed by its reader.
     #[error("the reader of stdout went away")]
     ReaderGone,
@@ -226,6 +234,7 @@ impl Failure {
             | Self::Usage(_)
             | Self::LoginUsage(_)
             | Self::LoadUsage(_)
+            | Self::GrabUsage(_)
             | Self::Endpoint(
                 EndpointError::Address { .. }
                 | EndpointError::NoContext { .. }
@@ -245,6 +254,7 @@ impl Failure {
             | Self::NoCredentialsFolder
             | Self::Endpoint(EndpointError::File { .. } | EndpointError::NoFolder) => 7,
             Self::Several { failures, .. } => failures.first().map_or(1, Self::code),
+            Self::HungUp => 129,
             Self::Interrupted => 130,
             Self::Terminated => 143,
             // Of an import the person named the folder, not the image.
@@ -341,8 +351,19 @@ fn code_of(error: &sealift::Error) -> u8 {
             LoadError::Nameless { .. } => 1,
             _ => 3,
         },
+        Error::Grab(error) => match error {
+            GrabError::Ambiguous { .. } | GrabError::Remote { .. } | GrabError::SeveralPlatforms { .. } => 2,
+            GrabError::TooLarge { .. } => 3,
+            GrabError::Nothing { .. } | GrabError::NoSuchLayer { .. } | GrabError::NoLayers { .. } => 4,
+            GrabError::Start(_) | GrabError::NoRandomness => 7,
+            _ => 1,
+        },
         Error::Daemon(error) if !error.is_of_full_disk() => match error {
-            DaemonError::Answered { .. } | DaemonError::Refused { .. } | DaemonError::CtrFailed { .. } => 1,
+            DaemonError::Answered { .. }
+            | DaemonError::Refused { .. }
+            | DaemonError::NotPushed { .. }
+            | DaemonError::NotMade { .. }
+            | DaemonError::CtrFailed { .. } => 1,
             _ => 7,
         },
         Error::Daemon(_) => 7,

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
 use super::error::DaemonError;
@@ -16,7 +16,7 @@ use super::held::Held;
 use crate::config::Environment;
 use crate::event::Reporter;
 use crate::foreign::shown;
-use crate::image::manifest::Parsed;
+use crate::image::manifest::{MAX_MANIFEST_BYTES, Parsed};
 use crate::image::{Descriptor, Digest, Document, Manifest, MediaType, Platform, Reference};
 
 /// containerd's own socket, and that of the one in k3s and RKE2.
@@ -92,12 +92,8 @@ impl Ctr {
     /// The image that has this full name; none if there is none.
     pub async fn find(&self, name: &str) -> Result<Option<Held>, DaemonError> {
         // Its `images check` fails for images of other platforms (containerd 1.6).
-        let action = format!("tell about {name}");
-        let table = self.run(&action, &["images", "list", &format!("name==\"{name}\"")]).await?;
-        let mut rows = table.lines().skip(1).map(|row| row.split_whitespace().collect::<Vec<_>>());
-        let row = rows.find(|row| row.first() == Some(&name));
-        let Some(id) = row.and_then(|row| row.get(2)?.parse::<Digest>().ok()) else { return Ok(None) };
-        let content = self.run(&action, &["content", "list", "--quiet"]).await?;
+        let Some(id) = self.target(name).await? else { return Ok(None) };
+        let content = self.run(&format!("tell about {name}"), &["content", "list", "--quiet"]).await?;
         let content: HashSet<&str> = content.lines().map(str::trim).collect();
         let leads_to = self.whole_parts(&id, &content).await?;
         let is_whole = !leads_to.is_empty();
@@ -134,17 +130,45 @@ impl Ctr {
         digest: &Digest,
         content: &HashSet<&str>,
     ) -> Result<Option<Parsed>, DaemonError> {
-        let text = digest.to_string();
-        if !content.contains(text.as_str()) {
+        if !content.contains(digest.to_string().as_str()) {
             return Ok(None);
         }
-        let bytes = match self.run(&format!("show {text}"), &["content", "get", &text]).await {
-            // Garbage collection took it since it was listed: of an index, platforms that nobody wanted.
-            Err(DaemonError::CtrFailed { said, .. }) if said.contains("not found") => return Ok(None),
-            bytes => bytes?,
-        };
-        let document = Document::verified(bytes.into(), MediaType::OciManifest, digest);
-        Ok(document.ok().and_then(|document| document.parse().ok()))
+        // Garbage collection may have taken it since it was listed: of an index, platforms that nobody wanted.
+        let document = self.content(digest, MAX_MANIFEST_BYTES).await?;
+        Ok(document.and_then(|document| document.parse().ok()))
+    }
+
+    /// What a name stands for.
+    pub(super) async fn target(&self, name: &str) -> Result<Option<Digest>, DaemonError> {
+        let filter = format!("name==\"{}\"", name.replace(['\\', '"'], ""));
+        let table = self.run(&format!("tell about {name}"), &["images", "list", &filter]).await?;
+        let mut rows = table.lines().skip(1).map(|row| row.split_whitespace().collect::<Vec<_>>());
+        let row = rows.find(|row| row.first() == Some(&name));
+        Ok(row.and_then(|row| row.get(2)?.parse().ok()))
+    }
+
+    /// A small blob; none where there is none, or one that is larger or damaged.
+    pub(super) async fn content(
+        &self,
+        digest: &Digest,
+        most_bytes: u64,
+    ) -> Result<Option<Document>, DaemonError> {
+        let text = digest.to_string();
+        let mut command = self.command(&["content", "get", &text]);
+        let mut child = command.stdin(Stdio::null()).spawn().map_err(DaemonError::Ctr)?;
+        let mut bytes = Vec::new();
+        if let Some(stdout) = child.stdout.take() {
+            stdout.take(most_bytes + 1).read_to_end(&mut bytes).await.map_err(DaemonError::Ctr)?;
+        }
+        if bytes.len() as u64 > most_bytes {
+            return Ok(None);
+        }
+        let output = child.wait_with_output().await.map_err(DaemonError::Ctr)?;
+        match checked(&format!("show {text}"), &output) {
+            Ok(_) => Ok(Document::verified(bytes.into(), MediaType::OciManifest, digest).ok()),
+            Err(DaemonError::CtrFailed { said, .. }) if said.contains("not found") => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Gives the image `source` the name `name`.
@@ -195,12 +219,12 @@ impl Ctr {
         checked("load the archive", &output.map_err(DaemonError::Ctr)?).map(drop)
     }
 
-    async fn run(&self, action: &str, arguments: &[&str]) -> Result<String, DaemonError> {
+    pub(super) async fn run(&self, action: &str, arguments: &[&str]) -> Result<String, DaemonError> {
         let output = self.command(arguments).stdin(Stdio::null()).output().await.map_err(DaemonError::Ctr)?;
         checked(action, &output)
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(super) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--address").arg(&self.address).args(["--namespace", &self.namespace]).args(arguments);
         command.env_clear().envs(self.environment.variables_for_programs());
@@ -210,7 +234,7 @@ impl Ctr {
 }
 
 /// What was printed, if it went well.
-fn checked(action: &str, output: &Output) -> Result<String, DaemonError> {
+pub(super) fn checked(action: &str, output: &Output) -> Result<String, DaemonError> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }

@@ -131,6 +131,19 @@ impl Endpoint {
         matches!(self.address, Address::Unix(_))
     }
 
+    /// True if what it pushes to this machine's loopback comes here, as far as the address tells.
+    pub fn shares_loopback(&self) -> bool {
+        match &self.address {
+            Address::Unix(_) => true,
+            Address::Tcp { host, .. } => {
+                let host = host.trim_matches(['[', ']']);
+                host == "localhost"
+                    || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+            }
+            Address::Ssh(_) => false,
+        }
+    }
+
     fn of_docker_host(setting: &str, text: &str, environment: &Environment) -> Result<Self, EndpointError> {
         let address = address(setting, text)?;
         let asks_tls = environment.text("DOCKER_TLS_VERIFY").is_some();

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use futures::stream;
 use reqwest::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
-use reqwest::{Body, Method};
+use reqwest::{Body, Method, Response};
 use serde::Deserialize;
 use tokio::sync::mpsc::{self, Receiver};
 
@@ -56,10 +56,10 @@ impl Maker {
 
 /// A daemon that answers.
 pub struct Engine {
-    connection: Connection,
+    pub(super) connection: Connection,
     maker: Maker,
     version: String,
-    api: ApiVersion,
+    pub(super) api: ApiVersion,
     platform: Platform,
     is_local: bool,
 }
@@ -74,9 +74,9 @@ pub struct Storage {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct ApiVersion {
-    major: u32,
-    minor: u32,
+pub(super) struct ApiVersion {
+    pub(super) major: u32,
+    pub(super) minor: u32,
 }
 
 #[derive(Deserialize)]
@@ -240,28 +240,37 @@ impl Engine {
         const ACTION: &str = "load the archive";
         let response = asked.send().await.map_err(|error| self.connection.interrupted(error))?;
         let response = self.connection.checked(ACTION, response).await?;
-        let mut response = response.ok_or_else(|| self.gone(ACTION.to_owned()))?;
-        let mut answer = Answer::default();
-        loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) => answer.take(&chunk),
-                Ok(None) => break,
-                // It has said why it goes away.
-                Err(_) if answer.has_failed() => break,
-                Err(error) => return Err(self.connection.interrupted(error)),
-            }
-        }
-        match answer.failure() {
+        let response = response.ok_or_else(|| self.gone(ACTION.to_owned()))?;
+        match self.heard_out(response).await? {
             None => Ok(()),
             Some(said) => Err(DaemonError::Refused { daemon: self.maker.name(), said }),
         }
     }
 
-    fn gone(&self, action: String) -> DaemonError {
+    /// Reads an answer to its end; what went wrong, by the daemon's word.
+    pub(super) async fn heard_out(&self, mut response: Response) -> Result<Option<String>, DaemonError> {
+        let mut answer = Answer::default();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) => answer.take(&chunk),
+                Ok(None) => return Ok(answer.failure()),
+                // It has said why it goes away.
+                Err(_) if answer.has_failed() => return Ok(answer.failure()),
+                Err(error) => return Err(self.connection.interrupted(error)),
+            }
+        }
+    }
+
+    pub(super) fn gone(&self, action: String) -> DaemonError {
         DaemonError::Answered { daemon: self.maker.name(), action, status: 404, source: None }
     }
 
-    fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> reqwest::RequestBuilder {
+    pub(super) fn request(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> reqwest::RequestBuilder {
         let ApiVersion { major, minor } = self.api;
         self.connection.request(method, &format!("v{major}.{minor}/{path}"), query)
     }

@@ -70,6 +70,26 @@ pub enum DaemonError {
         /// Its own words, fit to show.
         said: String,
     },
+    /// The daemon did not push an image, or not to its end.
+    #[error("{daemon} did not push {image}: {said}")]
+    NotPushed {
+        /// What it is called.
+        daemon: &'static str,
+        /// The image.
+        image: String,
+        /// Its own words, fit to show.
+        said: String,
+    },
+    /// The daemon began to do something, and gave up.
+    #[error("{daemon} can't {action}: {said}")]
+    NotMade {
+        /// What it is called.
+        daemon: &'static str,
+        /// What was asked of it.
+        action: String,
+        /// Its own words, fit to show.
+        said: String,
+    },
     /// The connection ended before the daemon said how it went.
     #[error("{daemon} stopped answering: {failure}")]
     Interrupted {
@@ -140,6 +160,11 @@ impl std::fmt::Display for Why {
 pub struct SshSaid(pub String);
 
 impl DaemonError {
+    /// True if the daemon began to push, and gave up.
+    pub fn is_of_push(&self) -> bool {
+        matches!(self, Self::NotPushed { .. } | Self::CtrFailed { .. } | Self::Answered { status: 400.., .. })
+    }
+
     /// True if the daemon's own disk is full.
     pub fn is_of_full_disk(&self) -> bool {
         let said = match self {

@@ -7,11 +7,16 @@ pub mod address;
 mod answer;
 mod connection;
 mod ctr;
+mod ctr_image;
 pub mod endpoint;
 mod engine;
 mod error;
 mod freight;
 mod held;
+mod history;
+mod image;
+mod passing_name;
+mod push;
 #[cfg(unix)]
 mod ssh;
 
@@ -24,6 +29,10 @@ pub use engine::{Engine, Maker, Storage};
 pub use error::{DaemonError, SshSaid, Why};
 pub use freight::Freight;
 pub use held::Held;
+pub use history::Step;
+pub use image::{DaemonImage, Documents};
+pub use passing_name::PassingName;
+pub use push::{Destination, USER};
 
 /// A daemon that answers.
 pub enum Daemon {
@@ -120,11 +129,91 @@ impl Daemon {
         }
     }
 
-    /// Takes away a name that podman gave by itself.
+    /// Takes away a name. An image that nothing else refers to goes with it, or by its ID.
     pub async fn untag(&self, name: &str) -> Result<(), DaemonError> {
         match self {
             Self::Engine(engine) => engine.untag(name).await,
             Self::Containerd(_) => Ok(()),
+        }
+    }
+
+    /// True if it pushes an image only by the name that it is to have there.
+    pub fn pushes_by_name(&self) -> bool {
+        matches!(self, Self::Engine(engine) if engine.maker() == Maker::Docker)
+    }
+
+    /// Takes away a name that an image of Docker's has for a while, and leaves the image as it was, even where nothing else
+    /// refers to it: that would go with its last name, but stays when the name goes to another.
+    pub async fn untag_and_keep(&self, name: &Reference) -> Result<(), DaemonError> {
+        if let Self::Engine(engine) = self {
+            engine.import_nothing(name).await?;
+        }
+        self.untag(&name.to_string()).await
+    }
+
+    /// The names that images have for a push; none of containerd.
+    pub async fn passing_names(&self) -> Result<Vec<PassingName>, DaemonError> {
+        match self {
+            Self::Engine(engine) => engine.passing_names().await,
+            Self::Containerd(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// True if it keeps several platforms of an image, of which a push may be for one: Docker with containerd's image store.
+    pub async fn has_platforms(&self) -> Result<bool, DaemonError> {
+        match self {
+            Self::Engine(engine) if engine.maker() == Maker::Docker => {
+                Ok(!engine.storage().await?.unpacks_archives)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// A name as the daemon wants to be asked by it: containerd knows full names alone.
+    pub fn full_name(&self, text: &str) -> String {
+        match self {
+            Self::Engine(_) => text.to_owned(),
+            Self::Containerd(_) => {
+                text.parse::<Reference>().map_or_else(|_| text.to_owned(), |name| name.to_string())
+            }
+        }
+    }
+
+    /// The image that this name or ID is for, with what it is made of; none if there is none.
+    pub async fn image(&self, name: &str) -> Result<Option<DaemonImage>, DaemonError> {
+        match self {
+            Self::Engine(engine) => engine.image(name).await,
+            Self::Containerd(ctr) => ctr.image(name).await,
+        }
+    }
+
+    /// All its images, each as [`image`](Self::image) tells it; with `all` those between two steps of a build, too.
+    pub async fn images(&self, all: bool) -> Result<Vec<DaemonImage>, DaemonError> {
+        let handles: Vec<String> = match self {
+            Self::Engine(engine) => engine.image_ids(all).await?.iter().map(ToString::to_string).collect(),
+            Self::Containerd(ctr) => ctr.names().await?,
+        };
+        let mut images = Vec::new();
+        for handle in handles {
+            // One that went away meanwhile is none.
+            images.extend(self.image(&handle).await?);
+        }
+        Ok(images)
+    }
+
+    /// The steps by which an image came about, the first one first.
+    pub async fn history(&self, image: &DaemonImage) -> Result<Vec<Step>, DaemonError> {
+        match self {
+            Self::Engine(engine) => engine.history(&image.handle).await,
+            Self::Containerd(_) => Ok(history::of_config(image)),
+        }
+    }
+
+    /// Pushes an image. Docker's has to have the destination's name.
+    pub async fn push(&self, image: &DaemonImage, to: Destination<'_>) -> Result<(), DaemonError> {
+        match self {
+            Self::Engine(engine) => engine.push(image, to).await,
+            Self::Containerd(ctr) => ctr.push(image, to).await,
         }
     }
 

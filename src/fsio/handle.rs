@@ -28,6 +28,11 @@ impl FileHandle {
         Self { file, journal, path: path.to_owned() }
     }
 
+    /// A handle of a file without a name, which errors call `path`.
+    pub fn of_nameless(file: File, path: &Path) -> Self {
+        Self::new(Arc::new(file), None, path)
+    }
+
     /// Opens a file that somebody else made, for reading.
     pub fn open_foreign(path: &Path, links: Links) -> Result<Self, FileError> {
         Ok(Self::of_foreign(open_regular(path, links)?, path))

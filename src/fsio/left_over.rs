@@ -38,13 +38,7 @@ pub(super) fn create_locked(path: &Path, target: &Path) -> Result<File, FileErro
     loop {
         match OpenOptions::new().read(true).write(true).create_new(true).open(path) {
             Ok(file) => {
-                match file.try_lock() {
-                    Ok(()) => {}
-                    Err(TryLockError::WouldBlock) => return Err(locked(path, target)),
-                    // Without locks there is still that only one of two can create the file.
-                    Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
-                    Err(TryLockError::Error(error)) => return Err(FileError::io("lock", path)(error)),
-                }
+                lock_new(&file, path, target)?;
                 if names_this_file(path, &file)? {
                     return Ok(file);
                 }
@@ -87,8 +81,23 @@ pub(super) fn open_left_over(path: &Path, target: &Path) -> Result<Option<File>,
     if !file.metadata().map_err(FileError::io("read", path))?.is_file() {
         return Err(FileError::NotAFile(path.to_owned()));
     }
+    lock_left_over(&file, path, target)?;
+    Ok(Some(file))
+}
+
+/// Locks what was just created.
+pub(super) fn lock_new(file: &File, path: &Path, target: &Path) -> Result<(), FileError> {
+    match lock_left_over(file, path, target) {
+        // Without locks there is still that only one of two can create it.
+        Err(FileError::LeftOver(_)) => Ok(()),
+        locked => locked,
+    }
+}
+
+/// Locks what an earlier run left, which is dead if that can be done.
+pub(super) fn lock_left_over(file: &File, path: &Path, target: &Path) -> Result<(), FileError> {
     match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(locked(path, target)),
         Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
             Err(FileError::LeftOver(path.to_owned()))
@@ -151,8 +160,20 @@ pub(super) fn name_of(_: &File) -> io::Result<String> {
 #[cfg(unix)]
 fn is_ours_alone(file: &File) -> bool {
     use std::os::unix::fs::MetadataExt;
+    is_ours(file) && file.metadata().is_ok_and(|metadata| metadata.nlink() == 1)
+}
+
+/// Is it of the user that we are?
+#[cfg(unix)]
+pub(super) fn is_ours(file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt;
     let own = rustix::process::geteuid().as_raw();
-    file.metadata().is_ok_and(|metadata| metadata.nlink() == 1 && metadata.uid() == own)
+    file.metadata().is_ok_and(|metadata| metadata.uid() == own)
+}
+
+#[cfg(not(unix))]
+pub(super) fn is_ours(_: &File) -> bool {
+    true
 }
 
 #[cfg(not(unix))]

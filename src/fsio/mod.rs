@@ -3,8 +3,9 @@
 //! What a run wrote before it ended is written down in a journal, for the next to carry on from.
 //!
 //! [`PartialFile`] is the only way to a final name; nothing else in sealift creates a file under one. [`write_whole`] is
-//! that for small files. [`ScratchFile`] never comes to a name. [`FileHandle`] writes and reads an open file at offsets,
-//! from any thread. [`open_regular`] and [`ForeignFolder`] open files that others made, [`copy_range`] copies from them.
+//! that for small files, [`PartialFolder`] that for folders. [`ScratchFile`] never comes to a name. [`FileHandle`] writes and
+//! reads an open file at offsets, from any thread. [`open_regular`] and [`ForeignFolder`] open files that others made,
+//! [`copy_range`] copies from them.
 
 mod blocking;
 mod copy;
@@ -15,6 +16,7 @@ mod journal;
 mod left_over;
 mod open_files;
 mod partial;
+mod partial_folder;
 mod private;
 mod ranges;
 mod scratch;
@@ -30,9 +32,10 @@ pub use handle::{FileHandle, HandleReader};
 pub use left_over::LeftOver;
 pub use open_files::allow_open_files;
 pub use partial::PartialFile;
+pub use partial_folder::PartialFolder;
 pub use private::replace_private;
 pub use ranges::Ranges;
-pub use scratch::{LONGEST_SUFFIX, ScratchFile, scratch_path};
+pub use scratch::{LONGEST_SUFFIX, ScratchFile, nameless_beside, scratch_path};
 pub use space::{FAT32_MAX_FILE_BYTES, Space, check_room, space};
 pub use target::{Existing, check_folder, check_target, folder_of};
 pub use whole::{write_program, write_whole};

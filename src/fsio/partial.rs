@@ -200,8 +200,8 @@ impl Drop for PartialFile {
     }
 }
 
-/// Renames, unless there is a file of the new name, in one step where the system can.
-fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
+/// Renames, unless there is something of the new name, in one step where the system can.
+pub(super) fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::{CWD, RenameFlags};

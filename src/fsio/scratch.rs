@@ -1,14 +1,14 @@
 //! Files that are needed for a while and have no name to come to.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::error::FileError;
 use super::handle::FileHandle;
 use super::left_over::remove_left_over;
 use super::partial::{PartialFile, partial_path};
 use super::space::check_room;
-use super::target::Existing;
+use super::target::{Existing, check_folder, folder_of};
 
 /// A file that goes away when it is dropped, unless there is something in it to carry on from.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl ScratchFile {
         let folder = std::env::temp_dir();
         check_room(&[(&folder.join("layers"), size_bytes)])?;
         let file = tempfile::tempfile_in(&folder).map_err(FileError::io("create a file in", &folder))?;
-        Ok(Self { handle: FileHandle::new(Arc::new(file), None, &folder), named: None })
+        Ok(Self { handle: FileHandle::of_nameless(file, &folder), named: None })
     }
 
     /// Removes what a dead run left beside `target`, now that nobody needs one.
@@ -52,6 +52,13 @@ impl ScratchFile {
     pub fn handle(&self) -> FileHandle {
         self.handle.clone()
     }
+}
+
+/// A file without a name on the disk of `target`.
+pub fn nameless_beside(target: &Path) -> Result<File, FileError> {
+    let folder = folder_of(target);
+    check_folder(folder)?;
+    tempfile::tempfile_in(folder).map_err(FileError::io("write to", folder))
 }
 
 /// The longest that is put behind a target's name for what is there on the way to it: a journal that takes the place of

@@ -32,7 +32,7 @@ struct Target {
     _service: Option<Daemon>,
 }
 
-fn socket(set: Set, name: &str) -> PathBuf {
+pub(crate) fn socket(set: Set, name: &str) -> PathBuf {
     session().run.join(format!("{}-{name}.sock", set.name()))
 }
 
@@ -48,11 +48,7 @@ impl Target {
     }
 
     fn podman(set: Set, test: &str) -> Self {
-        let socket = session().run.join(format!("{test}.sock"));
-        let address = format!("unix://{}", socket.display());
-        let mut service = Podman(set).podman(&["system", "service", "--time=0", &address]);
-        let service = Daemon::start(&session().work_folder(test), "podman", &mut service);
-        await_that("podman's service listens", || socket.exists());
+        let (service, address) = podman_service(set, test);
         Self {
             loader: Box::new(Podman(set)),
             options: ["--to", "podman", "--host", &address].map(str::to_owned).into(),
@@ -89,6 +85,16 @@ impl Target {
         let rows = output_of(&mut self.load(archive, &[&["--json"], options].concat()));
         rows.lines().map(|row| serde_json::from_str(row).unwrap()).collect()
     }
+}
+
+/// podman's service, and its address.
+pub(crate) fn podman_service(set: Set, test: &str) -> (Daemon, String) {
+    let socket = session().run.join(format!("{test}.sock"));
+    let address = format!("unix://{}", socket.display());
+    let mut service = Podman(set).podman(&["system", "service", "--time=0", &address]);
+    let service = Daemon::start(&session().work_folder(test), "podman", &mut service);
+    await_that("podman's service listens", || socket.exists());
+    (service, address)
 }
 
 /// The `ctr` of the set, as a program in the folder.
@@ -255,9 +261,9 @@ fn what_docker_saves_has_its_names_everywhere() {
     }
 }
 
-/// A dockerd of the old set, of the test's own.
-fn start_docker(folder: &Path, data: &Path, options: &[&str]) -> Daemon {
-    let mut command = Command::new("/usr/sbin/dockerd");
+/// A dockerd of the test's own.
+pub(crate) fn start_docker(set: Set, folder: &Path, data: &Path, options: &[&str]) -> Daemon {
+    let mut command = set.command("/usr/sbin/dockerd");
     // Paths of sockets are short.
     let run = session().run.join(folder.file_name().unwrap());
     command.arg("--data-root").arg(data).arg("--exec-root").arg(&run);
@@ -277,6 +283,7 @@ fn docker_on_a_port_is_spoken_to_over_tls() {
     let (ca, certificate, key) =
         (path(authority.certificate()), path(&server.certificate), path(&server.key));
     let _docker = start_docker(
+        Set::Old,
         &folder,
         &folder.join("data"),
         &[
@@ -392,7 +399,7 @@ fn a_daemon_with_a_small_disk_is_told_of() {
     let disk = Disk::mount(&folder, "60M", "ext4");
     let socket = session().run.join("load-full.sock");
     let host = format!("unix://{}", socket.display());
-    let mut docker = start_docker(&folder, disk.path(), &["--host", &host]);
+    let mut docker = start_docker(Set::Old, &folder, disk.path(), &["--host", &host]);
     await_that("dockerd answers", || {
         let ping = Command::new("/usr/bin/docker").args(["--host", &host, "version"]).output().unwrap();
         ping.status.success()

@@ -22,6 +22,7 @@ mod disk_full;
 mod docker;
 mod docker_registry;
 mod front;
+mod grab;
 mod guarded;
 mod host_names;
 mod hub;

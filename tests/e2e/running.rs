@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::daemon::await_that;
+use crate::daemon::{await_that, signal};
 
 /// It is killed when its value is dropped.
 pub(crate) struct Running {
@@ -56,6 +57,11 @@ impl Running {
             assert!(is_so || !has_ended, "it ended before {what}: {said}");
             is_so
         });
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, how: Signal) {
+        signal(&self.process, how);
     }
 
     pub(crate) fn end(mut self) -> Ended {

@@ -7,9 +7,10 @@ use futures::{FutureExt, StreamExt, stream};
 use reqwest::Method;
 use sealift::image::{Digest, MediaType};
 use sealift::registry::server::{
-    Answer, BlobBytes, ManifestReference, RepositoryName, Storage, Store, StoredManifest, Tag,
+    Answer, BlobBytes, ManifestReference, RepositoryName, Storage, Store, StoredManifest, Tag, Upload,
 };
 
+use super::uploads::send_and_hang_up;
 use super::{OCI_INDEX, Registry, expected, header, refusal};
 
 #[tokio::test]
@@ -72,4 +73,56 @@ async fn a_store_that_only_reads_refuses_writes() {
     assert_eq!(refusal(put).await, read_only);
     let delete = registry.request(Method::DELETE, "/v2/a/manifests/x").send().await.unwrap();
     assert_eq!(refusal(delete).await, read_only);
+}
+
+/// It takes uploads, and nobody may carry on with one that broke off.
+struct Forgetful(Store);
+
+impl Storage for Forgetful {
+    fn blob_size_bytes<'a>(&'a self, digest: &'a Digest) -> Answer<'a, Option<u64>> {
+        self.0.storage().blob_size_bytes(digest)
+    }
+
+    fn open_blob<'a>(&'a self, digest: &'a Digest, range: Range<u64>) -> Answer<'a, BlobBytes> {
+        self.0.storage().open_blob(digest, range)
+    }
+
+    fn manifest<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        reference: &'a ManifestReference,
+    ) -> Answer<'a, Option<StoredManifest>> {
+        self.0.storage().manifest(repository, reference)
+    }
+
+    fn tags<'a>(&'a self, repository: &'a RepositoryName) -> Answer<'a, Option<Vec<Tag>>> {
+        self.0.storage().tags(repository)
+    }
+
+    fn repositories(&self) -> Answer<'_, Vec<RepositoryName>> {
+        self.0.storage().repositories()
+    }
+
+    fn start_upload(&self) -> Answer<'_, Box<dyn Upload>> {
+        self.0.storage().start_upload()
+    }
+
+    fn keeps_cut_uploads(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn of_an_upload_that_broke_off_a_store_may_keep_nothing() {
+    let registry = Registry::start(Store::new(Forgetful(Store::memory())), None).await;
+    let location = registry.begin_upload().await;
+    send_and_hang_up(registry.server.address(), &format!("PATCH {location}"), b"hello").await;
+    let status = registry.fetch(&location).send().await.unwrap();
+    assert_eq!(refusal(status).await, expected(404, "BLOB_UPLOAD_UNKNOWN"));
+    // What comes whole is taken.
+    let location = registry.begin_upload().await;
+    registry.chunk(&location, "", b"hello").await;
+    let finish = format!("{location}?digest={}", Digest::of(b"hello"));
+    let finished = registry.request(Method::PUT, &finish).send().await.unwrap();
+    assert_eq!(finished.status().as_u16(), 201);
 }

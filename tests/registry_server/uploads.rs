@@ -28,7 +28,7 @@ async fn a_cancelled_upload_leaves_nothing() {
 }
 
 /// Sends the head of a request and part of its body, then hangs up.
-async fn send_and_hang_up(address: SocketAddr, request_line: &str, part: &[u8]) {
+pub(super) async fn send_and_hang_up(address: SocketAddr, request_line: &str, part: &[u8]) {
     let mut connection = TcpStream::connect(address).await.unwrap();
     let head = format!("{request_line} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n");
     connection.write_all(head.as_bytes()).await.unwrap();

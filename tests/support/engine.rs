@@ -6,11 +6,13 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
 use sealift::image::Digest;
 use serde_json::{Value, json};
+
+use super::pushing::Pushing;
 
 /// What comes of an archive.
 #[derive(Clone)]
@@ -34,6 +36,9 @@ pub(crate) struct Script {
     /// What is there besides, once an archive was taken.
     pub(crate) brings: HashMap<String, Value>,
     pub(crate) loading: Loading,
+    pub(crate) pushing: Pushing,
+    /// True if no name is taken away.
+    pub(crate) keeps_names: bool,
 }
 
 impl Default for Script {
@@ -46,6 +51,8 @@ impl Default for Script {
             images: HashMap::new(),
             brings: HashMap::new(),
             loading: Loading::Take("{\"stream\":\"Loaded image: x\\n\"}\r\n"),
+            pushing: Pushing::default(),
+            keeps_names: false,
         }
     }
 }
@@ -53,6 +60,7 @@ impl Default for Script {
 pub(crate) struct TestEngine {
     pub(crate) socket: PathBuf,
     state: Arc<Mutex<State>>,
+    asked: Arc<Condvar>,
 }
 
 struct State {
@@ -73,15 +81,16 @@ impl TestEngine {
         let socket = folder.join("docker.sock");
         let listener = UnixListener::bind(&socket).unwrap();
         let state = Arc::new(Mutex::new(State { script, requests: Vec::new(), archive: None }));
-        let shared = Arc::clone(&state);
+        let asked = Arc::new(Condvar::new());
+        let shared = (Arc::clone(&state), Arc::clone(&asked));
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let (stream, state) = (stream.unwrap(), Arc::clone(&shared));
+                let (stream, (state, asked)) = (stream.unwrap(), shared.clone());
                 // A client that goes away is none of the script's business.
-                thread::spawn(move || serve(&stream, &state));
+                thread::spawn(move || serve(&stream, &state, &asked));
             }
         });
-        Self { socket, state }
+        Self { socket, state, asked }
     }
 
     pub(crate) fn host(&self) -> String {
@@ -91,6 +100,17 @@ impl TestEngine {
     /// What was asked so far: method and target.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.state.lock().unwrap().requests.clone()
+    }
+
+    /// Waits until something was asked that has these words.
+    pub(crate) fn await_request(&self, words: &str) {
+        let is_missing = |state: &mut State| !state.requests.iter().any(|request| request.contains(words));
+        drop(self.asked.wait_while(self.state.lock().unwrap(), is_missing).unwrap());
+    }
+
+    /// What it has now: names, and IDs of images without one.
+    pub(crate) fn images(&self) -> HashMap<String, Value> {
+        self.state.lock().unwrap().script.images.clone()
     }
 
     pub(crate) fn was_sent(&self) -> bool {
@@ -103,7 +123,7 @@ impl TestEngine {
     }
 }
 
-fn serve(stream: &UnixStream, state: &Mutex<State>) -> io::Result<()> {
+fn serve(stream: &UnixStream, state: &Mutex<State>, asked: &Condvar) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let mut line = String::new();
@@ -122,11 +142,58 @@ fn serve(stream: &UnixStream, state: &Mutex<State>) -> io::Result<()> {
             }
         }
         state.lock().unwrap().requests.push(format!("{method} {target}"));
+        asked.notify_all();
         if target.contains("/images/load") {
             return load(reader, length, stream, state);
         }
+        reader.read_exact(&mut vec![0; length])?;
+        if let Some((image, tag)) = pushed_name(&target) {
+            let (pushing, is_there) = {
+                let script = &mut state.lock().unwrap().script;
+                if let Some((name, other)) = script.pushing.renames.clone() {
+                    script.give(name, other);
+                }
+                (script.pushing.clone(), script.images.contains_key(&format!("{image}:{tag}")))
+            };
+            if pushing.stalls {
+                // Until the client goes away.
+                return reader.read_to_end(&mut Vec::new()).map(drop);
+            }
+            return write(stream, 200, &pushing.push(&image, &tag, is_there));
+        }
         let (status, body) = answer(&method, &target, &mut state.lock().unwrap().script);
         write(stream, status, &body.to_string())?;
+    }
+}
+
+impl Script {
+    /// An image gets a name. One that had it stays, without a name if that was the last.
+    fn give(&mut self, name: String, image: Value) {
+        if let Some(before) = self.images.insert(name, image)
+            && !self.images.values().any(|image| image["Id"] == before["Id"])
+        {
+            self.images.insert(before["Id"].as_str().unwrap().to_owned(), before);
+        }
+    }
+
+    /// A name is taken away, and with the last one its image; or an image without a name, by its ID.
+    fn take_away(&mut self, name: &str) -> (u16, Value) {
+        if self.keeps_names {
+            return (500, json!({"message": "the disk is read-only"}));
+        }
+        let Some(id) = image(self, name).map(|image| image["Id"].as_str().unwrap().to_owned()) else {
+            return (404, json!({"message": format!("No such image: {name}")}));
+        };
+        self.images.remove(name);
+        let named = |(key, image): (&String, &Value)| image["Id"] == *id && *key != id;
+        match self.images.iter().any(named) {
+            true if name == id => (409, json!({"message": "image is referenced in multiple repositories"})),
+            true => (200, json!([])),
+            false => {
+                self.images.remove(&id);
+                (200, json!([]))
+            }
+        }
     }
 }
 
@@ -145,20 +212,57 @@ fn answer(method: &str, target: &str, script: &mut Script) -> (u16, Value) {
     let Some((_, call)) = path.split_once('/') else { return (404, json!({"message": "page not found"})) };
     let missing = |name: &str| (404, json!({"message": format!("No such image: {name}")}));
     let Some(rest) = call.strip_prefix("images/") else { return (200, script.info.clone()) };
-    if method == "DELETE" {
-        return script.images.remove(rest).map_or_else(|| missing(rest), |_| (200, json!([])));
-    }
-    if let Some(name) = rest.strip_suffix("/json") {
-        return image(script, name).map_or_else(|| missing(name), |image| (200, image.clone()));
-    }
-    let name = rest.strip_suffix("/tag").unwrap();
-    let Some(found) = image(script, name).cloned() else { return missing(name) };
     let value = |key: &str| {
         let value = query.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('=')).unwrap();
         value.replace("%2F", "/").replace("%3A", ":")
     };
-    script.images.insert(format!("{}:{}", value("repo"), value("tag")), found);
+    if rest == "json" {
+        return (200, listed(script));
+    }
+    if rest == "create" {
+        let nothing = inspected(&Digest::of(b"nothing"), "linux/amd64", &[Digest::of(&[0; 1024])]);
+        script.give(format!("{}:{}", value("repo"), value("tag")), nothing);
+        return (200, json!({"status": Digest::of(b"nothing")}));
+    }
+    if let Some(name) = rest.strip_suffix("/history") {
+        return image(script, name).map_or_else(|| missing(name), |_| (200, script.pushing.history.clone()));
+    }
+    if method == "DELETE" {
+        return script.take_away(rest);
+    }
+    if let Some(name) = rest.strip_suffix("/json") {
+        return image(script, name).map_or_else(|| missing(name), |image| (200, named(script, image)));
+    }
+    let name = rest.strip_suffix("/tag").unwrap();
+    let found = image(script, name).filter(|_| !script.pushing.goes).cloned();
+    let Some(found) = found else { return missing(name) };
+    script.give(format!("{}:{}", value("repo"), value("tag")), found);
     (201, Value::Null)
+}
+
+/// The image with the names that it has now.
+fn named(script: &Script, image: &Value) -> Value {
+    let names = script.images.iter().filter(|(name, other)| other["Id"] == image["Id"] && name.contains(':'));
+    let mut names: Vec<_> = names.map(|(name, _)| name).filter(|name| !name.starts_with("sha256:")).collect();
+    names.sort();
+    let mut image = image.clone();
+    image["RepoTags"] = json!(names);
+    image
+}
+
+fn listed(script: &Script) -> Value {
+    let mut images: Vec<_> = script.images.values().map(|image| named(script, image)).collect();
+    images.sort_by_key(|image| image["Id"].as_str().unwrap().to_owned());
+    images.dedup();
+    json!(images)
+}
+
+/// The name and tag of the image that a request wants to be pushed.
+fn pushed_name(target: &str) -> Option<(String, String)> {
+    let (path, query) = target.split_once('?')?;
+    let (_, image) = path.strip_suffix("/push")?.split_once("/images/")?;
+    let tag = query.split('&').find_map(|pair| pair.strip_prefix("tag="))?;
+    Some((image.to_owned(), tag.to_owned()))
 }
 
 fn load(

@@ -12,5 +12,6 @@ pub(crate) mod image;
 pub(crate) mod layer;
 pub(crate) mod makers;
 pub(crate) mod proxy;
+pub(crate) mod pushing;
 pub(crate) mod registry;
 pub(crate) mod sandbox;

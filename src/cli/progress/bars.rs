@@ -101,7 +101,8 @@ impl Reporter for Bars {
             Event::BlobReused { size_bytes: bytes, .. }
             | Event::BlobSkipped { size_bytes: bytes, .. }
             | Event::CheckProgressed { bytes }
-            | Event::LoadProgressed { bytes } => {
+            | Event::LoadProgressed { bytes }
+            | Event::GrabProgressed { bytes } => {
                 if let Some(total) = &in_flight.total {
                     total.inc(bytes);
                 }
@@ -127,6 +128,9 @@ impl Reporter for Bars {
                 let bar = self.bar(None, size_bytes.unwrap_or_default(), template, "reading".to_owned());
                 in_flight.total = Some(bar);
             }
+            Event::GrabStarted { .. } => {
+                in_flight.total = Some(self.bar(None, 0, UNPACKED, "receiving".to_owned()));
+            }
             Event::LoadStarted { size_bytes, .. } => {
                 in_flight.total = Some(self.bar(None, size_bytes, TOTAL, "sending".to_owned()));
             }
@@ -137,7 +141,7 @@ impl Reporter for Bars {
                 in_flight.total = Some(self.bar(None, 0, COMMIT, "sent; it is being unpacked".to_owned()));
             }
             event => {
-                if let Event::Checksummed { .. } = event
+                if let Event::Checksummed { .. } | Event::Grabbed { .. } = event
                     && let Some(total) = in_flight.total.take()
                 {
                     total.finish_and_clear();

@@ -52,6 +52,9 @@ impl Fill {
             let done = ui::size(self.inflated_bytes.min(self.inflate_bytes));
             return format!("{done} of {} inflated", ui::size(self.inflate_bytes));
         }
+        if self.total_bytes == 0 {
+            return format!("{} so far", ui::size(self.done_bytes));
+        }
         let seconds = self.started.elapsed().as_secs_f64();
         #[allow(
             clippy::cast_precision_loss,
@@ -100,7 +103,8 @@ impl Reporter for Plain {
             | Event::BlobReused { size_bytes: bytes, .. }
             | Event::BlobSkipped { size_bytes: bytes, .. }
             | Event::CheckProgressed { bytes }
-            | Event::LoadProgressed { bytes } => {
+            | Event::LoadProgressed { bytes }
+            | Event::GrabProgressed { bytes } => {
                 if let Some(fill) = fill.as_mut() {
                     fill.done_bytes += bytes;
                     fill.tell();
@@ -113,6 +117,11 @@ impl Reporter for Plain {
                 }
             }
             Event::CheckStarted { size_bytes, .. } => *fill = size_bytes.map(Fill::of),
+            Event::GrabStarted { daemon, layer } => {
+                ui::talk(&format!("layer {layer} of {daemon}"));
+                // What comes besides is not known.
+                *fill = Some(Fill::of(0));
+            }
             Event::Checked { .. } => *fill = None,
             event => {
                 if let Some(words) = super::words(&event, &ToString::to_string) {

@@ -1,6 +1,7 @@
 //! What to do next, for the failures where that can be told.
 
 mod containerd_store;
+mod grab;
 mod load;
 
 use std::io::ErrorKind;
@@ -52,6 +53,7 @@ impl Failure {
             Self::NoCredentialsFolder => Some("set DOCKER_CONFIG to a folder".into()),
             Self::LoginUsage(_) => Some("`sealift login --help` tells more".into()),
             Self::LoadUsage(_) => Some("`sealift load --help` tells more".into()),
+            Self::GrabUsage(_) => Some("`sealift grab --help` tells more".into()),
             Self::Endpoint(error) => Some(load::endpoint(error).into()),
             Self::VerifyUsage(_) => Some("`sealift verify --help` tells more".into()),
             Self::Usage(_) => Some("`--help` tells more".into()),
@@ -85,7 +87,12 @@ impl Failure {
             ),
             Self::Destination(error) => destination(error),
             Self::Rename(_) => Some(RENAME.into()),
-            Self::Wrong { .. } | Self::Interrupted | Self::Terminated | Self::ReaderGone | Self::Other(_) => None,
+            Self::Wrong { .. }
+            | Self::Interrupted
+            | Self::Terminated
+            | Self::HungUp
+            | Self::ReaderGone
+            | Self::Other(_) => None,
         }
     }
 }
@@ -197,6 +204,7 @@ fn of(error: &sealift::Error) -> Option<String> {
         }
         Error::Daemon(error) => load::daemon(error),
         Error::Load(error) => load::load(error),
+        Error::Grab(error) => grab::hint(error),
         Error::Sidecar { .. } => {
             Some("mend that and run the same command again: the archive is not fetched again".into())
         }

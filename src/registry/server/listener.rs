@@ -1,7 +1,7 @@
 //! The socket: serves a router on a loopback address until it is told to stop.
 //!
 //! Threats: the registry has no access control and no TLS of its own, so it must not be reachable from outside this
-//! machine. Binding anything but a loopback address is an error.
+//! machine. Binding anything but a loopback address is an error, unless the router asks for a password itself.
 
 use std::io;
 use std::net::SocketAddr;
@@ -48,6 +48,11 @@ impl Server {
         if !address.ip().is_loopback() {
             return Err(StartError::NotLoopback(address));
         }
+        Self::start_guarded(router, address).await
+    }
+
+    /// The same on any address: `router` has middleware around it that lets in only who shows a password.
+    pub async fn start_guarded(router: Router, address: SocketAddr) -> Result<Self, StartError> {
         let failed = |source| StartError::Bind { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;

@@ -91,13 +91,13 @@ pub(super) async fn go_on(
     match request.method {
         Method::PATCH => {
             check_place(&request.headers, held.receiving()?.size_bytes(), &name, id)?;
-            held = take_in(held, body).await?;
+            held = take_in(registry, held, body).await?;
             Ok((StatusCode::ACCEPTED, progress(&name, id, held.receiving()?.size_bytes())).into_response())
         }
         Method::PUT => {
             let digest = Parameters::of(request)?.digest()?.ok_or(ServerError::DigestMissing)?;
             check_place(&request.headers, held.receiving()?.size_bytes(), &name, id)?;
-            let receiving = take_in(held, body).await?.take()?;
+            let receiving = take_in(registry, held, body).await?.take()?;
             registry.uploads.remove(id);
             Ok(created(&name, &receiving.finish(digest).await?))
         }
@@ -115,13 +115,20 @@ pub(super) async fn go_on(
 
 /// Appends a body. In a task of its own, so that a request that is dropped cannot leave half a write behind: the body
 /// ends with an error then, between two writes.
-async fn take_in(mut held: Held, body: Body) -> Result<Held, ServerError> {
+async fn take_in(registry: &Registry, mut held: Held, body: Body) -> Result<Held, ServerError> {
+    let keeps_cut_uploads = registry.store.storage().keeps_cut_uploads();
     let task = tokio::spawn(async move {
         let mut chunks = body.into_data_stream();
         while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(ServerError::BodyCut)?;
-            if let Err(error) = held.receiving()?.append(chunk).await {
-                drop(held.take());
+            let is_spoilt = chunk.is_ok() || !keeps_cut_uploads;
+            let taken = match chunk {
+                Ok(chunk) => held.receiving()?.append(chunk).await,
+                Err(cut) => Err(ServerError::BodyCut(cut)),
+            };
+            if let Err(error) = taken {
+                if is_spoilt {
+                    drop(held.take());
+                }
                 return Err(error);
             }
         }

@@ -52,11 +52,14 @@ pub(super) fn daemon(error: &DaemonError) -> Option<String> {
         DaemonError::Refused { said, .. } if said.contains("max depth exceeded") => {
             "Docker's graph driver takes at most 125 layers; its containerd image store takes more"
         }
+        DaemonError::NotPushed { said, .. } if said.contains("HTTP response to HTTPS client") => {
+            "let the daemon push without TLS to the address of `--listen`: `insecure-registries` in its daemon.json"
+        }
         DaemonError::Interrupted { .. } => {
             "the daemon's log tells more (`journalctl -u docker`); then run the same command again"
         }
         DaemonError::NoCtr => {
-            "it comes with containerd (RKE2 has it in /var/lib/rancher/rke2/bin); for docker it is `--to docker`"
+            "it comes with containerd (RKE2 has it in /var/lib/rancher/rke2/bin); docker is chosen unless another is named"
         }
         DaemonError::NoContainerd(_) => "start it, or name its socket with `--address SOCKET`",
         DaemonError::ContainerdUnreachable { said, .. } if said.contains("permission denied") => {
@@ -85,8 +88,8 @@ fn unreachable(daemon: &str, address: &str, why: Why) -> String {
                 .into()
         }
         _ if is_socket => {
-            "is docker running? `systemctl start docker` starts it; `--host` names another, `--to podman` and \
-             `--to containerd` are for those"
+            "is docker running? `systemctl start docker` starts it; `--host` names another, `--help` tells how to choose \
+             podman or containerd"
                 .into()
         }
         Why::Connection(Connection::Certificate) => {

@@ -64,6 +64,11 @@ pub trait Storage: Send + Sync {
         Box::pin(async { Err(ServerError::ReadOnly) })
     }
 
+    /// True if a client may carry on with an upload that broke off; else nothing of it stays.
+    fn keeps_cut_uploads(&self) -> bool {
+        true
+    }
+
     /// Keeps a manifest, and lets `tag` name it.
     fn put_manifest<'a>(
         &'a self,
