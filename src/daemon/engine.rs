@@ -56,7 +56,7 @@ impl Maker {
 
 /// A daemon that answers.
 pub struct Engine {
-    connection: Connection,
+    pub(super) connection: Connection,
     maker: Maker,
     version: String,
     api: ApiVersion,
@@ -257,11 +257,11 @@ impl Engine {
         }
     }
 
-    fn gone(&self, action: String) -> DaemonError {
+    pub(super) fn gone(&self, action: String) -> DaemonError {
         DaemonError::Answered { daemon: self.maker.name(), action, status: 404, source: None }
     }
 
-    fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> reqwest::RequestBuilder {
+    pub(super) fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> reqwest::RequestBuilder {
         let ApiVersion { major, minor } = self.api;
         self.connection.request(method, &format!("v{major}.{minor}/{path}"), query)
     }

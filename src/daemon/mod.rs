@@ -6,6 +6,7 @@
 pub mod address;
 mod answer;
 mod connection;
+mod container;
 mod ctr;
 pub mod endpoint;
 mod engine;
@@ -18,6 +19,7 @@ mod ssh;
 use crate::event::Reporter;
 use crate::image::{Digest, Platform, Reference};
 
+pub use container::{Container, Info, Mount, State};
 pub use ctr::Ctr;
 pub use endpoint::{Endpoint, EndpointError};
 pub use engine::{Engine, Maker, Storage};

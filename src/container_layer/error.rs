@@ -1,0 +1,195 @@
+//! Why a container's layer can't be had, or not be put in the place of another.
+
+use std::path::PathBuf;
+
+use crate::containerd_store::StoreError;
+use crate::daemon::DaemonError;
+use crate::foreign::shown;
+use crate::fsio::FileError;
+use crate::layer_file::LayerFileError;
+use crate::overlay::OverlayError;
+
+/// A container's layer can't be had, or not be put in the place of another.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ContainerLayerError {
+    /// Others than root see neither all files nor which directories are opaque.
+    #[error("a container's layer is for root only, with all its rights and outside of user namespaces")]
+    NotRoot,
+    /// There is no such container.
+    #[error("{daemon} has no container `{}`", shown(.name))]
+    NoSuchContainer {
+        /// Who was asked.
+        daemon: String,
+        /// What it was asked for.
+        name: String,
+    },
+    /// The container is not stopped.
+    #[error("the container `{}` is {}", shown(.name), shown(.status))]
+    NotStopped {
+        /// The container.
+        name: String,
+        /// What it does, in Docker's word.
+        status: String,
+        /// True if it may be frozen for as long as it takes.
+        may_be_frozen: bool,
+    },
+    /// Somebody started the container meanwhile.
+    #[error("the container `{}` was started meanwhile", shown(.name))]
+    Started {
+        /// The container.
+        name: String,
+    },
+    /// Something has the layer mounted.
+    #[error("the layer of the container `{}` is mounted at {}", shown(.name), .at.display())]
+    Mounted {
+        /// The container.
+        name: String,
+        /// Where.
+        at: PathBuf,
+    },
+    /// The daemon is on another machine, as far as its address tells.
+    #[error("{daemon} is not on this machine, where its containers' directories would be")]
+    Remote {
+        /// Who and where it is.
+        daemon: String,
+    },
+    /// podman's containers are elsewhere.
+    #[error("{daemon} is podman, whose containers are kept in another way than Docker's")]
+    Podman {
+        /// Who and where it is.
+        daemon: String,
+    },
+    /// Something else than overlayfs keeps the container's layer.
+    #[error("the container `{}` is kept by the storage driver `{}`", shown(.name), shown(.driver))]
+    Driver {
+        /// The container.
+        name: String,
+        /// The driver.
+        driver: String,
+    },
+    /// What Docker tells of is not there.
+    #[error("{} is not here, or not the container's: Docker sees other files than this machine has", .path.display())]
+    NotHere {
+        /// Where Docker has the layer.
+        path: PathBuf,
+    },
+    /// No containerd root has a snapshot for the container.
+    #[error("no containerd root has a snapshot of the container `{}`; looked in {}", shown(.name), listed(.looked))]
+    NoSnapshot {
+        /// The container.
+        name: String,
+        /// The roots.
+        looked: Vec<PathBuf>,
+    },
+    /// The container is of another image than the layer.
+    #[error("the layer is of the image `{}`, {}; the container `{}` is of `{}`, {}",
+        shown(.of_layer.0), shown(.of_layer.1), shown(.name), shown(.of_container.0), shown(.of_container.1))]
+    OtherImage {
+        /// The container.
+        name: String,
+        /// Name and ID of the layer's image.
+        of_layer: (String, String),
+        /// Name and ID of the container's.
+        of_container: (String, String),
+    },
+    /// The layer was kept by a driver that keeps layers in another way.
+    #[error("the layer was kept by `{}`, the container `{}` is by `{}`", shown(.of_layer), shown(.name), shown(.of_container))]
+    OtherDriver {
+        /// The container.
+        name: String,
+        /// The layer's driver.
+        of_layer: String,
+        /// The container's.
+        of_container: String,
+    },
+    /// The numbers of owners mean other users.
+    #[error("owners in the layer are those of {}, this Docker's are those of {}",
+        users(.of_layer.as_deref()), users(.here.as_deref()))]
+    OtherUsers {
+        /// The user namespace of the Docker that the layer is from.
+        of_layer: Option<String>,
+        /// That of this one.
+        here: Option<String>,
+    },
+    /// The layer is for machines of another kind.
+    #[error("the layer is for {}, this Docker runs {}", shown(.of_layer), shown(.here))]
+    OtherPlatform {
+        /// The layer's platform.
+        of_layer: String,
+        /// The daemon's.
+        here: String,
+    },
+    /// Another sealift works on this container.
+    #[error("another sealift works in {}", .folder.display())]
+    Locked {
+        /// The folder the container's layer is in.
+        folder: PathBuf,
+    },
+    /// A journal that fits nothing that is there.
+    #[error("{} was left by an import that did not end, and {} is neither what it found nor what it brought",
+        .journal.display(), .layer.display())]
+    Unclear {
+        /// The journal.
+        journal: PathBuf,
+        /// The layer's directory.
+        layer: PathBuf,
+    },
+    /// A note of ours that can't be read.
+    #[error("{} is damaged", .path.display())]
+    Note {
+        /// The journal, or what stands beside a backup.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// There is no backup at all.
+    #[error("the container `{}` has no backup", shown(.name))]
+    NoBackup {
+        /// The container.
+        name: String,
+    },
+    /// There is no backup of that name.
+    #[error("the container `{}` has no backup `{}`", shown(.name), shown(.backup))]
+    NoSuchBackup {
+        /// The container.
+        name: String,
+        /// What was asked for.
+        backup: String,
+    },
+    /// A frozen container was not let go on.
+    #[error("the container `{}` is still paused", shown(.name))]
+    StillPaused {
+        /// The container.
+        name: String,
+        /// Why.
+        source: DaemonError,
+    },
+    /// The daemon could not be reached, or refused.
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+    /// containerd's metadata can't be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A layer's file can't be written or read.
+    #[error(transparent)]
+    LayerFile(#[from] LayerFileError),
+    /// A layer can't be read or unpacked.
+    #[error(transparent)]
+    Overlay(#[from] OverlayError),
+    /// This machine stands in the way.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn users(namespace: Option<&str>) -> String {
+    match namespace {
+        None => "the system's users".to_owned(),
+        Some("rootless") => "a rootless Docker".to_owned(),
+        Some(range) => format!("the user namespace {}", shown(range)),
+    }
+}

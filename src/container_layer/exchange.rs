@@ -1,0 +1,206 @@
+//! One layer in the place of another, in one step that nothing divides.
+//!
+//! ```text
+//! a directory beside the layer, verified ──journal──▶ exchange ──▶ the old one gets a backup's name, or goes ──▶ no journal
+//! ```
+//!
+//! The journal says which inode the layer had and which it is to have. Whoever finds it knows by the layer's inode whether
+//! the exchange was before or is to come, and ends or undoes what a dead run began. It ends as the note of the backup.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::ContainerLayerError;
+use super::place::Place;
+
+/// The journal.
+const JOURNAL: &str = "sealift-import.json";
+/// What backups are called, before their date.
+pub(super) const BACKUP: &str = "sealift-backup-";
+/// Behind a backup's name: its note.
+pub(super) const NOTE: &str = ".json";
+/// The version of journals and notes.
+const VERSION: u32 = 1;
+
+/// What is exchanged, as the journal and then the backup's note have it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Exchange {
+    version: u32,
+    /// The directory that takes the layer's place; afterwards the old layer has that name.
+    staged: String,
+    /// True if it was a backup, which stays if nothing comes of it.
+    is_backup: bool,
+    old_inode: u64,
+    new_inode: u64,
+    /// What the old layer is called in the end; none if it goes.
+    backup: Option<String>,
+    #[serde(flatten)]
+    pub(super) occasion: Occasion,
+}
+
+/// Why and when there was an exchange.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Occasion {
+    /// When, as RFC 3339 has it.
+    pub(super) date: String,
+    /// What the layer made room for: `import of FILE`.
+    pub(super) before: String,
+    /// The container's ID.
+    pub(super) container_id: String,
+    /// Its name.
+    pub(super) container: String,
+    /// The name of its image.
+    pub(super) image: String,
+    /// The image's ID.
+    pub(super) image_id: String,
+}
+
+/// How what a dead run left was cleaned up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovered {
+    /// It had put its layer in the place already: what was missing of it was done.
+    Ended,
+    /// It had not: what it had made is removed.
+    Undone,
+}
+
+/// A step, which may be done again.
+type Step = fn(&Exchange, &Place) -> Result<(), ContainerLayerError>;
+
+/// In this order. The second is the exchange; those after it are done again by whoever finds the journal.
+const STEPS: [Step; 5] =
+    [Exchange::begin, Exchange::exchange, Exchange::keep_old, Exchange::forget_restored, Exchange::end];
+const AFTER_EXCHANGE: usize = 2;
+
+impl Exchange {
+    /// The exchange of the layer with the directory `staged`, a new one or a backup.
+    pub(super) fn of(
+        place: &Place,
+        staged: &str,
+        is_kept: bool,
+        occasion: Occasion,
+    ) -> Result<Self, ContainerLayerError> {
+        let inode = |name: &std::ffi::OsStr| {
+            let found = place.inode(name)?;
+            found.ok_or_else(|| ContainerLayerError::NotHere { path: place.path_of(name) })
+        };
+        let backup = if is_kept { Some(free_name(place, &occasion.date)?) } else { None };
+        Ok(Self {
+            version: VERSION,
+            staged: staged.to_owned(),
+            is_backup: staged.starts_with(BACKUP),
+            old_inode: inode(place.layer())?,
+            new_inode: inode(staged.as_ref())?,
+            backup,
+            occasion,
+        })
+    }
+
+    /// Does it all. All that is in the new layer is on the disk. The name of the backup is given back.
+    pub(super) fn run(self, place: &Place) -> Result<Option<String>, ContainerLayerError> {
+        for step in STEPS {
+            step(&self, place)?;
+        }
+        Ok(self.backup)
+    }
+
+    fn begin(&self, place: &Place) -> Result<(), ContainerLayerError> {
+        let bytes = serde_json::to_vec_pretty(self);
+        let bytes =
+            bytes.map_err(|source| ContainerLayerError::Note { path: place.path_of(JOURNAL), source })?;
+        Ok(place.write(JOURNAL, &bytes)?)
+    }
+
+    fn exchange(&self, place: &Place) -> Result<(), ContainerLayerError> {
+        Ok(place.exchange(&self.staged, place.layer())?)
+    }
+
+    /// The old layer, which now has the staged name, gets its own name or goes.
+    fn keep_old(&self, place: &Place) -> Result<(), ContainerLayerError> {
+        match &self.backup {
+            Some(backup) if place.inode(&self.staged)? == Some(self.old_inode) => {
+                place.rename(&self.staged, backup)?;
+                Ok(place.sync()?)
+            }
+            Some(_) => Ok(()),
+            None => place.remove(&self.staged),
+        }
+    }
+
+    /// What was a backup is the layer now.
+    fn forget_restored(&self, place: &Place) -> Result<(), ContainerLayerError> {
+        if self.is_backup {
+            place.unlink(&format!("{}{NOTE}", self.staged))?;
+        }
+        Ok(())
+    }
+
+    /// The journal is the note of the backup from here on.
+    fn end(&self, place: &Place) -> Result<(), ContainerLayerError> {
+        match &self.backup {
+            Some(backup) => place.rename(JOURNAL, format!("{backup}{NOTE}"))?,
+            None => place.unlink(JOURNAL)?,
+        }
+        Ok(place.sync()?)
+    }
+
+    /// Removes what was to take the layer's place.
+    fn undo(&self, place: &Place) -> Result<(), ContainerLayerError> {
+        if !self.is_backup {
+            place.remove(&self.staged)?;
+        }
+        place.unlink(JOURNAL)?;
+        Ok(place.sync()?)
+    }
+}
+
+/// Ends or undoes what a dead run began. Blocks.
+pub(super) fn recover(place: &Place) -> Result<Option<Recovered>, ContainerLayerError> {
+    let mut recovered = None;
+    if let Some(exchange) = read_note(place, JOURNAL)? {
+        let is_known = exchange.version == VERSION;
+        match place.inode(place.layer())? {
+            Some(inode) if is_known && inode == exchange.new_inode => {
+                for step in &STEPS[AFTER_EXCHANGE..] {
+                    step(&exchange, place)?;
+                }
+                recovered = Some(Recovered::Ended);
+            }
+            Some(inode) if is_known && inode == exchange.old_inode => {
+                exchange.undo(place)?;
+                recovered = Some(Recovered::Undone);
+            }
+            _ => {
+                let (journal, layer) = (place.path_of(JOURNAL), place.path_of(place.layer()));
+                return Err(ContainerLayerError::Unclear { journal, layer });
+            }
+        }
+    }
+    place.unlink(&format!("{JOURNAL}.new"))?;
+    // Without a journal nothing was exchanged.
+    let had_staged = place.remove_staged()?;
+    Ok(recovered.or(had_staged.then_some(Recovered::Undone)))
+}
+
+/// A journal or note; none if there is no such file.
+pub(super) fn read_note(place: &Place, name: &str) -> Result<Option<Exchange>, ContainerLayerError> {
+    let Some(bytes) = place.read(name)? else { return Ok(None) };
+    let note = serde_json::from_slice(&bytes);
+    note.map(Some).map_err(|source| ContainerLayerError::Note { path: place.path_of(name), source })
+}
+
+/// A backup's name that nothing has: by the date, and where several are of one second by a number behind it.
+fn free_name(place: &Place, date: &str) -> Result<String, ContainerLayerError> {
+    let date: String = date.chars().filter(|character| !"-:".contains(*character)).collect();
+    let names = place.names()?;
+    let is_free = |name: &String| {
+        let note = format!("{name}{NOTE}");
+        !names.iter().any(|taken| *taken == **name || *taken == *note)
+    };
+    let numbered = (2_u32..).map(|number| format!("{BACKUP}{date}-{number}"));
+    let mut all = std::iter::once(format!("{BACKUP}{date}")).chain(numbered);
+    Ok(all.find(is_free).unwrap_or_default())
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests put files where others would")]
+mod tests;
