@@ -28,6 +28,7 @@ pub mod fsio;
 pub mod image;
 pub mod image_list;
 pub mod inspect;
+pub mod layer_file;
 pub mod load;
 pub mod mirror;
 pub mod overlay;

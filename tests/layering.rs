@@ -25,6 +25,7 @@ const NOUNS: &[&str] = &[
     "fsio",
     "image",
     "image_list",
+    "layer_file",
     "overlay",
     "registry",
     "reuse",

@@ -17,6 +17,14 @@ mod error;
 mod folder;
 mod header;
 mod layer;
+mod plan;
 
 pub use error::OverlayError;
 pub use layer::{Form, LeftOut, Written, write_layer};
+pub use plan::{Devices, Plan, Tree, Watch};
+
+/// Removes the folder or file `name` within `folder` with all that is in it, by open folders only. Blocks. What isn't there
+/// is no error.
+pub fn remove_tree(folder: std::os::fd::BorrowedFd<'_>, name: &std::ffi::OsStr) -> Result<(), OverlayError> {
+    todo!()
+}
