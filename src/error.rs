@@ -11,10 +11,12 @@ use crate::archive::writer::Incomplete;
 use crate::archive::{PlanError, StreamError};
 use crate::archived::{OpenError, Unresolved, Unsound};
 use crate::blob::{BlobError, InflateError, RegionError};
+use crate::container_layer::ContainerLayerError;
 use crate::containerd_store::{RebuildError, StoreError};
 use crate::daemon::DaemonError;
 use crate::fsio::FileError;
 use crate::image::{Descriptor, Digest, Registry};
+use crate::layer_file::LayerFileError;
 use crate::load::LoadError;
 use crate::overlay::OverlayError;
 use crate::pull::ResolveError;
@@ -140,6 +142,9 @@ pub enum Error {
     /// An archive and a daemon don't go together.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// A container's layer can't be had, or not be put in the place of another.
+    #[error(transparent)]
+    ContainerLayer(ContainerLayerError),
     /// A layer can't be made anew of its snapshot.
     #[error(transparent)]
     Rebuild(RebuildError),
@@ -216,6 +221,21 @@ impl From<RebuildError> for Error {
             RebuildError::Store(error) => error.into(),
             RebuildError::File(error) | RebuildError::Overlay(OverlayError::File(error)) => Self::File(error),
             error => Self::Rebuild(error),
+        }
+    }
+}
+
+impl From<ContainerLayerError> for Error {
+    fn from(error: ContainerLayerError) -> Self {
+        match error {
+            ContainerLayerError::Daemon(error) => error.into(),
+            ContainerLayerError::Store(error) => error.into(),
+            ContainerLayerError::File(error)
+            | ContainerLayerError::Overlay(OverlayError::File(error))
+            | ContainerLayerError::LayerFile(
+                LayerFileError::File(error) | LayerFileError::Overlay(OverlayError::File(error)),
+            ) => Self::File(error),
+            error => Self::ContainerLayer(error),
         }
     }
 }

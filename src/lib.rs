@@ -18,6 +18,7 @@ pub mod attempts;
 pub mod blob;
 pub mod bolt;
 pub mod config;
+pub mod container_layer;
 pub mod containerd_store;
 pub mod daemon;
 pub mod demo;

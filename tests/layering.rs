@@ -33,7 +33,7 @@ const NOUNS: &[&str] = &[
     "sidecar",
     "source",
 ];
-const VERBS: &[&str] = &["demo", "inspect", "load", "mirror", "pull", "push", "verify"];
+const VERBS: &[&str] = &["container_layer", "demo", "inspect", "load", "mirror", "pull", "push", "verify"];
 /// What joins nouns for the verbs' use.
 const JOINTS: &[&str] = &["attempts", "error"];
 

@@ -1,12 +1,13 @@
 //! Why a container's layer can't be had, or not be put in the place of another.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::containerd_store::StoreError;
 use crate::daemon::DaemonError;
 use crate::foreign::shown;
 use crate::fsio::FileError;
-use crate::layer_file::LayerFileError;
+use crate::layer_file::{LayerFileError, Problem};
 use crate::overlay::OverlayError;
 
 /// A container's layer can't be had, or not be put in the place of another.
@@ -83,15 +84,14 @@ pub enum ContainerLayerError {
         looked: Vec<PathBuf>,
     },
     /// The container is of another image than the layer.
-    #[error("the layer is of the image `{}`, {}; the container `{}` is of `{}`, {}",
-        shown(.of_layer.0), shown(.of_layer.1), shown(.name), shown(.of_container.0), shown(.of_container.1))]
+    #[error("the layer is of the image {of_layer}; the container `{}` is of {of_container}", shown(.name))]
     OtherImage {
         /// The container.
         name: String,
-        /// Name and ID of the layer's image.
-        of_layer: (String, String),
-        /// Name and ID of the container's.
-        of_container: (String, String),
+        /// The layer's image.
+        of_layer: NamedImage,
+        /// The container's.
+        of_container: NamedImage,
     },
     /// The layer was kept by a driver that keeps layers in another way.
     #[error("the layer was kept by `{}`, the container `{}` is by `{}`", shown(.of_layer), shown(.name), shown(.of_container))]
@@ -112,13 +112,13 @@ pub enum ContainerLayerError {
         /// That of this one.
         here: Option<String>,
     },
-    /// The layer is for machines of another kind.
-    #[error("the layer is for {}, this Docker runs {}", shown(.of_layer), shown(.here))]
-    OtherPlatform {
-        /// The layer's platform.
-        of_layer: String,
-        /// The daemon's.
-        here: String,
+    /// The file is not whole.
+    #[error("{} is damaged: {}", .path.display(), first(.problems))]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problems: Vec<Problem>,
     },
     /// Another sealift works on this container.
     #[error("another sealift works in {}", .folder.display())]
@@ -182,8 +182,31 @@ pub enum ContainerLayerError {
     File(#[from] FileError),
 }
 
+/// An image, as it was named, and its ID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedImage {
+    /// The name.
+    pub name: String,
+    /// The ID.
+    pub id: String,
+}
+
+impl fmt::Display for NamedImage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "`{}`, {}", shown(&self.name), shown(&self.id))
+    }
+}
+
 fn listed(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn first(problems: &[Problem]) -> String {
+    let first = problems.first().map(ToString::to_string).unwrap_or_default();
+    match problems.len() {
+        0 | 1 => first,
+        count => format!("{first} (and {} more)", count - 1),
+    }
 }
 
 fn users(namespace: Option<&str>) -> String {

@@ -9,8 +9,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::backups::Backup;
 use super::error::ContainerLayerError;
 use super::place::Place;
+use crate::layer_file::VerifiedTree;
 
 /// The journal.
 const JOURNAL: &str = "sealift-import.json";
@@ -56,7 +58,7 @@ pub(super) struct Occasion {
 
 /// How what a dead run left was cleaned up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recovered {
+pub(super) enum Recovered {
     /// It had put its layer in the place already: what was missing of it was done.
     Ended,
     /// It had not: what it had made is removed.
@@ -72,8 +74,30 @@ const STEPS: [Step; 5] =
 const AFTER_EXCHANGE: usize = 2;
 
 impl Exchange {
-    /// The exchange of the layer with the directory `staged`, a new one or a backup.
-    pub(super) fn of(
+    /// The exchange of the layer with one that was unpacked beside it and verified; that is the journal's matter from here
+    /// on.
+    pub(super) fn with_tree(
+        place: &Place,
+        tree: VerifiedTree,
+        is_kept: bool,
+        occasion: Occasion,
+    ) -> Result<Self, ContainerLayerError> {
+        let exchange = Self::of(place, tree.name(), is_kept, occasion)?;
+        tree.keep();
+        Ok(exchange)
+    }
+
+    /// The exchange of the layer with a backup.
+    pub(super) fn with_backup(
+        place: &Place,
+        backup: &Backup,
+        is_kept: bool,
+        occasion: Occasion,
+    ) -> Result<Self, ContainerLayerError> {
+        Self::of(place, &backup.name, is_kept, occasion)
+    }
+
+    fn of(
         place: &Place,
         staged: &str,
         is_kept: bool,
@@ -97,8 +121,11 @@ impl Exchange {
 
     /// Does it all. All that is in the new layer is on the disk. The name of the backup is given back.
     pub(super) fn run(self, place: &Place) -> Result<Option<String>, ContainerLayerError> {
-        for step in STEPS {
-            step(&self, place)?;
+        let done = STEPS.iter().try_for_each(|step| step(&self, place));
+        if let Err(error) = done {
+            // Should that fail, too, the next run does it.
+            let _ = recover(place);
+            return Err(error);
         }
         Ok(self.backup)
     }

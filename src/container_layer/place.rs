@@ -14,10 +14,10 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, flock, fsync, mkdirat, openat,
-    renameat, renameat_with, statat, syncfs, unlinkat,
+    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, flock, fsync, openat, renameat,
+    renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -55,6 +55,11 @@ impl Place {
         &self.path
     }
 
+    /// The same, open.
+    pub(super) fn folder(&self) -> BorrowedFd<'_> {
+        self.folder.as_fd()
+    }
+
     /// What the layer is called in it.
     pub(super) fn layer(&self) -> &OsStr {
         &self.layer
@@ -85,42 +90,25 @@ impl Place {
         }
     }
 
-    /// Makes an empty directory that nobody else looks into, and opens it.
-    pub(super) fn stage(&self) -> Result<Staged<'_>, FileError> {
-        loop {
-            let name = format!("{STAGED}{:016x}", random(&self.path)?);
-            match mkdirat(&self.folder, name.as_str(), Mode::RWXU) {
-                Ok(()) => return Ok(Staged { place: self, name, is_kept: false }),
-                Err(Errno::EXIST) => {}
-                Err(errno) => return Err(failed("create", &self.path_of(name))(errno)),
-            }
-        }
+    /// What a layer that is unpacked here is to be called.
+    pub(super) fn staged_name(&self) -> Result<String, FileError> {
+        Ok(format!("{STAGED}{:016x}", random(&self.path)?))
     }
 
     /// Removes what imports that are dead were unpacking. True if there was anything.
     pub(super) fn remove_staged(&self) -> Result<bool, ContainerLayerError> {
         let names = self.names()?;
-        let staged: Vec<_> = names.iter().filter(|name| name.as_bytes().starts_with(STAGED.as_bytes())).collect();
+        let staged: Vec<_> =
+            names.iter().filter(|name| name.as_bytes().starts_with(STAGED.as_bytes())).collect();
         for name in &staged {
             self.remove(name)?;
         }
         Ok(!staged.is_empty())
     }
 
-    /// Opens the directory of this name.
-    pub(super) fn open(&self, name: impl AsRef<OsStr>) -> Result<OwnedFd, FileError> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let name = name.as_ref();
-        openat(&self.folder, name.as_bytes(), flags, Mode::empty()).map_err(failed("open", &self.path_of(name)))
-    }
-
     /// Removes the directory of this name with all in it; one that isn't there is gone already.
     pub(super) fn remove(&self, name: impl AsRef<OsStr>) -> Result<(), ContainerLayerError> {
-        let name = name.as_ref();
-        if self.inode(name)?.is_some() {
-            remove_tree(&self.folder, name, &self.path)?;
-        }
-        Ok(())
+        Ok(remove_tree(self.folder.as_fd(), name.as_ref())?)
     }
 
     /// Lets two directories change places, in one step.
@@ -175,41 +163,6 @@ impl Place {
     /// Waits until the disk has the folder's names.
     pub(super) fn sync(&self) -> Result<(), FileError> {
         fsync(&self.folder).map_err(failed("sync", &self.path))
-    }
-
-    /// Waits until the disk has all that is below.
-    pub(super) fn sync_all(&self) -> Result<(), FileError> {
-        syncfs(&self.folder).map_err(failed("sync", &self.path))
-    }
-}
-
-/// A directory that goes away with its value, unless it is kept.
-#[derive(Debug)]
-pub(super) struct Staged<'a> {
-    place: &'a Place,
-    name: String,
-    is_kept: bool,
-}
-
-impl Staged<'_> {
-    /// What it is called in its folder.
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// From here on a journal tells what becomes of it.
-    pub(super) fn keep(mut self) -> String {
-        self.is_kept = true;
-        std::mem::take(&mut self.name)
-    }
-}
-
-impl Drop for Staged<'_> {
-    fn drop(&mut self) {
-        if !self.is_kept {
-            // What will not go, the next run removes.
-            let _ = self.place.remove(&self.name);
-        }
     }
 }
 

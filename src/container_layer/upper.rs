@@ -16,6 +16,7 @@ use super::error::ContainerLayerError;
 use super::mounts::{Overlay, overlays};
 use crate::containerd_store::{Root, Snapshots, StoreError};
 use crate::daemon::{Container, Info};
+use crate::layer_file::Metadata;
 
 /// Docker's graph driver on overlayfs.
 const GRAPH_DRIVER: &str = "overlay2";
@@ -31,6 +32,14 @@ pub(super) fn is_overlayfs(driver: &str) -> bool {
     driver == GRAPH_DRIVER || driver == SNAPSHOTTER
 }
 
+/// The driver that kept a file's layer. What made files of version 1.0 knew none but Docker's.
+pub(super) fn driver_of(metadata: &Metadata) -> &str {
+    match metadata.docker_info.driver.as_str() {
+        "" if metadata.version == "1.0" => GRAPH_DRIVER,
+        driver => driver,
+    }
+}
+
 /// The directory of a container's own layer. Blocks.
 pub(super) fn upper_directory(container: &Container, info: &Info) -> Result<PathBuf, ContainerLayerError> {
     match (container.driver.as_str(), &container.upper_dir) {
@@ -40,7 +49,10 @@ pub(super) fn upper_directory(container: &Container, info: &Info) -> Result<Path
             Err(error) => of_process(container).ok_or(error),
             found => found,
         },
-        _ => Err(ContainerLayerError::Driver { name: container.name.clone(), driver: container.driver.clone() }),
+        _ => Err(ContainerLayerError::Driver {
+            name: container.name.clone(),
+            driver: container.driver.clone(),
+        }),
     }
 }
 

@@ -69,18 +69,31 @@ pub struct Mount {
     /// Where it is inside.
     #[serde(default)]
     pub destination: String,
+    /// Its options.
+    #[serde(default)]
+    pub mode: String,
+    /// True if it can be written.
+    #[serde(default, rename = "RW")]
+    pub rw: bool,
+    /// How mounts below it spread.
+    #[serde(default)]
+    pub propagation: String,
 }
 
 /// What a daemon says of itself and its machine (`info`).
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "InfoAnswer")]
 pub struct Info {
+    /// Its ID.
+    pub id: String,
+    /// The machine's name.
+    pub name: String,
     /// Its version.
     pub version: String,
     /// The graph driver or snapshotter.
     pub driver: String,
     /// What the driver says of itself, by names.
-    pub driver_status: BTreeMap<String, String>,
+    pub driver_status: Vec<(String, String)>,
     /// `linux`.
     pub os_type: String,
     /// The distribution, in words.
@@ -101,7 +114,8 @@ impl Info {
     /// Who the users of containers are on this machine: none where they are themselves, else a word for how they are shifted.
     pub fn user_namespace(&self) -> Option<String> {
         let has = |name: &str| {
-            let is_it = |option: &String| option.split(',').any(|part| part.strip_prefix("name=") == Some(name));
+            let is_it =
+                |option: &String| option.split(',').any(|part| part.strip_prefix("name=") == Some(name));
             self.security_options.iter().any(is_it)
         };
         if has("rootless") {
@@ -110,11 +124,6 @@ impl Info {
         // With `userns-remap` the last folder of the root has the first user and group of the range as its name.
         let range = || self.root_dir.file_name().map(|name| name.to_string_lossy().into_owned());
         has("userns").then(|| range().unwrap_or_default())
-    }
-
-    /// True if a snapshotter of containerd keeps containers, not a graph driver.
-    pub fn has_containerd_store(&self) -> bool {
-        self.driver_status.values().any(|value| value.starts_with("io.containerd"))
     }
 }
 
@@ -208,6 +217,10 @@ impl From<Inspected> for Container {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct InfoAnswer {
+    #[serde(default, rename = "ID")]
+    id: String,
+    #[serde(default)]
+    name: String,
     #[serde(default)]
     server_version: String,
     #[serde(default)]
@@ -248,6 +261,8 @@ impl From<InfoAnswer> for Info {
         };
         let namespaces = answer.containerd.and_then(|containerd| containerd.namespaces);
         Self {
+            id: answer.id,
+            name: answer.name,
             version: answer.server_version,
             driver: answer.driver,
             driver_status: answer.driver_status.unwrap_or_default().into_iter().filter_map(pair).collect(),
@@ -257,12 +272,19 @@ impl From<InfoAnswer> for Info {
             architecture: answer.architecture,
             root_dir: answer.docker_root_dir,
             security_options: answer.security_options.unwrap_or_default(),
-            containerd_namespace: namespaces.and_then(|names| names.containers).filter(|name| !name.is_empty()),
+            containerd_namespace: namespaces
+                .and_then(|names| names.containers)
+                .filter(|name| !name.is_empty()),
         }
     }
 }
 
 impl Engine {
+    /// True if it is on this machine, as far as its address tells.
+    pub fn is_local(&self) -> bool {
+        self.is_local
+    }
+
     /// The container of this name or ID, or whose ID alone begins so; none if there is none.
     pub async fn container(&self, name: &str) -> Result<Option<Container>, DaemonError> {
         let asked = self.request(Method::GET, &format!("containers/{name}/json"), &[]);

@@ -61,7 +61,7 @@ pub struct Engine {
     version: String,
     api: ApiVersion,
     platform: Platform,
-    is_local: bool,
+    pub(super) is_local: bool,
 }
 
 /// Where a daemon keeps images.
@@ -261,7 +261,12 @@ impl Engine {
         DaemonError::Answered { daemon: self.maker.name(), action, status: 404, source: None }
     }
 
-    pub(super) fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> reqwest::RequestBuilder {
+    pub(super) fn request(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> reqwest::RequestBuilder {
         let ApiVersion { major, minor } = self.api;
         self.connection.request(method, &format!("v{major}.{minor}/{path}"), query)
     }

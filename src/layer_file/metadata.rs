@@ -69,6 +69,9 @@ pub struct ContainerMetadata {
     pub image_id: String,
     /// The same, as 1.0 has it.
     pub image_sha256: String,
+    /// The diff IDs of the image's layers, lowest first, by which it is known under another ID, too; 1.0 has no such key.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub image_layers: Vec<Digest>,
     /// When it was made (RFC 3339).
     pub created: String,
     /// `exited`, `created`, `running`, …
@@ -127,6 +130,10 @@ pub struct DockerInfo {
     pub server_version: String,
     /// Where Docker keeps its things.
     pub docker_root_dir: String,
+    /// Whose numbers owners are: the first user and group of the range with `userns-remap`, `rootless`; none where they are the
+    /// host's own. 1.0 has no such key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_namespace: Option<String>,
 }
 
 /// The file's `layer.tar`.

@@ -101,7 +101,8 @@ impl Reporter for Bars {
             Event::BlobReused { size_bytes: bytes, .. }
             | Event::BlobSkipped { size_bytes: bytes, .. }
             | Event::CheckProgressed { bytes }
-            | Event::LoadProgressed { bytes } => {
+            | Event::LoadProgressed { bytes }
+            | Event::LayerProgressed { bytes } => {
                 if let Some(total) = &in_flight.total {
                     total.inc(bytes);
                 }
@@ -117,7 +118,11 @@ impl Reporter for Bars {
                 }
                 in_flight.total = Some(self.bar(None, 0, COMMIT, "putting it on disk".to_owned()));
             }
-            Event::Committed { .. } | Event::Checked { .. } | Event::LoadEnded | Event::PushEnded => {
+            Event::Committed { .. }
+            | Event::Checked { .. }
+            | Event::LoadEnded
+            | Event::PushEnded
+            | Event::LayerEnded => {
                 if let Some(total) = in_flight.total.take() {
                     total.finish_and_clear();
                 }
@@ -129,6 +134,9 @@ impl Reporter for Bars {
             }
             Event::LoadStarted { size_bytes, .. } => {
                 in_flight.total = Some(self.bar(None, size_bytes, TOTAL, "sending".to_owned()));
+            }
+            Event::LayerStarted { doing, size_bytes, .. } => {
+                in_flight.total = Some(self.bar(None, size_bytes, TOTAL, super::work(doing).to_owned()));
             }
             Event::LoadSent => {
                 if let Some(total) = in_flight.total.take() {

@@ -1,5 +1,6 @@
 //! What to do next, for the failures where that can be told.
 
+mod container_layer;
 mod containerd_store;
 mod load;
 
@@ -81,6 +82,9 @@ impl Failure {
                 "`sealift inspect` takes an image's name, an archive, an OCI layout, or `-` for an archive from stdin"
                     .into(),
             ),
+            Self::DamagedLayer(_) => Some(container_layer::COPY_ANEW.into()),
+            Self::UnfitLayer(_) => Some(container_layer::UNFIT.into()),
+            Self::UncheckedLayer(_) => Some(container_layer::UNCHECKED.into()),
             Self::Destination(error) => destination(error),
             Self::Rename(_) => Some(RENAME.into()),
             Self::Wrong { .. } | Self::Interrupted | Self::Terminated | Self::ReaderGone | Self::Other(_) => None,
@@ -159,6 +163,7 @@ fn of(error: &sealift::Error) -> Option<String> {
         Error::Source(SourceError::Registry(error)) => registry(error),
         Error::Source(SourceError::Store(error)) => containerd_store::hint(error),
         Error::Rebuild(error) => containerd_store::rebuild(error),
+        Error::ContainerLayer(error) => container_layer::hint(error),
         Error::DamagedFile { .. } => Some(containerd_store::DAMAGED.into()),
         Error::Resolve(error) => resolve(error),
         Error::Plan(PlanError::PlatformsOfInflated { .. }) => {

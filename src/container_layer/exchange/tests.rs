@@ -31,11 +31,11 @@ fn lock(folder: &TempDir) -> Place {
 
 /// An exchange with a new layer that says `new`.
 fn import(place: &Place, is_kept: bool) -> Exchange {
-    let staged = place.stage().unwrap();
-    let path = place.path_of(staged.name());
+    let staged = place.staged_name().unwrap();
+    let path = place.path_of(&staged);
     fs::create_dir_all(path.join("deep/er")).unwrap();
     fs::write(path.join("deep/er/word"), "new").unwrap();
-    Exchange::of(place, &staged.keep(), is_kept, occasion("2026-11-21T22:19:08Z")).unwrap()
+    Exchange::of(place, &staged, is_kept, occasion("2026-11-21T22:19:08Z")).unwrap()
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -59,7 +59,10 @@ fn a_new_layer_takes_the_old_ones_place_which_is_kept_or_goes() {
     let backup = import(&place, true).run(&place).unwrap();
     assert_eq!(backup.as_deref(), Some(BACKED_UP[1]));
     assert_eq!(names(folder.path()), BACKED_UP);
-    assert_eq!((word(&folder.path().join("diff")), word(&folder.path().join(BACKED_UP[1]))), ("new".into(), "old".into()));
+    assert_eq!(
+        (word(&folder.path().join("diff")), word(&folder.path().join(BACKED_UP[1]))),
+        ("new".into(), "old".into())
+    );
     assert_eq!(import(&place, false).run(&place).unwrap(), None);
     assert_eq!(names(folder.path()), BACKED_UP, "nothing else is left");
     let another = import(&place, true).run(&place).unwrap();
@@ -113,7 +116,8 @@ fn a_restore_that_died_between_two_steps_keeps_both_layers() {
             recover(&place).unwrap();
             let is_restored = done >= AFTER_EXCHANGE;
             assert_eq!(word(&folder.path().join("diff")), if is_restored { "old" } else { "new" });
-            let replaced = ["diff", "sealift-backup-20261122T000000Z", "sealift-backup-20261122T000000Z.json"];
+            let replaced =
+                ["diff", "sealift-backup-20261122T000000Z", "sealift-backup-20261122T000000Z.json"];
             let left = match (is_restored, is_kept) {
                 (false, _) => &BACKED_UP[..],
                 (true, true) => &replaced[..],
@@ -146,13 +150,18 @@ fn two_runs_never_meet() {
     lock(&folder);
 }
 
+/// Where the file system has no such exchange, or refuses it, nothing is left of the import.
 #[test]
-fn what_is_staged_goes_with_its_value() {
+fn an_exchange_that_fails_is_undone() {
     let folder = folder();
     let place = lock(&folder);
-    let staged = place.stage().unwrap();
-    fs::create_dir_all(place.path_of(staged.name()).join("a/b")).unwrap();
-    assert_eq!(names(folder.path()).len(), 2);
-    drop(staged);
-    assert_eq!(names(folder.path()), ["diff"]);
+    let exchange = import(&place, true);
+    fs::rename(folder.path().join("diff"), folder.path().join("away")).unwrap();
+    assert!(exchange.run(&place).is_err());
+    fs::rename(folder.path().join("away"), folder.path().join("diff")).unwrap();
+    assert_eq!(recover(&place).unwrap(), Some(Recovered::Undone));
+    assert_eq!(
+        (names(folder.path()), word(&folder.path().join("diff"))),
+        (vec!["diff".into()], "old".into())
+    );
 }

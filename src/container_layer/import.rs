@@ -1,0 +1,176 @@
+//! A layer file into a container, in the place of the layer it has.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::check::has_layers;
+use super::docker::{Docker, require_stopped};
+use super::error::{ContainerLayerError, NamedImage};
+use super::exchange::{Exchange, Occasion};
+use super::moment::now;
+use super::place::Place;
+use super::upper::{driver_of, is_overlayfs};
+use super::{Progress, awaited};
+use crate::daemon::{Container, Info};
+use crate::event::{Event, LayerWork, Reporter, Warning};
+use crate::fsio::{FileError, blocking, space};
+use crate::layer_file::{LayerFile, Metadata, Verdict, VerifiedLayerFile, VerifiedTree};
+use crate::overlay::{Devices, Tree};
+
+/// What is imported, and how.
+pub struct Import<'a> {
+    /// Who has the container.
+    pub docker: &'a Docker,
+    /// The file.
+    pub file: &'a Path,
+    /// The container's name or ID.
+    pub container: &'a str,
+    /// True if the old layer stays as a backup.
+    pub keeps_backup: bool,
+    /// True if the container's image may be another than the layer's.
+    pub force_image: bool,
+    /// Whether devices are made.
+    pub devices: Devices,
+    /// Who is told what happens.
+    pub reporter: Arc<dyn Reporter>,
+}
+
+/// A layer that took another's place.
+#[derive(Debug)]
+pub struct Imported {
+    /// The container's name.
+    pub container: String,
+    /// The old layer's name among the container's backups.
+    pub backup: Option<String>,
+    /// What is in the new layer; none where that was a backup.
+    pub tree: Option<Tree>,
+}
+
+impl Import<'_> {
+    /// Imports. Whatever happens, the container is as it was before, or has the layer of the file.
+    pub async fn run(self) -> Result<Imported, ContainerLayerError> {
+        let container = self.docker.container(self.container).await?;
+        require_stopped(&container)?;
+        let place = self.docker.place(&container, &self.reporter).await?;
+        let file = self.verified(&place).await?;
+        self.check_fit(&container, file.metadata()).await?;
+        for lost in file.lost() {
+            self.reporter.report(Event::Warning(&Warning::LostInFile { what: lost.clone() }));
+        }
+        let tree = file.tree().clone();
+        let (place, staged) = self.unpack(place, file).await?;
+        // Somebody may have started it while that took its time.
+        self.docker.check_untouched(&container).await?;
+        let before = format!("import of {}", self.file.display());
+        let (occasion, keeps_backup) = (Occasion::of(&container, before), self.keeps_backup);
+        let exchange = move || Exchange::with_tree(&place, staged, keeps_backup, occasion)?.run(&place);
+        let backup = blocking(exchange).await?;
+        Ok(Imported { container: container.name, backup, tree: Some(tree) })
+    }
+
+    /// The file, all of whose bytes are as they have to be.
+    async fn verified(&self, place: &Place) -> Result<VerifiedLayerFile, ContainerLayerError> {
+        let (path, reporter) = (self.file.to_owned(), Arc::clone(&self.reporter));
+        let free_bytes = space(place.path()).map_or(u64::MAX, |space| space.free_bytes);
+        match awaited(move |is_awaited| verify(&path, free_bytes, &reporter, is_awaited)).await? {
+            Verdict::Whole(file) => Ok(*file),
+            Verdict::Broken { problems, .. } => {
+                Err(ContainerLayerError::Broken { path: self.file.to_owned(), problems })
+            }
+        }
+    }
+
+    /// Does the layer go with the container?
+    async fn check_fit(&self, container: &Container, metadata: &Metadata) -> Result<(), ContainerLayerError> {
+        check_driver(container, metadata)?;
+        check_users(&self.docker.info, metadata)?;
+        let of_layer = &metadata.container_metadata;
+        let image = self.docker.image(&container.image_id).await?;
+        let layers = image.as_ref().and_then(|image| image.diff_ids.as_deref());
+        let is_same = of_layer.image_id == container.image_id || has_layers(layers, metadata);
+        if is_same {
+            return Ok(());
+        }
+        let of_layer = NamedImage { name: of_layer.image.clone(), id: of_layer.image_id.clone() };
+        let of_container = NamedImage { name: container.image.clone(), id: container.image_id.clone() };
+        if !self.force_image {
+            let name = container.name.clone();
+            return Err(ContainerLayerError::OtherImage { name, of_layer, of_container });
+        }
+        let (of_layer, of_container) = (of_layer.to_string(), of_container.to_string());
+        self.reporter.report(Event::Warning(&Warning::LayerOfOtherImage { of_layer, of_container }));
+        Ok(())
+    }
+
+    /// Unpacks beside the container's layer, and looks at all of it again.
+    async fn unpack(
+        &self,
+        place: Place,
+        file: VerifiedLayerFile,
+    ) -> Result<(Place, VerifiedTree), ContainerLayerError> {
+        let (reporter, devices) = (Arc::clone(&self.reporter), self.devices);
+        let work = move |is_awaited: &(dyn Fn() -> bool + Sync)| {
+            let (name, needed_bytes) = (place.staged_name()?, file.room_bytes());
+            let path = place.path_of(&name);
+            if let Some(space) = space(place.path()).filter(|space| space.free_bytes < needed_bytes) {
+                let (path, free_bytes) = (place.path().to_owned(), space.free_bytes);
+                return Err(FileError::NoSpace { path, needed_bytes, free_bytes }.into());
+            }
+            let progress = Progress { reporter: &reporter, is_awaited };
+            let unpacked = progress.of(LayerWork::Unpack, &path, needed_bytes, |watch| {
+                file.unpack(place.folder(), &name, devices, watch)
+            })?;
+            let tree =
+                progress.of(LayerWork::Compare, &path, needed_bytes, |watch| unpacked.verify(watch))?;
+            Ok((place, tree))
+        };
+        awaited(work).await
+    }
+}
+
+/// Reads all of a file. Blocks.
+pub(super) fn verify(
+    path: &Path,
+    free_bytes: u64,
+    reporter: &Arc<dyn Reporter>,
+    is_awaited: &(dyn Fn() -> bool + Sync),
+) -> Result<Verdict, ContainerLayerError> {
+    let file = LayerFile::open(path)?;
+    reporter.report(Event::CheckStarted { path, size_bytes: Some(file.size_bytes()) });
+    let verdict = file.verify(free_bytes, &|bytes| {
+        reporter.report(Event::CheckProgressed { bytes });
+        is_awaited()
+    });
+    reporter.report(Event::Checked { path });
+    Ok(verdict?)
+}
+
+/// Docker's graph driver and containerd's snapshotter keep the same thing on overlayfs; others keep others.
+fn check_driver(container: &Container, metadata: &Metadata) -> Result<(), ContainerLayerError> {
+    let of_layer = driver_of(metadata);
+    if is_overlayfs(of_layer) {
+        return Ok(());
+    }
+    let (name, of_layer, of_container) =
+        (container.name.clone(), of_layer.to_owned(), container.driver.clone());
+    Err(ContainerLayerError::OtherDriver { name, of_layer, of_container })
+}
+
+/// What is root's in one user namespace is nobody's in another.
+fn check_users(info: &Info, metadata: &Metadata) -> Result<(), ContainerLayerError> {
+    let (of_layer, here) = (metadata.docker_info.user_namespace.clone(), info.user_namespace());
+    if of_layer == here { Ok(()) } else { Err(ContainerLayerError::OtherUsers { of_layer, here }) }
+}
+
+impl Occasion {
+    pub(super) fn of(container: &Container, before: String) -> Self {
+        Self {
+            date: now(),
+            before,
+            container_id: container.id.clone(),
+            container: container.name.clone(),
+            image: container.image.clone(),
+            image_id: container.image_id.clone(),
+        }
+    }
+}
