@@ -6,7 +6,7 @@ use super::error::ContainerLayerError;
 use super::exchange::{Recovered, recover};
 use super::place::Place;
 use super::rights::require_root;
-use super::upper::{mounted_at, upper_directory};
+use super::upper::{is_overlayfs, mounted_at, upper_directory};
 use crate::daemon::{Container, Engine, Held, Info, Maker};
 use crate::event::{Event, Reporter, Warning};
 use crate::fsio::blocking;
@@ -40,7 +40,13 @@ impl Docker {
         }
         let bare = name.strip_prefix('/').unwrap_or(name);
         let found = if is_name(bare) { self.engine.container(bare).await? } else { None };
-        found.ok_or_else(|| ContainerLayerError::NoSuchContainer { daemon, name: name.to_owned() })
+        match found {
+            None => Err(ContainerLayerError::NoSuchContainer { daemon, name: name.to_owned() }),
+            Some(Container { name, driver, .. }) if !is_overlayfs(&driver) => {
+                Err(ContainerLayerError::Driver { name, driver })
+            }
+            Some(container) => Ok(container),
+        }
     }
 
     /// The image of this name or ID; none if there is none.

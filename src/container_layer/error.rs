@@ -89,9 +89,9 @@ pub enum ContainerLayerError {
         /// The container.
         name: String,
         /// The layer's image.
-        of_layer: NamedImage,
+        of_layer: Box<NamedImage>,
         /// The container's.
-        of_container: NamedImage,
+        of_container: Box<NamedImage>,
     },
     /// The layer was kept by a driver that keeps layers in another way.
     #[error("the layer was kept by `{}`, the container `{}` is by `{}`", shown(.of_layer), shown(.name), shown(.of_container))]
@@ -163,7 +163,7 @@ pub enum ContainerLayerError {
         /// The container.
         name: String,
         /// Why.
-        source: DaemonError,
+        source: Box<DaemonError>,
     },
     /// The daemon could not be reached, or refused.
     #[error(transparent)]

@@ -60,9 +60,10 @@ impl Export<'_> {
         let place = self.docker.place(&container, &self.reporter).await?;
         let image = self.docker.image(&container.image_id).await?;
         self.tell_mounts(&container);
-        let frozen = match container.state.running {
-            true => Frozen::of(self.docker, &container, &self.reporter).await?,
-            false => None,
+        let frozen = if container.state.running {
+            Frozen::of(self.docker, &container, &self.reporter).await?
+        } else {
+            None
         };
         let about = about(&container, &self.docker.info, image);
         let file = self.write(&container, place, about).await?;

@@ -91,8 +91,9 @@ impl Import<'_> {
         if is_same {
             return Ok(());
         }
-        let of_layer = NamedImage { name: of_layer.image.clone(), id: of_layer.image_id.clone() };
-        let of_container = NamedImage { name: container.image.clone(), id: container.image_id.clone() };
+        let named = |name: &str, id: &str| Box::new(NamedImage { name: name.to_owned(), id: id.to_owned() });
+        let of_layer = named(&of_layer.image, &of_layer.image_id);
+        let of_container = named(&container.image, &container.image_id);
         if !self.force_image {
             let name = container.name.clone();
             return Err(ContainerLayerError::OtherImage { name, of_layer, of_container });

@@ -13,7 +13,7 @@ pub(super) struct Frozen {
     engine: Arc<Engine>,
     id: String,
     name: String,
-    is_frozen: bool,
+    is_held: bool,
 }
 
 impl Frozen {
@@ -28,7 +28,7 @@ impl Frozen {
             return Ok(None);
         }
         // From the moment it is asked for, the answer may be lost.
-        let frozen = Self { engine: Arc::clone(&docker.engine), id, name, is_frozen: true };
+        let frozen = Self { engine: Arc::clone(&docker.engine), id, name, is_held: true };
         docker.engine.pause(&frozen.id).await?;
         reporter.report(Event::Warning(&Warning::Frozen { container: frozen.name.clone() }));
         Ok(Some(frozen))
@@ -37,19 +37,19 @@ impl Frozen {
     /// Lets it go on.
     pub(super) async fn thaw(mut self) -> Result<(), ContainerLayerError> {
         self.engine.unpause(&self.id).await.map_err(|error| self.still_paused(error))?;
-        self.is_frozen = false;
+        self.is_held = false;
         Ok(())
     }
 
     fn still_paused(&self, source: DaemonError) -> ContainerLayerError {
-        ContainerLayerError::StillPaused { name: self.name.clone(), source }
+        ContainerLayerError::StillPaused { name: self.name.clone(), source: Box::new(source) }
     }
 }
 
 impl Drop for Frozen {
     /// Waits until the daemon has done it: the process may end next. The runtime here may be ending, so it is one of its own.
     fn drop(&mut self) {
-        if !self.is_frozen {
+        if !self.is_held {
             return;
         }
         thread::scope(|scope| {
