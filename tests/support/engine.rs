@@ -31,6 +31,8 @@ pub(crate) struct Script {
     pub(crate) version: Value,
     pub(crate) info: Value,
     pub(crate) images: HashMap<String, Value>,
+    /// By their names.
+    pub(crate) containers: HashMap<String, Value>,
     /// What is there besides, once an archive was taken.
     pub(crate) brings: HashMap<String, Value>,
     pub(crate) loading: Loading,
@@ -44,6 +46,7 @@ impl Default for Script {
                             "Arch": "amd64", "Components": [{"Name": "Engine"}]}),
             info: json!({"DockerRootDir": "/nowhere/docker", "DriverStatus": [["Backing Filesystem", "extfs"]]}),
             images: HashMap::new(),
+            containers: HashMap::new(),
             brings: HashMap::new(),
             loading: Loading::Take("{\"stream\":\"Loaded image: x\\n\"}\r\n"),
         }
@@ -144,6 +147,11 @@ fn answer(method: &str, target: &str, script: &mut Script) -> (u16, Value) {
     }
     let Some((_, call)) = path.split_once('/') else { return (404, json!({"message": "page not found"})) };
     let missing = |name: &str| (404, json!({"message": format!("No such image: {name}")}));
+    if let Some(rest) = call.strip_prefix("containers/") {
+        let name = rest.strip_suffix("/json").unwrap();
+        let missing = || (404, json!({"message": format!("No such container: {name}")}));
+        return script.containers.get(name).map_or_else(missing, |container| (200, container.clone()));
+    }
     let Some(rest) = call.strip_prefix("images/") else { return (200, script.info.clone()) };
     if method == "DELETE" {
         return script.images.remove(rest).map_or_else(|| missing(rest), |_| (200, json!([])));
