@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::daemon::await_that;
@@ -56,6 +57,10 @@ impl Running {
             assert!(is_so || !has_ended, "it ended before {what}: {said}");
             is_so
         });
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        crate::daemon::signal(&self.process, signal);
     }
 
     pub(crate) fn end(mut self) -> Ended {

@@ -1,0 +1,451 @@
+//! `sealift container-layer` beside real Dockers, 20.10 with overlay2 and 28 with containerd's store: what containers wrote comes
+//! out and in again to the bit, and whatever ends an import, the container is as before or as after.
+
+mod dockers;
+mod kills;
+mod tree;
+mod writing;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::Signal;
+use sealift::layer_file::{LayerFile, Verdict};
+use serde_json::Value;
+
+use crate::command::{failure_of, output_of, said_by};
+use crate::daemon::{Daemon, await_that};
+use crate::disk_full::Disk;
+use crate::running::Running;
+use crate::session::{Set, session};
+use dockers::{Container, Dockers, Image};
+use tree::{are_equal, walk, without_sockets};
+
+/// Runs in a container that got its layer by import: what is there is, and what was removed isn't.
+const LOOK: &str = "cat /new/deep/file /new/another-name /says; ls -A /etc; test -e /other || echo gone";
+const LOOKED: &str = "content\ncontent\n";
+
+/// A stopped container in which every kind of thing was written.
+fn written(dockers: &Dockers, image: &Image, script: &str, name: &str) -> Container {
+    let container =
+        dockers.run(image, name, &["/bin/sh", "-c", "while :; do /bin/busybox sleep 1 || sleep 1; done"]);
+    container.exec(script);
+    writing::write_the_rest(&container.root());
+    container.kill();
+    container
+}
+
+/// Out by every packing, into fresh containers, and all is the same.
+fn round_trip(set: Set, image: &Image, script: &str, test: &str) {
+    let dockers = Dockers::of(set);
+    let folder = session().work_folder(&format!("layer-{test}"));
+    let source = written(&dockers, image, script, &format!("{test}-source"));
+    let upper = without_sockets(walk(&source.upper()));
+    let merged = without_sockets(source.merged(walk));
+    assert!(upper.len() > 350, "{} entries", upper.len());
+    for packing in ["", "--compress", "--compress=zstd"] {
+        let file = folder.join(format!("layer{packing}.tar"));
+        let options: Vec<_> = Some(packing).into_iter().filter(|option| !option.is_empty()).collect();
+        let mut export = dockers.layer(&["export", &source.name]);
+        let said = said_by(export.arg(&file).args(&options));
+        assert!(said.contains("1 socket is left out: `rest/socket`"), "{said}");
+        output_of(dockers.layer(&["check"]).arg(&file));
+
+        let target = dockers.create(image, &format!("{test}-target{packing}"), &["/bin/sh", "-c", LOOK]);
+        let backup = output_of(dockers.layer(&["import"]).arg(&file).arg(&target.name));
+        assert!(backup.starts_with("sealift-backup-"), "{backup}");
+        are_equal(&upper, &walk(&target.upper()), &format!("{test}{packing}: upper directories"));
+        are_equal(&merged, &target.merged(walk), &format!("{test}{packing}: merged views"));
+        target.start_and_end();
+        fs::remove_file(file).unwrap();
+    }
+}
+
+#[test]
+fn all_that_a_container_of_docker_20_wrote_comes_out_and_in() {
+    round_trip(Set::Old, &Image::busybox("old"), writing::BY_BUSYBOX, "old-busybox");
+}
+
+#[test]
+fn all_that_a_container_of_docker_28_wrote_comes_out_and_in() {
+    round_trip(Set::Modern, &Image::busybox("modern"), writing::BY_BUSYBOX, "modern-busybox");
+}
+
+#[test]
+fn all_that_a_debian_of_docker_20_wrote_comes_out_and_in() {
+    round_trip(Set::Old, &Image::debian(), writing::BY_DEBIAN, "old-debian");
+}
+
+#[test]
+fn all_that_a_debian_of_docker_28_wrote_comes_out_and_in() {
+    round_trip(Set::Modern, &Image::debian(), writing::BY_DEBIAN, "modern-debian");
+}
+
+/// Both keep the same thing on overlayfs, and the image is the same by its layers.
+#[test]
+fn a_container_moves_from_docker_20_to_docker_28_and_back() {
+    let image = Image::busybox("moves");
+    let folder = session().work_folder("layer-moves");
+    let (old, modern) = (Dockers::of(Set::Old), Dockers::of(Set::Modern));
+    let first = written(&old, &image, writing::BY_BUSYBOX, "moves-first");
+    let mut before = without_sockets(walk(&first.upper()));
+    let mut from = first;
+    for (number, dockers) in [(2, &modern), (3, &old)] {
+        let file = folder.join("layer.tar");
+        output_of(from.dockers().layer(&["export", &from.name]).arg(&file));
+        let to = dockers.create(&image, &format!("moves-{number}"), &["/bin/sh", "-c", LOOK]);
+        output_of(dockers.layer(&["import"]).arg(&file).arg(&to.name));
+        let after = walk(&to.upper());
+        are_equal(&before, &after, "moved");
+        assert!(to.start_and_end().starts_with(LOOKED));
+        output_of(dockers.layer(&["restore", &to.name]).arg("--no-backup"));
+        output_of(dockers.layer(&["import"]).arg(&file).arg(&to.name));
+        before = walk(&to.upper());
+        from = to;
+    }
+}
+
+#[test]
+fn a_container_goes_back_to_what_it_was() {
+    for set in [Set::Old, Set::Modern] {
+        let (dockers, image) = (Dockers::of(set), Image::busybox(&format!("back-{}", set.name())));
+        let folder = session().work_folder(&format!("layer-back-{}", set.name()));
+        let file = folder.join("layer.tar");
+        let container = dockers.run(&image, &format!("back-{}", set.name()), dockers::IDLE);
+        container.exec("echo one >/word");
+        container.kill();
+        let one = walk(&container.upper());
+        output_of(dockers.layer(&["export", &container.name]).arg(&file));
+        container.start();
+        container.exec("echo two >/word; echo more >/other");
+        container.kill();
+        let two = walk(&container.upper());
+        let backups = || output_of(&mut dockers.layer(&["backups", "--json", &container.name]));
+        assert_eq!(backups(), "");
+        let said = said_by(dockers.layer(&["import"]).arg(&file).arg(&container.name));
+        assert!(
+            said.contains(&format!("to go back: sealift container-layer restore {}", container.name)),
+            "{said}"
+        );
+        are_equal(&one, &walk(&container.upper()), "imported");
+        let listed: Value = serde_json::from_str(&backups()).unwrap();
+        assert_eq!(listed["before"], format!("import of {}", file.display()));
+        are_equal(&two, &walk(Path::new(listed["path"].as_str().unwrap())), "the backup");
+
+        output_of(&mut dockers.layer(&["restore", &container.name]));
+        are_equal(&two, &walk(&container.upper()), "restored");
+        let listed: Value = serde_json::from_str(&backups()).unwrap();
+        let name = listed["name"].as_str().unwrap();
+        are_equal(&one, &walk(Path::new(listed["path"].as_str().unwrap())), "the backup of that");
+        let nobody = failure_of(&mut dockers.layer(&["restore", &container.name, "--backup", "../diff"]), 4);
+        assert!(nobody.contains("has no backup"), "{nobody}");
+        let mut last = dockers.layer(&["restore", &container.name, "--no-backup", "--backup", name]);
+        assert_eq!(output_of(&mut last), "");
+        are_equal(&one, &walk(&container.upper()), "restored again");
+        assert_eq!(backups(), "");
+        container.start();
+        assert_eq!(container.exec("/bin/cat /word"), "one\n");
+    }
+}
+
+/// Frozen, read, and on it goes; one that was frozen by somebody else stays so.
+#[test]
+fn a_container_that_runs_is_frozen_for_as_long_as_it_takes() {
+    for set in [Set::Old, Set::Modern] {
+        let (dockers, image) = (Dockers::of(set), Image::busybox(&format!("runs-{}", set.name())));
+        let folder = session().work_folder(&format!("layer-runs-{}", set.name()));
+        let file = folder.join("layer.tar");
+        let container = dockers.run(&image, &format!("runs-{}", set.name()), dockers::IDLE);
+        container
+            .exec("echo word >/word; /bin/busybox dd if=/dev/zero of=/large bs=1M count=200 2>/dev/null");
+        let refused = failure_of(dockers.layer(&["export", &container.name]).arg(&file), 1);
+        assert!(refused.contains("is running") && !file.exists(), "{refused}");
+        let export = || {
+            let mut export = dockers.layer(&["export", &container.name, "--allow-running"]);
+            export.arg(&file);
+            export
+        };
+        let said = said_by(&mut export());
+        assert!(said.contains("is paused until its layer is read"), "{said}");
+        assert_eq!(container.status(), "running");
+        output_of(dockers.layer(&["check"]).arg(&file));
+        let upper = walk(&container.upper());
+
+        fs::remove_file(&file).unwrap();
+        let mut running = Running::start(&folder, &mut export());
+        running.await_event("layer_started");
+        running.signal(Signal::INT);
+        let ended = running.end();
+        assert_eq!(ended.code, Some(130), "{}", ended.said);
+        assert_eq!(container.status(), "running", "Ctrl-C");
+        assert_eq!(names(&folder), ["said"], "Ctrl-C leaves nothing");
+
+        container.docker(&["pause"]);
+        output_of(&mut export());
+        assert_eq!(container.status(), "paused");
+        container.docker(&["unpause"]);
+        container.kill();
+        let target = dockers.create(&image, &format!("runs-target-{}", set.name()), dockers::IDLE);
+        output_of(dockers.layer(&["import"]).arg(&file).arg(&target.name));
+        are_equal(&upper, &walk(&target.upper()), "of the frozen container");
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn volumes_and_bind_mounts_are_told() {
+    let (dockers, image) = (Dockers::of(Set::Old), Image::busybox("volumes"));
+    let folder = session().work_folder("layer-volumes");
+    let bind = format!("{}:/bound", folder.display());
+    let container =
+        dockers.create_with(&image, "volumes", &["-v", "data-of-volumes:/data", "-v", &bind], dockers::IDLE);
+    let said = said_by(dockers.layer(&["export", &container.name]).arg(folder.join("layer.tar")));
+    let volume =
+        "the volume `data-of-volumes` at `/data` is not in the container's layer: back it up by itself";
+    assert!(said.contains(volume), "{said}");
+    assert!(said.contains(&format!("the bind `{}` at `/bound` is not", folder.display())), "{said}");
+}
+
+/// Of what a real container's file is, no byte may be another.
+#[test]
+fn every_flipped_byte_is_noticed() {
+    let (dockers, image) = (Dockers::of(Set::Old), Image::busybox("flips"));
+    let folder = session().work_folder("layer-flips");
+    let container = dockers.run(&image, "flips", dockers::IDLE);
+    container.exec("/bin/busybox mkdir /new; echo word >/new/word; /bin/busybox rm /says; /bin/busybox ln -s /etc /new/etc");
+    container.kill();
+    let mut random = kills::Random::new(7);
+    for packing in ["", "--compress=gzip", "--compress=zstd"] {
+        let file = folder.join(format!("layer{packing}"));
+        let options: Vec<_> = Some(packing).into_iter().filter(|option| !option.is_empty()).collect();
+        output_of(dockers.layer(&["export", &container.name]).arg(&file).args(&options));
+        let whole = fs::read(&file).unwrap();
+        for _ in 0..100 {
+            let mut bytes = whole.clone();
+            let (at, bit) = (random.below(whole.len() as u64), random.below(8));
+            bytes[usize::try_from(at).unwrap()] ^= 1 << bit;
+            fs::write(&file, &bytes).unwrap();
+            let verdict = LayerFile::open(&file).and_then(|opened| opened.verify(u64::MAX, &|_| true));
+            let is_caught = !matches!(verdict, Ok(Verdict::Whole(_)));
+            assert!(is_caught, "bit {bit} of byte {at} of {}", file.display());
+        }
+    }
+}
+
+#[test]
+fn a_damaged_file_changes_nothing() {
+    for set in [Set::Old, Set::Modern] {
+        let (dockers, image) = (Dockers::of(set), Image::busybox(&format!("damaged-{}", set.name())));
+        let folder = session().work_folder(&format!("layer-damaged-{}", set.name()));
+        let file = folder.join("layer.tar");
+        let container = dockers.run(&image, &format!("damaged-{}", set.name()), dockers::IDLE);
+        container.exec("echo word >/word");
+        container.kill();
+        output_of(dockers.layer(&["export", &container.name]).arg(&file));
+        let before = (walk(&container.upper()), names(container.upper().parent().unwrap()));
+        let whole = fs::read(&file).unwrap();
+        let mut flipped = whole.clone();
+        let word = whole.windows(5).position(|window| window == b"word\n").unwrap();
+        flipped[word] ^= 1;
+        for bytes in [&flipped[..], &whole[..whole.len() - 512], &whole[..700], b""] {
+            fs::write(&file, bytes).unwrap();
+            let said = failure_of(dockers.layer(&["import"]).arg(&file).arg(&container.name), 3);
+            assert!(said.contains("is damaged"), "{said}");
+            assert_eq!(before.1, names(container.upper().parent().unwrap()));
+            are_equal(&before.0, &walk(&container.upper()), "after a damaged file");
+        }
+    }
+}
+
+#[test]
+fn a_layer_goes_into_its_own_image_alone_unless_it_is_forced() {
+    for set in [Set::Old, Set::Modern] {
+        let dockers = Dockers::of(set);
+        let (image, other) = (
+            Image::busybox(&format!("own-{}", set.name())),
+            Image::busybox(&format!("other-{}", set.name())),
+        );
+        let file = session().work_folder(&format!("layer-own-{}", set.name())).join("layer.tar");
+        let container = dockers.run(&image, &format!("own-{}", set.name()), dockers::IDLE);
+        container.exec("echo word >/word; /bin/busybox mknod /null c 1 3");
+        container.kill();
+        output_of(dockers.layer(&["export", &container.name]).arg(&file));
+        let target = dockers.create(&other, &format!("other-{}", set.name()), dockers::IDLE);
+        let before = walk(&target.upper());
+        let import = |options: &[&str]| {
+            let mut import = dockers.layer(&["import"]);
+            import.arg(&file).arg(&target.name).args(options);
+            import
+        };
+        let said = failure_of(&mut import(&[]), 4);
+        assert!(said.contains("the layer is of the image") && said.contains("--force-image"), "{said}");
+        let said = failure_of(&mut import(&["--force-image", "--no-devices"]), 1);
+        assert!(said.contains("it has a device: `null`"), "{said}");
+        are_equal(&before, &walk(&target.upper()), "refused");
+        output_of(&mut import(&["--force-image"]));
+        are_equal(&walk(&container.upper()), &walk(&target.upper()), "forced");
+        let missing = failure_of(
+            dockers.layer(&["check", "--skip-storage"]).arg(&file).env("DOCKER_HOST", "unix:///nowhere"),
+            0,
+        );
+        drop(missing);
+        drop(container);
+    }
+}
+
+#[test]
+fn who_is_not_root_is_told() {
+    let (dockers, image) = (Dockers::of(Set::Old), Image::busybox("root"));
+    let container = dockers.create(&image, "root", dockers::IDLE);
+    let file = session().work_folder("layer-root").join("layer.tar");
+    // Root of a user namespace may open the socket, but sees no attribute of overlayfs.
+    let mut export = Command::new("unshare");
+    export.args(["--user", "--map-root-user", "--"]).arg(&session().sealift);
+    let said = failure_of(dockers.layer_by(export, &["export", &container.name]).arg(&file), 7);
+    assert!(said.contains("is for root only"), "{said}");
+    let mut export = Command::new("setpriv");
+    export.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(&session().sealift);
+    let said = failure_of(dockers.layer_by(export, &["export", &container.name]).arg(&file), 7);
+    assert!(said.contains("the socket is not for this user"), "{said}");
+    assert!(!file.exists());
+}
+
+#[test]
+fn what_is_not_there_or_runs_is_told() {
+    for set in [Set::Old, Set::Modern] {
+        let (dockers, image) = (Dockers::of(set), Image::busybox(&format!("told-{}", set.name())));
+        let file = session().work_folder(&format!("layer-told-{}", set.name())).join("layer.tar");
+        let said = failure_of(dockers.layer(&["export", "nobody-at-all"]).arg(&file), 4);
+        assert!(said.contains("has no container `nobody-at-all`"), "{said}");
+        let container = dockers.create(&image, &format!("told-{}", set.name()), dockers::IDLE);
+        output_of(dockers.layer(&["export", &container.name]).arg(&file));
+        container.start();
+        for action in
+            [&["import", file.to_str().unwrap(), &container.name][..], &["restore", &container.name]]
+        {
+            let said = failure_of(&mut dockers.layer(action), 1);
+            assert!(said.contains("is running") && said.contains("docker stop"), "{said}");
+        }
+    }
+}
+
+/// A dockerd of its own, with its data on a disk of its own.
+fn own_docker(test: &str, data: &Path, driver: &str) -> (Daemon, String) {
+    let folder = session().work_folder(&format!("layer-dockerd-{test}"));
+    let socket = session().run.join(format!("{test}.sock"));
+    let host = format!("unix://{}", socket.display());
+    let mut command = Command::new("/usr/sbin/dockerd");
+    command.arg("--data-root").arg(data).arg("--exec-root").arg(session().run.join(format!("{test}-exec")));
+    command.arg("--pidfile").arg(folder.join("docker.pid")).args([
+        "--host",
+        &host,
+        "--storage-driver",
+        driver,
+    ]);
+    command.args(["--bridge=none", "--iptables=false", "--ip-forward=false"]);
+    let daemon = Daemon::start(&folder, "dockerd", &mut command);
+    await_that("dockerd answers", || {
+        Command::new("docker").args(["--host", &host, "version"]).output().unwrap().status.success()
+    });
+    (daemon, host)
+}
+
+#[test]
+fn a_storage_driver_without_upper_directories_is_told() {
+    let data = session().work_folder("layer-vfs");
+    let (_daemon, host) = own_docker("vfs", &data, "vfs");
+    let (dockers, image) = (Dockers::at(Set::Old, &host), Image::busybox("vfs"));
+    let container = dockers.create(&image, "vfs", dockers::IDLE);
+    let said = failure_of(dockers.layer(&["export", &container.name]).arg(data.join("layer.tar")), 1);
+    assert!(said.contains("is kept by the storage driver `vfs`"), "{said}");
+}
+
+#[test]
+fn a_full_disk_is_told_before_and_meanwhile() {
+    let folder = session().work_folder("layer-full");
+    let disk = Disk::mount(&folder, "150M", "ext4");
+    let (mut daemon, host) = own_docker("full", &disk.path().join("docker"), "overlay2");
+    let (dockers, image) = (Dockers::at(Set::Old, &host), Image::busybox("full"));
+    let container = dockers.run(&image, "full", dockers::IDLE);
+    container.exec("/bin/busybox dd if=/dev/urandom of=/large bs=1M count=30 2>/dev/null");
+    container.kill();
+    let file = folder.join("layer.tar");
+    output_of(dockers.layer(&["export", &container.name]).arg(&file));
+    let (before, beside) = (walk(&container.upper()), names(container.upper().parent().unwrap()));
+    disk.fill(20 << 20);
+    let import = || {
+        let mut import = dockers.layer(&["import"]);
+        import.arg(&file).arg(&container.name);
+        import
+    };
+    let said = failure_of(&mut import(), 7);
+    assert!(said.contains("free") && said.contains("hint:"), "{said}");
+    let said = failure_of(dockers.layer(&["export", &container.name]).arg(disk.path().join("layer.tar")), 7);
+    assert!(said.contains("free"), "{said}");
+    assert!(!disk.path().join("layer.tar").exists());
+    are_equal(&before, &walk(&container.upper()), "on a full disk");
+    assert_eq!(beside, names(container.upper().parent().unwrap()));
+    drop(container);
+    daemon.end(Signal::TERM);
+}
+
+/// A file of layer-tool 1.0, of a container of this image.
+fn of_version_one(folder: &Path, image_id: &str) -> PathBuf {
+    let file = folder.join("one.tar");
+    let layer = folder.join("layer");
+    fs::create_dir_all(layer.join("new")).unwrap();
+    fs::write(layer.join("new/word"), "of version 1.0\n").unwrap();
+    output_of(
+        Command::new("tar")
+            .arg("--create")
+            .arg("--file")
+            .arg(folder.join("layer.tar"))
+            .arg("--directory")
+            .arg(&layer)
+            .arg("new"),
+    );
+    let mut hasher = Vec::new();
+    for (path, content) in [("new/word", "of version 1.0\n")] {
+        hasher.extend_from_slice(path.as_bytes());
+        hasher.extend_from_slice(content.as_bytes());
+    }
+    let metadata = serde_json::json!({
+        "version": "1.0", "created": "2026-11-21T12:00:00Z",
+        "container_metadata": {"id": "ab".repeat(32), "name": "one", "image": "one", "image_id": image_id,
+            "image_sha256": image_id.trim_start_matches("sha256:"), "created": "2026-11-21T11:00:00Z",
+            "state": "exited", "status": "Exited (0)", "labels": {}, "mounts": []},
+        "docker_info": {"driver": "overlay2", "os_type": "linux", "architecture": "x86_64"},
+        "layer_checksum": sealift::image::Digest::of(&hasher).hex(), "compressed": false
+    });
+    fs::write(folder.join("metadata.json"), serde_json::to_vec_pretty(&metadata).unwrap()).unwrap();
+    let mut tar = Command::new("tar");
+    tar.arg("--create")
+        .arg("--file")
+        .arg(&file)
+        .arg("--directory")
+        .arg(folder)
+        .args(["metadata.json", "layer.tar"]);
+    output_of(&mut tar);
+    file
+}
+
+#[test]
+fn files_of_layer_tool_are_checked_and_imported_and_what_they_lost_is_told() {
+    let (dockers, image) = (Dockers::of(Set::Old), Image::busybox("one"));
+    let folder = session().work_folder("layer-one");
+    let target = dockers.create(&image, "one", &["/bin/cat", "/new/word"]);
+    let file = of_version_one(&folder, &target.image_id());
+    output_of(dockers.layer(&["check"]).arg(&file));
+    let said = said_by(dockers.layer(&["import"]).arg(&file).arg(&target.name));
+    assert!(said.contains("warning:") && said.contains("1.0"), "{said}");
+    assert_eq!(target.start_and_end(), "of version 1.0\n");
+}
