@@ -3,12 +3,14 @@
 //! Neighbours: [`crate::source`] opens the streams, [`crate::archive`] has the regions they are written to. Layers are
 //! inflated ([`inflate`]) from blobs that were verified before, never from the wire.
 
+mod hashing;
 pub mod inflate;
 mod measure;
 mod packing;
 mod region;
 mod verify;
 
+pub use hashing::HashThread;
 pub use inflate::{InflateError, Inflated, Inflation, Limits, VerifiedLayer};
 pub use measure::{Bounds, Hashes, InflatedContent, Measured, measure};
 pub use packing::{Packing, Unpacked};

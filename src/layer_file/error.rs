@@ -12,28 +12,54 @@ use crate::overlay::OverlayError;
 pub enum LayerFileError {
     /// This machine stands in the way of the file.
     #[error(transparent)]
-    File(#[from] FileError),
+    File(FileError),
     /// The directory can't be read, or the tree not be made.
     #[error(transparent)]
-    Overlay(#[from] OverlayError),
+    Overlay(OverlayError),
     /// Nobody waits for it any more.
     #[error("it was stopped")]
     Stopped,
-    /// The packed stream can't be made.
+    /// The stream can't be packed.
     #[error("cannot pack the file")]
     Packing(#[source] io::Error),
-    /// The file has a device, and none was to be made.
-    #[error("it has a device: `{}`", .0.display())]
-    Device(PathBuf),
+    /// What is in it has no room where it is to go.
+    #[error("{} holds a layer of {layer_bytes} bytes, and there is room for {most_bytes}", .path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// How large its layer is, by its own word.
+        layer_bytes: u64,
+        /// What was allowed.
+        most_bytes: u64,
+    },
     /// A file that was verified is another by now.
     #[error("{} changed after it was verified", .0.display())]
     Changed(PathBuf),
-    /// What was unpacked is not what the file has.
-    #[error("`{}` did not come out as it is in the file", .path.display())]
-    NotTheSame {
-        /// The path, from the layer's root.
-        path: PathBuf,
-        /// What differs (`its time`, `its contents`, …).
-        what: &'static str,
-    },
+}
+
+impl LayerFileError {
+    /// For `map_err`: the file can't be written, or what goes into it not be packed.
+    pub(super) fn writing(error: io::Error) -> Self {
+        match error.downcast::<FileError>() {
+            Ok(error) => Self::File(error),
+            Err(error) => Self::Packing(error),
+        }
+    }
+}
+
+impl From<FileError> for LayerFileError {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
+    }
+}
+
+impl From<OverlayError> for LayerFileError {
+    fn from(error: OverlayError) -> Self {
+        match error {
+            OverlayError::File(error) => Self::File(error),
+            OverlayError::Stopped => Self::Stopped,
+            OverlayError::Output(error) => Self::writing(error),
+            error => Self::Overlay(error),
+        }
+    }
 }
