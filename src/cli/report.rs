@@ -357,7 +357,7 @@ fn layer_code(error: &ContainerLayerError) -> u8 {
         | ContainerLayerError::NoSnapshot { .. }
         | ContainerLayerError::Locked { .. }
         | ContainerLayerError::Overlay(OverlayError::Output(_))
-        | ContainerLayerError::LayerFile(LayerFileError::Packing(_)) => 7,
+        | ContainerLayerError::LayerFile(LayerFileError::Packing(_) | LayerFileError::TooLarge { .. }) => 7,
         ContainerLayerError::NoSuchContainer { .. }
         | ContainerLayerError::NoBackup { .. }
         | ContainerLayerError::NoSuchBackup { .. }
@@ -367,7 +367,9 @@ fn layer_code(error: &ContainerLayerError) -> u8 {
         ContainerLayerError::Broken { .. }
         | ContainerLayerError::Unclear { .. }
         | ContainerLayerError::Note { .. }
-        | ContainerLayerError::LayerFile(LayerFileError::Changed(_) | LayerFileError::NotTheSame { .. }) => 3,
+        | ContainerLayerError::LayerFile(
+            LayerFileError::Changed(_) | LayerFileError::Overlay(OverlayError::NotTheSame { .. }),
+        ) => 3,
         _ => 1,
     }
 }

@@ -155,7 +155,9 @@ fn of_whole(metadata: &Metadata, tree: &Tree) -> Vec<Line> {
         Part::Structure => "every header and every padding".to_owned(),
         Part::Metadata => format!("version {}, made {}", shown(&metadata.version), shown(&metadata.created)),
         Part::MetadataDigest => "right".to_owned(),
-        Part::Layer => format!("{} entries, {} bytes in files", tree.entries, tree.content_bytes),
+        Part::Layer => {
+            format!("{} entries, {} bytes in files", tree.counts.entries, tree.counts.content_bytes)
+        }
     };
     let line = |(part, what)| Line { what, is_of_file: true, outcome: Outcome::Pass, words: words(part) };
     PARTS.map(line).into()
@@ -248,7 +250,7 @@ fn as_go_says(architecture: &str) -> &str {
 fn of_kernel(docker: &Docker, tree: &Tree) -> Found {
     const REDIRECTS: (u32, u32) = (4, 10);
     let kernel = &docker.info.kernel;
-    let has_redirects = tree.redirects > 0;
+    let has_redirects = tree.counts.redirects > 0;
     let needed = if has_redirects { REDIRECTS } else { (4, 0) };
     let is_enough = version_of(kernel).is_some_and(|version| version >= needed);
     let why = if has_redirects { " for renamed directories" } else { "" };

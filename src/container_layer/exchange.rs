@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::backups::Backup;
 use super::error::ContainerLayerError;
 use super::place::Place;
+use crate::fsio::FileError;
 use crate::layer_file::VerifiedTree;
 
 /// The journal.
@@ -82,8 +83,9 @@ impl Exchange {
         is_kept: bool,
         occasion: Occasion,
     ) -> Result<Self, ContainerLayerError> {
-        let exchange = Self::of(place, tree.name(), is_kept, occasion)?;
-        tree.keep();
+        let exchange = Self::of(place, &tree.name().to_string_lossy(), is_kept, occasion)?;
+        let kept = tree.keep();
+        kept.map_err(FileError::io("open", &place.path_of(&exchange.staged)))?;
         Ok(exchange)
     }
 

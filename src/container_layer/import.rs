@@ -119,7 +119,7 @@ impl Import<'_> {
             }
             let progress = Progress { reporter: &reporter, is_awaited };
             let unpacked = progress.of(LayerWork::Unpack, &path, needed_bytes, |watch| {
-                file.unpack(place.folder(), &name, devices, watch)
+                file.unpack(place.folder(), name.as_ref(), devices, watch)
             })?;
             let tree =
                 progress.of(LayerWork::Compare, &path, needed_bytes, |watch| unpacked.verify(watch))?;

@@ -66,7 +66,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     };
     let exported = export.run().await?;
     if mode.has_words() {
-        let entries = exported.file.metadata.tree.as_ref().map_or(0, |tree| tree.entries);
+        let entries = exported.file.metadata.tree.as_ref().map_or(0, |tree| tree.counts.entries);
         let (size, seconds) = (ui::size(exported.file.size_bytes), started.elapsed().as_secs_f64());
         ui::talk(&format!(
             "{entries} entries of `{}`, {size} in {seconds:.1} s; to import it: sealift container-layer import {} CONTAINER",

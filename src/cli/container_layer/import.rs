@@ -57,7 +57,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     };
     let imported = import.run().await?;
     if mode.has_words() {
-        let entries = imported.tree.as_ref().map_or(0, |tree| tree.entries);
+        let entries = imported.tree.as_ref().map_or(0, |tree| tree.counts.entries);
         let seconds = started.elapsed().as_secs_f64();
         ui::talk(&format!("{entries} entries are in `{}`, in {seconds:.1} s", imported.container));
     }

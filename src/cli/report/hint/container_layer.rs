@@ -67,15 +67,24 @@ pub(super) fn hint(error: &ContainerLayerError) -> Option<String> {
         ContainerLayerError::StillPaused { name, .. } => {
             return Some(format!("`docker unpause {}` lets it go on", ui::shell_word(name.as_ref())));
         }
-        ContainerLayerError::LayerFile(LayerFileError::Device(_)) => {
+        ContainerLayerError::LayerFile(LayerFileError::Overlay(OverlayError::Device(_))) => {
             "nothing was changed; if you trust the file, leave `--no-devices` out"
         }
         ContainerLayerError::Overlay(OverlayError::Changed(_))
         | ContainerLayerError::LayerFile(LayerFileError::Overlay(OverlayError::Changed(_))) => {
             "something writes there: find out what, and run the same command again"
         }
-        ContainerLayerError::LayerFile(LayerFileError::NotTheSame { .. }) => {
+        ContainerLayerError::LayerFile(LayerFileError::Overlay(OverlayError::NotTheSame { .. })) => {
             "nothing was changed; this file system can't hold what is in the layer, or the disk fails"
+        }
+        ContainerLayerError::LayerFile(LayerFileError::Overlay(OverlayError::Attribute { .. })) => {
+            "nothing was changed; this file system does not take such attributes"
+        }
+        ContainerLayerError::LayerFile(LayerFileError::TooLarge { .. }) => {
+            "nothing was changed; make room on the disk of Docker's data, e.g. with `docker system prune`"
+        }
+        ContainerLayerError::LayerFile(LayerFileError::Changed(_)) => {
+            "nothing was changed; run the same command again"
         }
         _ => return None,
     };
