@@ -32,6 +32,10 @@ const VERSION: &str = "1.0";
 const CHUNK_BYTES: usize = 64 << 10;
 /// A folder whose entry is not there is root's.
 const FOLDER_MODE: u32 = 0o755;
+/// Zeros that tars end in, of a record of the largest size that is in use.
+const MAX_END_BYTES: u64 = 1 << 20;
+/// What files come to together, holes included: they are hashed, as zeros.
+const MAX_APPARENT_BYTES: u64 = 1 << 40;
 /// Entries are kept in memory.
 const MAX_ENTRIES: usize = 1 << 22;
 
@@ -150,8 +154,11 @@ impl Reading<'_> {
             let name = entry.path_bytes().into_owned();
             match name.strip_prefix(b"./").unwrap_or(&name) {
                 name if name == METADATA.as_bytes() && metadata.is_none() => {
+                    if entry.size() > MAX_METADATA_BYTES {
+                        return Err(self.wrong(Part::Metadata, "it is too large".to_owned()));
+                    }
                     let mut json = Vec::new();
-                    let read = entry.by_ref().take(MAX_METADATA_BYTES).read_to_end(&mut json);
+                    let read = entry.read_to_end(&mut json);
                     read.map_err(|error| self.broken(Part::Metadata, &error))?;
                     metadata = Some(json);
                 }
@@ -183,17 +190,13 @@ impl Reading<'_> {
 
     /// Behind the tar there is nothing; what is packed is unpacked to its end, where its check value stands.
     fn read_end(&mut self, mut stream: impl Read) -> Result<(), Ended> {
-        let mut chunk = [0; 8 << 10];
-        loop {
-            let read = match stream.read(&mut chunk) {
-                Ok(0) => return Ok(()),
-                Ok(read) => read,
-                Err(error) => return Err(self.broken(Part::Packing, &error)),
-            };
-            if chunk[..read].iter().any(|byte| *byte != 0) {
-                return Err(self.wrong(Part::Structure, "there is something behind its end".to_owned()));
-            }
+        let mut end = Vec::new();
+        let read = stream.by_ref().take(MAX_END_BYTES + 1).read_to_end(&mut end);
+        read.map_err(|error| self.broken(Part::Packing, &error))?;
+        if end.len() as u64 > MAX_END_BYTES || end.iter().any(|byte| *byte != 0) {
+            return Err(self.wrong(Part::Structure, "there is something behind its end".to_owned()));
         }
+        Ok(())
     }
 
     fn wrong(&mut self, part: Part, what: String) -> Ended {
@@ -212,7 +215,7 @@ impl Reading<'_> {
 
     fn read_layer(&mut self, layer: &mut impl Read) -> Result<(), Ended> {
         let mut archive = Archive::new(&mut *layer);
-        let mut position_bytes = 0;
+        let (mut position_bytes, mut apparent_bytes) = (0, 0);
         for entry in archive.entries().map_err(|error| self.broken(Part::Layer, &error))? {
             let mut entry = entry.map_err(|error| self.broken(Part::Layer, &error))?;
             let name = entry.path_bytes().into_owned();
@@ -224,6 +227,12 @@ impl Reading<'_> {
             let offset_bytes = position_bytes;
             if header.kind == Kind::File {
                 header.size_bytes = entry.size();
+                apparent_bytes = header.size_bytes.saturating_add(apparent_bytes);
+                if apparent_bytes > MAX_APPARENT_BYTES {
+                    return Err(
+                        self.wrong(Part::Layer, "its files are larger than 1 TiB together".to_owned())
+                    );
+                }
                 let is_sparse = entry.header().entry_type() == EntryType::GNUSparse;
                 position_bytes = self.keep_content(&mut entry, &mut header, is_sparse, position_bytes)?;
             }
@@ -249,16 +258,14 @@ impl Reading<'_> {
         };
         let mut extents: Vec<Extent> = Vec::new();
         let mut done_bytes = 0;
-        let mut chunk = vec![0; CHUNK_BYTES];
+        let mut chunk = Vec::new();
         loop {
-            let mut filled = Vec::new();
-            let read = content.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut filled);
+            chunk.clear();
+            let read = content.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut chunk);
             read.map_err(|error| self.broken(Part::Layer, &error))?;
-            if filled.is_empty() {
+            if chunk.is_empty() {
                 break;
             }
-            chunk.clear();
-            chunk.extend_from_slice(&filled);
             let size_bytes = chunk.len() as u64;
             if !is_sparse || chunk.iter().any(|byte| *byte != 0) {
                 if position_bytes + size_bytes > most_bytes {

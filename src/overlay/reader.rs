@@ -80,6 +80,9 @@ impl<R: Read> RawReader<R> {
 
     /// After the first zero block: another one, and nothing more.
     fn check_end(&mut self) -> Result<(), EntryError> {
+        if self.name.is_empty() {
+            return Err(self.wrong("it has no entries, not even the root's"));
+        }
         self.name.clear();
         let mut end = Vec::new();
         self.input.by_ref().take(BLOCK_BYTES as u64 + 1).read_to_end(&mut end).map_err(EntryError::Read)?;
