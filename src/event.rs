@@ -404,7 +404,7 @@ pub enum Warning {
         paths: Vec<String>,
     },
     /// What a file of an older version does not have.
-    #[error("{what}")]
+    #[error("lost when this file of version 1.0 was made: {what}")]
     LostInFile {
         /// What was lost, in words.
         what: String,

@@ -163,12 +163,17 @@ fn of_whole(metadata: &Metadata, tree: &Tree) -> Vec<Line> {
     PARTS.map(line).into()
 }
 
-/// What is wrong is told for each part; a part of which nothing is known to be wrong may not have been come to.
+/// What is wrong is told for each part. Where packing or structure are broken, nobody knows what else there would be.
 fn of_broken(problems: &[Problem]) -> Vec<Line> {
+    let is_read = !problems.iter().any(|problem| matches!(problem.part, Part::Packing | Part::Structure));
     let line = |(part, what)| {
         let of_part: Vec<_> = problems.iter().filter(|problem| problem.part == part).collect();
         let words = of_part.iter().map(|problem| problem.what.as_str()).collect::<Vec<_>>().join("; ");
-        let outcome = if of_part.is_empty() { Outcome::NotChecked } else { Outcome::Fail };
+        let outcome = match (of_part.is_empty(), is_read) {
+            (false, _) => Outcome::Fail,
+            (true, true) => Outcome::Pass,
+            (true, false) => Outcome::NotChecked,
+        };
         Line { what, is_of_file: true, outcome, words }
     };
     PARTS.map(line).into()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use sealift::container_layer::{Check, Docker, Line, Outcome, Report, Skip};
+use sealift::event::Warning;
 use sealift::layer_file::Metadata;
 use serde::Serialize;
 
@@ -99,8 +100,8 @@ fn tell(arguments: &Arguments, report: &Report) -> Result<(), Failure> {
         let line = format!("{what:<width$}  {:<11}  {words}", word(*outcome));
         ui::data(&ui::printable(line.trim_end()))?;
     }
-    for lost in &report.lost {
-        ui::talk(&format!("warning: {lost}"));
+    for what in &report.lost {
+        ui::talk(&format!("warning: {}", Warning::LostInFile { what: what.clone() }));
     }
     Ok(())
 }

@@ -32,6 +32,7 @@ pub(super) struct Entry {
 }
 
 pub(super) const SOCKET: u32 = 0o140_000;
+const CHARACTER_DEVICE: u32 = 0o020_000;
 const KIND: u32 = 0o170_000;
 
 /// What overlayfs notes of this host, and nobody else's kernel wants.
@@ -73,7 +74,9 @@ pub(super) fn walk(root: &Path) -> Tree {
         if stat.is_file() {
             (entry.parts, entry.content) = contents(&place, stat.size());
         }
-        if !stat.is_dir() && stat.nlink() > 1 {
+        // What stands for something removed is nobody's file: the kernel makes them links of one another as it likes.
+        let is_whiteout = stat.mode() & KIND == CHARACTER_DEVICE && stat.rdev() == 0;
+        if !stat.is_dir() && !is_whiteout && stat.nlink() > 1 {
             // The walk has no order of its own, so the group is named by its first path in the end.
             firsts.entry((stat.dev(), stat.ino())).or_insert_with(Vec::new).push(path.clone());
         }
