@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
+use super::tree::{Tree, walk, without_sockets, without_times_of};
 use crate::command::output_of;
 use crate::docker::Docker;
 use crate::images::{push_debian, push_own};
@@ -171,16 +172,18 @@ impl Container {
         (option("upperdir=").into(), option("lowerdir="))
     }
 
-    /// What `look` makes of all its files as they are one above the other.
-    pub(super) fn merged<T>(&self, look: impl FnOnce(&Path) -> T) -> T {
+    /// All its files as they are one above the other. When it was made, Docker put places to mount things at right above the
+    /// image, each container's at its own time: that is left out.
+    pub(super) fn merged(&self) -> Tree {
         let (upper, lower) = self.directories();
         let place = session().work_folder(&format!("merged-{}", self.name));
         let options = format!("lowerdir={}:{lower}", upper.display());
         output_of(Command::new("mount").args(["-t", "overlay", "overlay", "-o", &options]).arg(&place));
-        let seen = look(&place);
+        let seen = walk(&place);
         output_of(Command::new("umount").arg(&place));
         fs::remove_dir(&place).unwrap();
-        seen
+        let places_to_mount_at = walk(Path::new(lower.split(':').next().unwrap()));
+        without_sockets(without_times_of(seen, &places_to_mount_at, &walk(&upper)))
     }
 }
 

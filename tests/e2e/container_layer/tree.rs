@@ -97,6 +97,16 @@ pub(super) fn without_sockets(mut tree: Tree) -> Tree {
     tree
 }
 
+/// The same without the times of what is in `below` and not in `above`.
+pub(super) fn without_times_of(mut tree: Tree, below: &Tree, above: &Tree) -> Tree {
+    for path in below.keys().filter(|path| !above.contains_key(*path)) {
+        if let Some(entry) = tree.get_mut(path) {
+            entry.modified = (0, 0);
+        }
+    }
+    tree
+}
+
 /// Fails where two trees differ, with the first few differences.
 pub(super) fn are_equal(left: &Tree, right: &Tree, what: &str) {
     let paths: std::collections::BTreeSet<_> = left.keys().chain(right.keys()).collect();
