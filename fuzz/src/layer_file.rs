@@ -6,7 +6,7 @@ use std::path::Path;
 use sealift::image::Digest;
 use sealift::layer_file::{LayerFile, Problem, Verdict};
 
-use crate::text::assert_fit_to_show;
+use crate::text::{check_error, check_message};
 
 /// Any bytes, taken for a layer file; those after a `+` for the `layer.tar` of one that is whole but for that.
 pub fn layer_file(input: &[u8]) {
@@ -22,9 +22,11 @@ pub fn layer_file(input: &[u8]) {
     );
     let line = format!("{}  metadata.json\n", Digest::of(metadata.as_bytes()).hex());
     let mut file = Vec::new();
-    for (name, content) in
-        [("layer.tar", layer), ("metadata.json", metadata.as_bytes()), ("metadata.json.sha256", line.as_bytes())]
-    {
+    for (name, content) in [
+        ("layer.tar", layer),
+        ("metadata.json", metadata.as_bytes()),
+        ("metadata.json.sha256", line.as_bytes()),
+    ] {
         file.extend(header(name, content.len()));
         file.extend(content);
         file.resize(file.len().next_multiple_of(512), 0);
@@ -56,26 +58,31 @@ fn header(name: &str, size_bytes: usize) -> Vec<u8> {
 
 /// What is wrong with the file; the same if it is asked again.
 fn verdict(bytes: &[u8]) -> Vec<Problem> {
-    let path = std::env::temp_dir().join(format!("sealift-fuzz-{}-{:?}", std::process::id(), std::thread::current().id()));
+    let path = std::env::temp_dir().join(format!(
+        "sealift-fuzz-{}-{:?}",
+        std::process::id(),
+        std::thread::current().id()
+    ));
     let Ok(()) = fs::write(&path, bytes) else { panic!("{} can't be written", path.display()) };
     let first = problems_of(&path);
     assert_eq!(first, problems_of(&path));
     let _ = fs::remove_file(&path);
-    first.iter().for_each(|problem| assert_fit_to_show(&problem.to_string()));
+    first.iter().for_each(|problem| check_message(problem));
     first
 }
 
 fn problems_of(path: &Path) -> Vec<Problem> {
     match LayerFile::open(path).and_then(|file| file.verify(u64::MAX, &|_| true)) {
-        Ok(Verdict::Whole(file)) => {
-            assert_eq!(file.metadata().compressed, file.metadata().version == "2.0" && file.metadata().compressed);
-            Vec::new()
-        }
+        Ok(Verdict::Whole(_)) => Vec::new(),
         Ok(Verdict::Broken { problems, .. }) => {
             assert!(!problems.is_empty());
             problems
         }
-        Err(error) => panic!("{error}"),
+        Err(error) => {
+            // What is packed may be larger than a disk by its own word.
+            check_error(&error);
+            Vec::new()
+        }
     }
 }
 
@@ -85,9 +92,18 @@ fn assert_harmless(layer: &[u8]) {
     let Ok(entries) = archive.entries() else { panic!("the tar crate reads no entries") };
     let mut names = Vec::new();
     for entry in entries {
-        let Ok(entry) = entry else { panic!("the tar crate reads no entry after {names:?}") };
-        let name = entry.path_bytes().into_owned();
-        assert!(!name.starts_with(b"/") && !name.split(|byte| *byte == b'/').any(|part| part == b".."), "{name:?}");
+        let Ok(mut entry) = entry else { panic!("the tar crate reads no entry after {names:?}") };
+        let mut name = entry.path_bytes().into_owned();
+        for record in entry.pax_extensions().into_iter().flatten().flatten().flatten() {
+            // It knows nothing of this form of holes.
+            if record.key_bytes() == b"GNU.sparse.name" {
+                name = record.value_bytes().to_vec();
+            }
+        }
+        assert!(
+            !name.starts_with(b"/") && !name.split(|byte| *byte == b'/').any(|part| part == b".."),
+            "{name:?}"
+        );
         if entry.header().entry_type() == tar::EntryType::Link {
             let target = entry.link_name_bytes().map(std::borrow::Cow::into_owned);
             assert!(target.is_some_and(|target| names.contains(&target)), "{name:?}");

@@ -18,6 +18,7 @@
 
 mod attributes;
 mod check;
+mod content;
 mod decode;
 mod descent;
 mod error;

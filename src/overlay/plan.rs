@@ -3,20 +3,16 @@
 //! Two walks: the first finds out how large the tar will be and what is in it, the second reads the contents and has to find
 //! the same. Whatever changed meanwhile is noticed by its attributes, its times or its folder's.
 
+use std::collections::HashMap;
 use std::io::Write;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-
-use rustix::fs::fstat;
 
 use super::error::OverlayError;
 use super::header::BLOCK_BYTES;
 use super::holes::Extent;
 use super::layer::LeftOut;
-use super::raw::{Content, RawWalk};
+use super::raw::RawWalk;
 use super::tree::{Summed, Tree, TreeSum, digest_of};
-use super::walk::Stamp;
-use crate::fsio::FileError;
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -34,6 +30,8 @@ pub(crate) fn tell(watch: Watch<'_>, bytes: u64) -> Result<(), OverlayError> {
 pub struct Plan {
     root: PathBuf,
     summed: Summed,
+    /// Where the data is in files with holes, by their places among the entries.
+    extents: HashMap<usize, Vec<Extent>>,
     left_out: Vec<LeftOut>,
 }
 
@@ -42,14 +40,19 @@ impl Plan {
     pub fn of(root: &Path, watch: Watch<'_>) -> Result<Self, OverlayError> {
         let mut walk = RawWalk::open(root)?;
         let mut sum = TreeSum::default();
-        let mut left_out = Vec::new();
+        let (mut left_out, mut extents) = (Vec::new(), HashMap::new());
+        let mut place = 0;
         while let Some(entry) = walk.next(&mut |one| left_out.push(one))? {
             if !sum.add(&entry.header, &entry.header.to_blocks()) {
                 return Err(OverlayError::TooMany);
             }
+            if let Some(found) = entry.header.extents {
+                extents.insert(place, found);
+            }
+            place += 1;
             tell(watch, 1)?;
         }
-        Ok(Self { root: root.to_owned(), summed: sum.finish(), left_out })
+        Ok(Self { root: root.to_owned(), summed: sum.finish(), extents, left_out })
     }
 
     /// The size of `layer.tar`.
@@ -78,7 +81,11 @@ impl Plan {
         let mut walk = RawWalk::open(&self.root)?;
         let mut expected = self.summed.entries.iter();
         let mut chunk = vec![0; CHUNK_BYTES];
-        while let Some(entry) = walk.next(&mut |_| ())? {
+        let mut place = 0;
+        while let Some(mut entry) = walk.next(&mut |_| ())? {
+            // What a disk calls a hole may be data later on, and the other way round, as pages of zeros come into memory.
+            entry.header.extents = self.extents.get(&place).cloned();
+            place += 1;
             let blocks = entry.header.to_blocks();
             if expected.next() != Some(&digest_of(&blocks)) {
                 return Err(OverlayError::Changed(walk.shown()));
@@ -88,13 +95,16 @@ impl Plan {
             contents(checksummed_path(&entry.header.name));
             if let Some(content) = entry.content {
                 let path = walk.shown();
-                let whole = [Extent { start_bytes: 0, size_bytes: entry.header.size_bytes }];
-                for extent in entry.header.extents.as_deref().unwrap_or(&whole) {
-                    content.read(*extent, &mut chunk, &path, &mut |data| {
-                        output.write_all(data).map_err(OverlayError::Output)?;
-                        contents(data);
-                        tell(watch, data.len() as u64)
-                    })?;
+                let extents = entry.header.extents.as_deref();
+                content.read(extents, &mut chunk, &path, &mut |data| {
+                    output.write_all(data).map_err(OverlayError::Output)?;
+                    contents(data);
+                    tell(watch, data.len() as u64)
+                })?;
+                if let Some(extents) = extents
+                    && !content.is_zero_between(extents, &mut chunk, &path)?
+                {
+                    return Err(OverlayError::Changed(path));
                 }
                 content.check_unchanged(&path)?;
                 let data_bytes = entry.header.data_bytes();
@@ -115,37 +125,4 @@ impl Plan {
 /// An entry's path as the layer checksum has it: without a slash at its end, the root's empty.
 pub(crate) fn checksummed_path(name: &[u8]) -> &[u8] {
     if name == super::raw::ROOT { b"" } else { name.strip_suffix(b"/").unwrap_or(name) }
-}
-
-impl Content {
-    /// Hands on what stands in this part of the file.
-    pub(super) fn read(
-        &self,
-        extent: Extent,
-        chunk: &mut [u8],
-        path: &Path,
-        take: &mut dyn FnMut(&[u8]) -> Result<(), OverlayError>,
-    ) -> Result<(), OverlayError> {
-        let mut position_bytes = extent.start_bytes;
-        while position_bytes < extent.end_bytes() {
-            let left = usize::try_from(extent.end_bytes() - position_bytes).unwrap_or(usize::MAX);
-            let wanted = left.min(chunk.len());
-            match self.file.read_at(&mut chunk[..wanted], position_bytes) {
-                Ok(0) => return Err(OverlayError::Changed(path.to_owned())),
-                Ok(read) => {
-                    take(&chunk[..read])?;
-                    position_bytes += read as u64;
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(FileError::io("read", path)(error).into()),
-            }
-        }
-        Ok(())
-    }
-
-    /// Is the file as it was when it was opened?
-    pub(super) fn check_unchanged(&self, path: &Path) -> Result<(), OverlayError> {
-        let stat = fstat(&self.file).map_err(OverlayError::reading(path))?;
-        if Stamp::of(&stat) == self.stamp { Ok(()) } else { Err(OverlayError::Changed(path.to_owned())) }
-    }
 }

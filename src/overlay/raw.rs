@@ -1,13 +1,13 @@
 //! An upper directory as it is, entry by entry: whiteouts are devices, opacity and redirects are attributes.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::Path;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Stat, major, minor};
 
 use super::attributes::Named;
+use super::content::Content;
 use super::error::{OverlayError, path_of};
 use super::header::{Header, Kind, Time};
 use super::holes;
@@ -31,14 +31,6 @@ pub(super) struct RawEntry {
     pub(super) header: Header,
     /// A regular file that has no name before this one.
     pub(super) content: Option<Content>,
-}
-
-/// A regular file, open.
-pub(super) struct Content {
-    pub(super) file: File,
-    pub(super) stamp: Stamp,
-    /// What its file system allocates at a time.
-    pub(super) block_bytes: u64,
 }
 
 impl RawWalk {
@@ -106,7 +98,8 @@ impl RawWalk {
                     OverlayError::from(FileError::io("read", &self.walk.shown())(errno.into()))
                 })?;
                 let block_bytes = u64::try_from(stat.st_blksize).unwrap_or(0).max(4096);
-                content = Some(Content { file, stamp: Stamp::of(&stat), block_bytes });
+                let (size_bytes, stamp) = (header.size_bytes, Stamp::of(&stat));
+                content = Some(Content { file, size_bytes, stamp, block_bytes });
             }
             Contents::Folder(folder) => {
                 header.name.push(b'/');

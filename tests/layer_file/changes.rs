@@ -103,18 +103,19 @@ fn a_file_that_changes_after_it_was_verified_does_not_become_a_tree() {
 
 #[test]
 fn what_changes_on_the_disk_before_it_is_read_back_is_named() {
-    let changes: [(&str, &dyn Fn(&Site)); 6] = [
-        ("file", &|site| fs::write(site.staged().join("file"), "longer").unwrap()),
-        ("added", &|site| fs::write(site.staged().join("added"), "").unwrap()),
-        ("folder", &|site| fs::remove_dir(site.staged().join("folder")).unwrap()),
-        ("./", &|site| {
+    type Change = fn(&Site);
+    let changes: [(&str, Change); 6] = [
+        ("file", |site| fs::write(site.staged().join("file"), "longer").unwrap()),
+        ("added", |site| fs::write(site.staged().join("added"), "").unwrap()),
+        ("folder", |site| fs::remove_dir(site.staged().join("folder")).unwrap()),
+        ("./", |site| {
             let file = fs::OpenOptions::new().write(true).open(site.staged().join("file")).unwrap();
             let time = file.metadata().unwrap().modified().unwrap();
             file.write_all_at(b"FILE", 0).unwrap();
             file.set_modified(time).unwrap();
         }),
-        ("holes", &|site| super::tree::sparse(&site.staged().join("holes"), 1 << 20, &[(0, 8192)])),
-        ("file", &|site| super::tree::attribute(&site.staged().join("file"), "user.more", b"")),
+        ("holes", |site| super::tree::sparse(&site.staged().join("holes"), 1 << 20, &[(0, 8192)])),
+        ("file", |site| super::tree::attribute(&site.staged().join("file"), "user.more", b"")),
     ];
     for (named, change) in changes {
         let site = Site::new();

@@ -79,7 +79,7 @@ impl Entry {
             for (key, value) in &self.records {
                 let rest = key.len() + value.len() + 3;
                 let length =
-                    (1..).find(|digits| (rest + digits).to_string().len() == *digits).unwrap() + rest;
+                    (1..9).find(|digits| (rest + digits).to_string().len() == *digits).unwrap() + rest;
                 data.extend([length.to_string().as_bytes(), b" ", key, b"=", value, b"\n"].concat());
             }
             let name = self.name.rsplitn(2, |byte| *byte == b'/').collect::<Vec<_>>();

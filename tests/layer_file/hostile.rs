@@ -154,7 +154,7 @@ fn there_is_one_way_to_write_a_header() {
         Entry { block_name: Some(b"other".to_vec()), ..file().attribute("user.a", "1") },
     ];
     for entry in refusals {
-        let found = refused(&[entry.clone()]);
+        let found = refused(std::slice::from_ref(&entry));
         let is_it = found == "after `./`: a header is not written as it has to be"
             || found == "after `./`: what stands there is no header";
         assert!(is_it, "{:?}: {found}", entry.records);
@@ -275,9 +275,9 @@ fn a_file_that_lies_about_itself_is_not_believed() {
 
 #[test]
 fn bombs_do_not_go_off() {
-    let begun = Instant::now();
+    let started = Instant::now();
     // What says that it has 8 GiB has half a GiB of zeros, in a few KiB.
-    let begin =
+    let first =
         |name: &str| header(name.as_bytes(), b'0', 0o644, (0, 0), 0o77_777_777_777, b"", (0, 0), false);
     let zeros = vec![0; 1 << 20];
     let bomb = |before: &[u8]| {
@@ -288,14 +288,14 @@ fn bombs_do_not_go_off() {
         }
         encoder.finish().unwrap()
     };
-    let layer = bomb(&begin("layer.tar"));
+    let layer = bomb(&first("layer.tar"));
     let site = Site::new();
     fs::write(site.file(), &layer).unwrap();
     let Verdict::Broken { problems, .. } = site.verdict() else { panic!() };
     assert!(problems.iter().any(|problem| problem.part == Part::Layer), "{problems:?}");
     let room = LayerFile::open(&site.file()).unwrap().verify(1 << 20, &|_| true);
     assert!(matches!(room, Err(LayerFileError::TooLarge { most_bytes: 0x10_0000, .. })));
-    let metadata = bomb(&begin("metadata.json"));
+    let metadata = bomb(&first("metadata.json"));
     assert!(!problems_of(&metadata).is_empty());
-    assert!(begun.elapsed() < Duration::from_secs(60));
+    assert!(started.elapsed() < Duration::from_secs(60));
 }
