@@ -100,7 +100,7 @@ pub(super) enum Failure {
     #[error("{} has not all images of {}", .mended.display(), .path.display())]
     NotAllMended { path: PathBuf, mended: PathBuf },
     /// A layer file with problems, which were told.
-    #[error("{} is damaged", .0.display())]
+    #[error("{} is damaged, or no layer file", .0.display())]
     DamagedLayer(PathBuf),
     /// A layer file that is whole, but for another Docker.
     #[error("{} is whole, but not for this Docker", .0.display())]

@@ -18,6 +18,12 @@ pub(super) fn hint(error: &ContainerLayerError) -> Option<String> {
             "run the same command with `sudo`; in a container it takes `--privileged`"
         }
         ContainerLayerError::NoSuchContainer { .. } => "`docker ps -a` lists the containers there are",
+        ContainerLayerError::NotStopped { name, status, .. } if matches!(&**status, "dead" | "removing") => {
+            return Some(format!(
+                "Docker has begun to remove it: `docker rm -f {}` ends that",
+                ui::shell_word(name.as_ref())
+            ));
+        }
         ContainerLayerError::NotStopped { name, may_be_frozen, .. } => {
             let name = ui::shell_word(name.as_ref());
             let frozen =

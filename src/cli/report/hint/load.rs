@@ -85,7 +85,7 @@ fn unreachable(daemon: &str, address: &str, why: Why) -> String {
                 .into()
         }
         _ if is_socket => {
-            "is docker running? `systemctl start docker` starts it; `--host` names another, `--to podman` and \
+            "is docker running? `systemctl start docker` starts it; `--host` names another, and `sealift load --to podman` and \
              `--to containerd` are for those"
                 .into()
         }
