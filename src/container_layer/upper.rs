@@ -108,3 +108,56 @@ pub(super) fn mounted_at(upper: &Path) -> Option<PathBuf> {
     let table = fs::read("/proc/self/mountinfo").ok()?;
     overlays(&table).into_iter().find(|overlay: &Overlay| overlay.upper == upper).map(|overlay| overlay.at)
 }
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests put files where others would")]
+mod tests {
+    use super::*;
+
+    /// A Docker with its root there, and a container of it.
+    fn told(root: &Path, driver: &str) -> (Container, Info) {
+        let data = if driver == GRAPH_DRIVER {
+            format!(r#"{{"UpperDir":"{}/overlay2/ab/diff"}}"#, root.display())
+        } else {
+            "null".to_owned()
+        };
+        let container = format!(
+            r#"{{"Id":"4f4f","Name":"/db","State":{{"Status":"exited"}},"GraphDriver":{{"Name":"{driver}","Data":{data}}}}}"#
+        );
+        let info = format!(r#"{{"DockerRootDir":"{}"}}"#, root.display());
+        (serde_json::from_str(&container).unwrap(), serde_json::from_str(&info).unwrap())
+    }
+
+    #[test]
+    fn a_directory_that_docker_has_not_booked_for_the_container_is_not_believed() {
+        let root = tempfile::tempdir().unwrap();
+        let (container, info) = told(root.path(), GRAPH_DRIVER);
+        let upper = || upper_directory(&container, &info);
+        let is_not_here = || matches!(upper(), Err(ContainerLayerError::NotHere { .. }));
+        assert!(is_not_here(), "a virtual machine's");
+        let (book, diff) =
+            (root.path().join("image/overlay2/layerdb/mounts/4f4f"), root.path().join("overlay2/ab/diff"));
+        fs::create_dir_all(&diff).unwrap();
+        assert!(is_not_here(), "there by chance");
+        fs::create_dir_all(&book).unwrap();
+        fs::write(book.join("mount-id"), "cd").unwrap();
+        assert!(is_not_here(), "another's");
+        fs::write(book.join("mount-id"), "ab").unwrap();
+        assert_eq!(upper().unwrap(), diff);
+        fs::rename(&diff, root.path().join("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(root.path().join("elsewhere"), &diff).unwrap();
+        assert!(is_not_here(), "a link");
+    }
+
+    #[test]
+    fn what_no_overlayfs_keeps_and_what_no_root_has_is_told() {
+        let root = tempfile::tempdir().unwrap();
+        let (container, info) = told(root.path(), "vfs");
+        assert!(matches!(upper_directory(&container, &info), Err(ContainerLayerError::Driver { .. })));
+        let (container, info) = told(root.path(), SNAPSHOTTER);
+        let error = upper_directory(&container, &info).unwrap_err();
+        let own = root.path().join("containerd/daemon");
+        let ContainerLayerError::NoSnapshot { looked, .. } = error else { panic!("{error}") };
+        assert_eq!(looked, [own, SYSTEMS_CONTAINERD.into()]);
+    }
+}

@@ -216,7 +216,8 @@ mod tests {
         fn whatever_is_written_reads_back(header in any_header()) {
             let blocks = header.to_blocks();
             let back = read_back(&blocks).unwrap();
-            prop_assert_eq!(format!("{back:?}"), format!("{header:?}"));
+            let (back, header) = (format!("{back:?}"), format!("{header:?}"));
+            prop_assert_eq!(back, header);
         }
 
         #[test]
@@ -227,7 +228,8 @@ mod tests {
             let at = at.index(blocks.len());
             blocks[at] ^= flip;
             let back = read_back(&blocks);
-            prop_assert!(back.is_none_or(|back| format!("{back:?}") != format!("{header:?}")));
+            let is_another = back.is_none_or(|back| format!("{back:?}") != format!("{header:?}"));
+            prop_assert!(is_another);
         }
     }
 
