@@ -339,32 +339,28 @@ fn what_is_not_there_or_runs_is_told() {
     }
 }
 
-/// A dockerd of its own, with its data on a disk of its own.
-fn own_docker(test: &str, data: &Path, driver: &str) -> (Daemon, String) {
+/// A dockerd of the test's own.
+fn own_docker(set: Set, test: &str, data: &Path, options: &[&str]) -> (Daemon, Dockers) {
     let folder = session().work_folder(&format!("layer-dockerd-{test}"));
     let socket = session().run.join(format!("{test}.sock"));
     let host = format!("unix://{}", socket.display());
-    let mut command = Command::new("/usr/sbin/dockerd");
+    let mut command = set.command("/usr/sbin/dockerd");
     command.arg("--data-root").arg(data).arg("--exec-root").arg(session().run.join(format!("{test}-exec")));
-    command.arg("--pidfile").arg(folder.join("docker.pid")).args([
-        "--host",
-        &host,
-        "--storage-driver",
-        driver,
-    ]);
+    command.arg("--pidfile").arg(session().run.join(format!("{test}.pid"))).args(["--host", &host]);
     command.args(["--bridge=none", "--iptables=false", "--ip-forward=false"]);
-    let daemon = Daemon::start(&folder, "dockerd", &mut command);
+    command.args(["--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", &session().control_group]);
+    let daemon = Daemon::start(&folder, "dockerd", command.args(options));
     await_that("dockerd answers", || {
         Command::new("docker").args(["--host", &host, "version"]).output().unwrap().status.success()
     });
-    (daemon, host)
+    (daemon, Dockers::at(set, &host))
 }
 
 #[test]
 fn a_storage_driver_without_upper_directories_is_told() {
     let data = session().work_folder("layer-vfs");
-    let (_daemon, host) = own_docker("vfs", &data, "vfs");
-    let (dockers, image) = (Dockers::at(Set::Old, &host), Image::busybox("vfs"));
+    let (_daemon, dockers) = own_docker(Set::Old, "vfs", &data, &["--storage-driver", "vfs"]);
+    let image = Image::busybox("vfs");
     let container = dockers.create(&image, "vfs", dockers::IDLE);
     let said = failure_of(dockers.layer(&["export", &container.name]).arg(data.join("layer.tar")), 1);
     assert!(said.contains("is kept by the storage driver `vfs`"), "{said}");
@@ -374,8 +370,8 @@ fn a_storage_driver_without_upper_directories_is_told() {
 fn a_full_disk_is_told_before_and_meanwhile() {
     let folder = session().work_folder("layer-full");
     let disk = Disk::mount(&folder, "150M", "ext4");
-    let (mut daemon, host) = own_docker("full", &disk.path().join("docker"), "overlay2");
-    let (dockers, image) = (Dockers::at(Set::Old, &host), Image::busybox("full"));
+    let (mut daemon, dockers) = own_docker(Set::Old, "full", &disk.path().join("docker"), &[]);
+    let image = Image::busybox("full");
     let container = dockers.run(&image, "full", dockers::IDLE);
     container.exec("/bin/busybox dd if=/dev/urandom of=/large bs=1M count=30 2>/dev/null");
     container.kill();
@@ -395,6 +391,43 @@ fn a_full_disk_is_told_before_and_meanwhile() {
     assert!(!disk.path().join("layer.tar").exists());
     are_equal(&before, &walk(&container.upper()), "on a full disk");
     assert_eq!(beside, names(container.upper().parent().unwrap()));
+
+    // Small files take more of a disk than of a tar, so this shows only when it is nearly done.
+    disk.make_room();
+    let many = dockers.run(&image, "full-many", dockers::IDLE);
+    many.exec("/bin/busybox mkdir /many; i=0; while [ $i -lt 4000 ]; do echo $i >/many/$i; i=$((i+1)); done");
+    many.kill();
+    output_of(dockers.layer(&["export", &many.name]).arg(&file));
+    disk.fill(10 << 20);
+    let mut import = dockers.layer(&["import", "--force-image"]);
+    let said = failure_of(import.arg(&file).arg(&container.name), 7);
+    assert!(said.contains("No space left on device"), "{said}");
+    are_equal(&before, &walk(&container.upper()), "on a disk that got full");
+    assert_eq!(beside, names(container.upper().parent().unwrap()));
+    drop((container, many));
+    daemon.end(Signal::TERM);
+}
+
+/// Docker tells nowhere where the root of a containerd that is not its own is; a container that lives has it mounted.
+#[test]
+fn a_containerd_that_is_elsewhere_is_found_by_the_mounts_of_what_runs() {
+    let data = session().work_folder("layer-elsewhere");
+    let containerd = session().run.join("modern-containerd.sock").display().to_string();
+    let options = ["--feature", "containerd-snapshotter=true", "--containerd", &containerd];
+    let (mut daemon, dockers) = own_docker(Set::Modern, "elsewhere", &data, &options);
+    let (file, image) = (data.join("layer.tar"), Image::busybox("elsewhere"));
+    let container = dockers.run(&image, "elsewhere", dockers::IDLE);
+    container.exec("echo word >/word");
+    output_of(dockers.layer(&["export", &container.name, "--allow-running"]).arg(&file));
+    assert!(
+        output_of(
+            Command::new("tar").args(["--extract", "--to-stdout", "--file"]).arg(&file).arg("layer.tar")
+        )
+        .contains("word")
+    );
+    container.kill();
+    let said = failure_of(dockers.layer(&["export", &container.name]).arg(&file), 7);
+    assert!(said.contains("no containerd root has a snapshot") && said.contains("--allow-running"), "{said}");
     drop(container);
     daemon.end(Signal::TERM);
 }
