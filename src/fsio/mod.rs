@@ -4,7 +4,7 @@
 //!
 //! [`PartialFile`] is the only way to a final name; nothing else in sealift creates a file under one. [`write_whole`] is
 //! that for small files. [`ScratchFile`] never comes to a name. [`FileHandle`] writes and reads an open file at offsets,
-//! from any thread. [`open_regular`] opens files that others made, [`copy_range`] copies from them.
+//! from any thread, [`WriteBehind`] one after the other. [`open_regular`] opens files that others made, [`copy_range`] copies from them.
 
 mod blocking;
 mod copy;
@@ -21,11 +21,13 @@ mod scratch;
 mod space;
 mod target;
 mod whole;
+mod write_behind;
 
 pub use blocking::{Waiting, blocking};
 pub use copy::{CopyError, copy_range};
 pub use error::FileError;
 pub use foreign::{Links, open_regular};
+pub(crate) use handle::begin_to_sync;
 pub use handle::{FileHandle, HandleReader};
 pub use left_over::LeftOver;
 pub use open_files::allow_open_files;
@@ -36,3 +38,4 @@ pub use scratch::{LONGEST_SUFFIX, ScratchFile, scratch_path};
 pub use space::{FAT32_MAX_FILE_BYTES, Space, check_room, space};
 pub use target::{Existing, check_folder, check_target, folder_of};
 pub use whole::{write_program, write_whole};
+pub use write_behind::WriteBehind;

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use flate2::write::GzEncoder;
 
 use crate::blob::{HashThread, Packing};
-use crate::fsio::FileHandle;
+use crate::fsio::{FileHandle, WriteBehind};
 use crate::image::Digest;
 
 /// What a layer file is packed with as a whole.
@@ -77,20 +77,18 @@ impl Seal {
 
 /// Where the bytes of a file go.
 pub(super) struct Sink {
-    pub(super) file: FileHandle,
-    pub(super) position_bytes: u64,
+    file: WriteBehind,
     /// For the seal.
-    pub(super) hash: Option<HashThread>,
+    hash: Option<HashThread>,
 }
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write_at(bytes, self.position_bytes).map_err(io::Error::other)?;
+        let written = self.file.write(bytes)?;
         if let Some(hash) = &mut self.hash {
-            hash.update(bytes);
+            hash.update(&bytes[..written]);
         }
-        self.position_bytes += bytes.len() as u64;
-        Ok(bytes.len())
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -100,19 +98,15 @@ impl Write for Sink {
 
 /// A file that is being packed, or not.
 pub(super) enum Packer {
-    Plain(io::BufWriter<Sink>),
-    Gzip(Box<GzEncoder<io::BufWriter<Sink>>>),
-    Zstd(Box<zstd::stream::write::Encoder<'static, io::BufWriter<Sink>>>),
+    Plain(Sink),
+    Gzip(Box<GzEncoder<Sink>>),
+    Zstd(Box<zstd::stream::write::Encoder<'static, Sink>>),
 }
-
-/// Bytes handed to the system at a time.
-const CHUNK_BYTES: usize = 256 << 10;
 
 impl Packer {
     pub(super) fn new(seal: Option<Seal>, file: FileHandle) -> io::Result<Self> {
         let hash = seal.map(|_| HashThread::new());
-        let sink = Sink { file, position_bytes: 0, hash };
-        let sink = io::BufWriter::with_capacity(CHUNK_BYTES, sink);
+        let sink = Sink { file: WriteBehind::new(file), hash };
         Ok(match seal {
             None => Self::Plain(sink),
             Some(Seal::Gzip) => Self::Gzip(Box::new(GzEncoder::new(sink, flate2::Compression::default()))),
@@ -126,16 +120,15 @@ impl Packer {
 
     /// Ends the stream and seals it; says how long the file is.
     pub(super) fn finish(self) -> io::Result<u64> {
-        let (seal, sink) = match self {
+        let (seal, mut sink) = match self {
             Self::Plain(sink) => (None, sink),
             Self::Gzip(encoder) => (Some(Seal::Gzip), encoder.finish()?),
             Self::Zstd(encoder) => (Some(Seal::Zstd), encoder.finish()?),
         };
-        let mut sink = sink.into_inner().map_err(io::IntoInnerError::into_error)?;
         if let (Some(seal), Some(hash)) = (seal, sink.hash.take()) {
             sink.write_all(&seal.to_bytes(&hash.finish()))?;
         }
-        Ok(sink.position_bytes)
+        sink.file.finish().map_err(io::Error::other)
     }
 }
 

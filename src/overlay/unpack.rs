@@ -28,10 +28,12 @@ use super::raw::decoded;
 use super::reader::{Entries, EntryError};
 use super::staged::Staged;
 use super::tree::{EntryDigest, digest_of, tar_bytes};
-use crate::fsio::FileError;
+use crate::fsio::{FileError, begin_to_sync};
 
 /// Bytes written at a time.
 const CHUNK_BYTES: usize = 256 << 10;
+/// Of what is at least as large the disk takes its share at once.
+const LARGE_BYTES: u64 = 4 << 20;
 /// The longest path that the system takes at once.
 const MAX_PATH_BYTES: usize = 4000;
 
@@ -152,6 +154,9 @@ impl Making<'_> {
                 let file = openat(folder, base, flags, Mode::RUSR | Mode::WUSR).map_err(creating)?;
                 let file = File::from(file);
                 fill(&file, &header, entries, &mut self.chunk, watch)?;
+                if header.data_bytes() >= LARGE_BYTES {
+                    begin_to_sync(&file, 0..header.size_bytes);
+                }
                 finish_open(&file, &header)?;
             }
             Kind::Link => link(self.root, &header.target, folder, base).map_err(creating)?,

@@ -145,7 +145,7 @@ fn what_would_do_harm_is_refused() {
         (vec![("a", EntryType::Symlink, b"", "/etc")], "does not have"),
         (vec![("a", EntryType::Link, b"", "/etc/passwd")], "does not have"),
         (vec![("a", EntryType::Char, b"", "")], "does not have"),
-        (vec![("", file, b"x", "")], "its name"),
+        (vec![("", file, b"x", "")], "is not the root"),
     ] {
         let mut checksum = Vec::new();
         entries.iter().for_each(|(name, _, content, _)| checksum.extend([name.as_bytes(), content].concat()));
