@@ -383,6 +383,12 @@ pub enum Warning {
         /// The container.
         container: String,
     },
+    /// A frozen container was not let go on.
+    #[error("the container `{}` is still paused: `docker unpause` lets it go on", shown(.container))]
+    StillPaused {
+        /// The container.
+        container: String,
+    },
     /// Something is mounted into a container, and so is not of its layer.
     #[error("the {} `{}` at `{}` is not in the container's layer: back it up by itself",
         shown(.kind), shown(.outside), shown(.inside))]
@@ -395,8 +401,8 @@ pub enum Warning {
         inside: String,
     },
     /// Sockets, which are nothing without the program that listens there.
-    #[error("{} left out: {}", if *.sockets == 1 { "1 socket is".to_owned() } else { format!("{sockets} sockets are") },
-        some_of(.paths))]
+    #[error("{} left out, and what the image has by the same name shows up again: {}",
+        if *.sockets == 1 { "1 socket is".to_owned() } else { format!("{sockets} sockets are") }, some_of(.paths))]
     SocketsLeftOut {
         /// How many.
         sockets: u64,

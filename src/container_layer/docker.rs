@@ -6,6 +6,7 @@ use super::error::ContainerLayerError;
 use super::exchange::{Recovered, recover};
 use super::place::Place;
 use super::rights::require_root;
+use super::undivided::undivided;
 use super::upper::{is_overlayfs, mounted_at, upper_directory};
 use crate::daemon::{Container, Engine, Held, Info, Maker};
 use crate::event::{Event, Reporter, Warning};
@@ -52,9 +53,9 @@ impl Docker {
     /// The image of this name or ID; none if there is none.
     pub(super) async fn image(&self, name: &str) -> Result<Option<Held>, ContainerLayerError> {
         // What a file says is no path of the API.
-        let is_text =
-            !name.is_empty() && !name.contains("..") && name.bytes().all(|byte| byte.is_ascii_graphic());
-        if is_text { Ok(self.engine.find(name).await?) } else { Ok(None) }
+        let is_in_names = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte);
+        let is_name = !name.is_empty() && !name.contains("..") && name.bytes().all(is_in_names);
+        if is_name { Ok(self.engine.find(name).await?) } else { Ok(None) }
     }
 
     /// The folder that a container's layer is in, cleaned of what a dead run left there.
@@ -80,6 +81,19 @@ impl Docker {
             reporter.report(Event::Warning(&Warning::ImportLeftOver { folder, is_ended }));
         }
         Ok(place)
+    }
+
+    /// An error if a container that was stopped is used by anybody. Nothing else is done meanwhile.
+    pub(super) fn ask_unused(
+        &self,
+        container: &Container,
+        place: &Place,
+    ) -> Result<(), ContainerLayerError> {
+        undivided(self.check_untouched(container))?;
+        match mounted_at(&place.path_of(place.layer())) {
+            Some(at) => Err(ContainerLayerError::Mounted { name: container.name.clone(), at }),
+            None => Ok(()),
+        }
     }
 
     /// An error if a container that was stopped, or frozen, is not what it was.

@@ -135,10 +135,43 @@ pub enum ContainerLayerError {
         /// The layer's directory.
         layer: PathBuf,
     },
+    /// A journal that can't be read.
+    #[error("{} is damaged: it says which directory is the container's layer", .path.display())]
+    Journal {
+        /// The journal.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The new layer is in its place, and something after that failed.
+    #[error("the new layer is in the place of the old one, but not all is done in {}", .folder.display())]
+    Unfinished {
+        /// The folder the container's layer is in.
+        folder: PathBuf,
+        /// What failed.
+        source: Box<Self>,
+    },
+    /// Somebody took the container up just when the new layer took the old one's place.
+    #[error("in the moment of the exchange somebody took the container up: what it writes now may go into the new layer, or into {}",
+        .backup.display())]
+    TakenUp {
+        /// The old layer.
+        backup: PathBuf,
+        /// What was found.
+        source: Box<Self>,
+    },
+    /// The layer can't be unpacked beside the container's.
+    #[error("cannot unpack the layer in {}", .folder.display())]
+    NotUnpacked {
+        /// The folder the container's layer is in.
+        folder: PathBuf,
+        /// Why.
+        source: Box<Self>,
+    },
     /// A note of ours that can't be read.
     #[error("{} is damaged", .path.display())]
     Note {
-        /// The journal, or what stands beside a backup.
+        /// What stands beside a backup.
         path: PathBuf,
         /// What is wrong with it.
         source: serde_json::Error,
@@ -165,6 +198,9 @@ pub enum ContainerLayerError {
         /// Why.
         source: Box<DaemonError>,
     },
+    /// Docker could not be asked.
+    #[error("cannot ask Docker about the container: {0}")]
+    Unasked(String),
     /// The daemon could not be reached, or refused.
     #[error(transparent)]
     Daemon(#[from] DaemonError),
@@ -212,7 +248,6 @@ fn first(problems: &[Problem]) -> String {
 fn users(namespace: Option<&str>) -> String {
     match namespace {
         None => "the system's users".to_owned(),
-        Some("rootless") => "a rootless Docker".to_owned(),
-        Some(range) => format!("the user namespace {}", shown(range)),
+        Some(range) => format!("the user namespace `{}`", shown(range)),
     }
 }

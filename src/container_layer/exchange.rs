@@ -1,11 +1,12 @@
 //! One layer in the place of another, in one step that nothing divides.
 //!
 //! ```text
-//! a directory beside the layer, verified ──journal──▶ exchange ──▶ the old one gets a backup's name, or goes ──▶ no journal
+//! a directory beside the layer, verified ──journal──▶ exchange ──still unused?──▶ the old one gets a backup's name ──▶ no journal
 //! ```
 //!
 //! The journal says which inode the layer had and which it is to have. Whoever finds it knows by the layer's inode whether
-//! the exchange was before or is to come, and ends or undoes what a dead run began. It ends as the note of the backup.
+//! the exchange was before or is to come, and ends or undoes what a dead run began. It ends as the note of the backup. The old
+//! layer is always a backup first: a container may have been started in that very moment, and write into either.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,8 +35,8 @@ pub(super) struct Exchange {
     is_backup: bool,
     old_inode: u64,
     new_inode: u64,
-    /// What the old layer is called in the end; none if it goes.
-    backup: Option<String>,
+    /// What the old layer is called in the end.
+    backup: String,
     #[serde(flatten)]
     pub(super) occasion: Occasion,
 }
@@ -74,16 +75,18 @@ const STEPS: [Step; 5] =
     [Exchange::begin, Exchange::exchange, Exchange::keep_old, Exchange::forget_restored, Exchange::end];
 const AFTER_EXCHANGE: usize = 2;
 
+/// Says whether somebody has taken the container up.
+pub(super) type Ask<'a> = &'a dyn Fn() -> Result<(), ContainerLayerError>;
+
 impl Exchange {
     /// The exchange of the layer with one that was unpacked beside it and verified; that is the journal's matter from here
     /// on.
     pub(super) fn with_tree(
         place: &Place,
         tree: VerifiedTree,
-        is_kept: bool,
         occasion: Occasion,
     ) -> Result<Self, ContainerLayerError> {
-        let exchange = Self::of(place, &tree.name().to_string_lossy(), is_kept, occasion)?;
+        let exchange = Self::of(place, &tree.name().to_string_lossy(), occasion)?;
         let kept = tree.keep();
         kept.map_err(FileError::io("open", &place.path_of(&exchange.staged)))?;
         Ok(exchange)
@@ -93,23 +96,17 @@ impl Exchange {
     pub(super) fn with_backup(
         place: &Place,
         backup: &Backup,
-        is_kept: bool,
         occasion: Occasion,
     ) -> Result<Self, ContainerLayerError> {
-        Self::of(place, &backup.name, is_kept, occasion)
+        Self::of(place, &backup.name, occasion)
     }
 
-    fn of(
-        place: &Place,
-        staged: &str,
-        is_kept: bool,
-        occasion: Occasion,
-    ) -> Result<Self, ContainerLayerError> {
+    fn of(place: &Place, staged: &str, occasion: Occasion) -> Result<Self, ContainerLayerError> {
         let inode = |name: &std::ffi::OsStr| {
             let found = place.inode(name)?;
             found.ok_or_else(|| ContainerLayerError::NotHere { path: place.path_of(name) })
         };
-        let backup = if is_kept { Some(free_name(place, &occasion.date)?) } else { None };
+        let backup = free_name(place, &occasion.date)?;
         Ok(Self {
             version: VERSION,
             staged: staged.to_owned(),
@@ -121,15 +118,36 @@ impl Exchange {
         })
     }
 
-    /// Does it all. All that is in the new layer is on the disk. The name of the backup is given back.
-    pub(super) fn run(self, place: &Place) -> Result<Option<String>, ContainerLayerError> {
-        let done = STEPS.iter().try_for_each(|step| step(&self, place));
-        if let Err(error) = done {
+    /// Does it all. All that is in the new layer is on the disk. The container is asked about before and after. The name of
+    /// the backup is given back; a backup that isn't to stay goes last.
+    pub(super) fn run(
+        self,
+        place: &Place,
+        ask: Ask<'_>,
+        is_kept: bool,
+    ) -> Result<Option<String>, ContainerLayerError> {
+        let begun = ask().and_then(|()| self.begin(place)).and_then(|()| self.exchange(place));
+        if let Err(error) = begun {
+            // The new layer may be there, but not for certain on the disk: that is the next run's to end.
+            if place.inode(place.layer()).is_ok_and(|inode| inode == Some(self.new_inode)) {
+                return Err(unfinished(place, error));
+            }
             // Should that fail, too, the next run does it.
             let _ = recover(place);
             return Err(error);
         }
-        Ok(self.backup)
+        let used = ask().err();
+        let ended = STEPS[AFTER_EXCHANGE..].iter().try_for_each(|step| step(&self, place));
+        ended.map_err(|error| unfinished(place, error))?;
+        if let Some(source) = used {
+            let (backup, source) = (place.path_of(&self.backup), Box::new(source));
+            return Err(ContainerLayerError::TakenUp { backup, source });
+        }
+        if is_kept {
+            return Ok(Some(self.backup));
+        }
+        remove_backup(place, &self.backup).map_err(|error| unfinished(place, error))?;
+        Ok(None)
     }
 
     fn begin(&self, place: &Place) -> Result<(), ContainerLayerError> {
@@ -143,16 +161,13 @@ impl Exchange {
         Ok(place.exchange(&self.staged, place.layer())?)
     }
 
-    /// The old layer, which now has the staged name, gets its own name or goes.
+    /// The old layer, which now has the staged name, gets its own.
     fn keep_old(&self, place: &Place) -> Result<(), ContainerLayerError> {
-        match &self.backup {
-            Some(backup) if place.inode(&self.staged)? == Some(self.old_inode) => {
-                place.rename(&self.staged, backup)?;
-                Ok(place.sync()?)
-            }
-            Some(_) => Ok(()),
-            None => place.remove(&self.staged),
+        if place.inode(&self.staged)? == Some(self.old_inode) {
+            place.rename(&self.staged, &self.backup)?;
+            place.sync()?;
         }
+        Ok(())
     }
 
     /// What was a backup is the layer now.
@@ -165,10 +180,7 @@ impl Exchange {
 
     /// The journal is the note of the backup from here on.
     fn end(&self, place: &Place) -> Result<(), ContainerLayerError> {
-        match &self.backup {
-            Some(backup) => place.rename(JOURNAL, format!("{backup}{NOTE}"))?,
-            None => place.unlink(JOURNAL)?,
-        }
+        place.rename(JOURNAL, format!("{}{NOTE}", self.backup))?;
         Ok(place.sync()?)
     }
 
@@ -182,10 +194,27 @@ impl Exchange {
     }
 }
 
+/// Removes a backup. From its first step on it is none, so half of one is never taken for a whole.
+fn remove_backup(place: &Place, backup: &str) -> Result<(), ContainerLayerError> {
+    let doomed = place.staged_name()?;
+    place.rename(backup, &doomed)?;
+    place.unlink(&format!("{backup}{NOTE}"))?;
+    place.sync()?;
+    place.remove(&doomed)
+}
+
+fn unfinished(place: &Place, error: ContainerLayerError) -> ContainerLayerError {
+    ContainerLayerError::Unfinished { folder: place.path().to_owned(), source: Box::new(error) }
+}
+
 /// Ends or undoes what a dead run began. Blocks.
 pub(super) fn recover(place: &Place) -> Result<Option<Recovered>, ContainerLayerError> {
     let mut recovered = None;
-    if let Some(exchange) = read_note(place, JOURNAL)? {
+    let journal = read_note(place, JOURNAL).map_err(|error| match error {
+        ContainerLayerError::Note { path, source } => ContainerLayerError::Journal { path, source },
+        error => error,
+    })?;
+    if let Some(exchange) = journal {
         let is_known = exchange.version == VERSION;
         match place.inode(place.layer())? {
             Some(inode) if is_known && inode == exchange.new_inode => {

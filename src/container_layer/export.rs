@@ -66,6 +66,7 @@ impl Export<'_> {
             None
         };
         let about = about(&container, &self.docker.info, image);
+        // Dropped with an error, it lets the container go on as well.
         let file = self.write(&container, place, about).await?;
         if let Some(frozen) = frozen {
             frozen.thaw().await?;

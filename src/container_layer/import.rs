@@ -13,9 +13,9 @@ use super::upper::{driver_of, is_overlayfs};
 use super::{Progress, awaited};
 use crate::daemon::{Container, Info};
 use crate::event::{Event, LayerWork, Reporter, Warning};
-use crate::fsio::{FileError, blocking, space};
-use crate::layer_file::{LayerFile, Metadata, Verdict, VerifiedLayerFile, VerifiedTree};
-use crate::overlay::{Devices, Tree};
+use crate::fsio::{FileError, space};
+use crate::layer_file::{LayerFile, LayerFileError, Metadata, Verdict, VerifiedLayerFile, VerifiedTree};
+use crate::overlay::{Devices, OverlayError, Tree};
 
 /// What is imported, and how.
 pub struct Import<'a> {
@@ -59,12 +59,10 @@ impl Import<'_> {
         }
         let tree = file.tree().clone();
         let (place, staged) = self.unpack(place, file).await?;
-        // Somebody may have started it while that took its time.
-        self.docker.check_untouched(&container).await?;
         let before = format!("import of {}", self.file.display());
-        let (occasion, keeps_backup) = (Occasion::of(&container, before), self.keeps_backup);
-        let exchange = move || Exchange::with_tree(&place, staged, keeps_backup, occasion)?.run(&place);
-        let backup = blocking(exchange).await?;
+        let exchange = Exchange::with_tree(&place, staged, Occasion::of(&container, before))?;
+        // Not awaited: no signal comes between its steps.
+        let backup = exchange.run(&place, &|| self.docker.ask_unused(&container, &place), self.keeps_backup)?;
         Ok(Imported { container: container.name, backup, tree: Some(tree) })
     }
 
@@ -105,6 +103,22 @@ impl Import<'_> {
 
     /// Unpacks beside the container's layer, and looks at all of it again.
     async fn unpack(
+        &self,
+        place: Place,
+        file: VerifiedLayerFile,
+    ) -> Result<(Place, VerifiedTree), ContainerLayerError> {
+        let folder = place.path().to_owned();
+        self.unpack_in(place, file).await.map_err(|error| match error {
+            ContainerLayerError::File(_)
+            | ContainerLayerError::Overlay(OverlayError::File(_))
+            | ContainerLayerError::LayerFile(
+                LayerFileError::File(_) | LayerFileError::Overlay(OverlayError::File(_)),
+            ) => ContainerLayerError::NotUnpacked { folder, source: Box::new(error) },
+            error => error,
+        })
+    }
+
+    async fn unpack_in(
         &self,
         place: Place,
         file: VerifiedLayerFile,

@@ -27,6 +27,7 @@ mod place;
 mod restore;
 mod rights;
 mod still;
+mod undivided;
 mod upper;
 
 pub use backups::{Backup, backups};

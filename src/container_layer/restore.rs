@@ -8,7 +8,6 @@ use super::error::ContainerLayerError;
 use super::exchange::{Exchange, Occasion};
 use super::import::Imported;
 use crate::event::Reporter;
-use crate::fsio::blocking;
 
 /// What is restored, and how.
 pub struct Restore<'a> {
@@ -30,29 +29,26 @@ impl Restore<'_> {
         let container = self.docker.container(self.container).await?;
         require_stopped(&container)?;
         let place = self.docker.place(&container, &self.reporter).await?;
-        self.docker.check_untouched(&container).await?;
-        let (wanted, keeps_backup) = (self.backup.map(str::to_owned), self.keeps_backup);
-        let exchange = move || {
-            let backup = choose(backups_at(&place)?, wanted, &container.name)?;
-            let occasion = Occasion::of(&container, format!("restore of {}", backup.name));
-            let kept = Exchange::with_backup(&place, &backup, keeps_backup, occasion)?.run(&place)?;
-            Ok((backup, Imported { container: container.name, backup: kept, tree: None }))
-        };
-        blocking(exchange).await
+        let backup = choose(backups_at(&place)?, self.backup, &container.name)?;
+        let occasion = Occasion::of(&container, format!("restore of {}", backup.name));
+        let exchange = Exchange::with_backup(&place, &backup, occasion)?;
+        // Not awaited: no signal comes between its steps.
+        let kept = exchange.run(&place, &|| self.docker.ask_unused(&container, &place), self.keeps_backup)?;
+        Ok((backup, Imported { container: container.name, backup: kept, tree: None }))
     }
 }
 
 fn choose(
     mut backups: Vec<Backup>,
-    wanted: Option<String>,
+    wanted: Option<&str>,
     container: &str,
 ) -> Result<Backup, ContainerLayerError> {
     let name = container.to_owned();
     match wanted {
         None => backups.pop().ok_or(ContainerLayerError::NoBackup { name }),
-        Some(backup) => {
-            let found = backups.into_iter().find(|one| one.name == backup);
-            found.ok_or(ContainerLayerError::NoSuchBackup { name, backup })
+        Some(wanted) => {
+            let found = backups.into_iter().find(|one| one.name == wanted);
+            found.ok_or(ContainerLayerError::NoSuchBackup { name, backup: wanted.to_owned() })
         }
     }
 }

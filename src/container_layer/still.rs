@@ -1,10 +1,10 @@
 //! A container that runs, frozen for as long as its layer is read.
 
 use std::sync::Arc;
-use std::thread;
 
 use super::docker::Docker;
 use super::error::ContainerLayerError;
+use super::undivided::undivided;
 use crate::daemon::{Container, DaemonError, Engine};
 use crate::event::{Event, Reporter, Warning};
 
@@ -13,6 +13,7 @@ pub(super) struct Frozen {
     engine: Arc<Engine>,
     id: String,
     name: String,
+    reporter: Arc<dyn Reporter>,
     is_held: bool,
 }
 
@@ -28,17 +29,18 @@ impl Frozen {
             return Ok(None);
         }
         // From the moment it is asked for, the answer may be lost.
-        let frozen = Self { engine: Arc::clone(&docker.engine), id, name, is_held: true };
+        let (engine, reporter) = (Arc::clone(&docker.engine), Arc::clone(reporter));
+        let frozen = Self { engine, id, name, reporter, is_held: true };
         docker.engine.pause(&frozen.id).await?;
-        reporter.report(Event::Warning(&Warning::Frozen { container: frozen.name.clone() }));
+        let container = frozen.name.clone();
+        frozen.reporter.report(Event::Warning(&Warning::Frozen { container }));
         Ok(Some(frozen))
     }
 
     /// Lets it go on.
     pub(super) async fn thaw(mut self) -> Result<(), ContainerLayerError> {
-        self.engine.unpause(&self.id).await.map_err(|error| self.still_paused(error))?;
         self.is_held = false;
-        Ok(())
+        self.engine.unpause(&self.id).await.map_err(|error| self.still_paused(error))
     }
 
     fn still_paused(&self, source: DaemonError) -> ContainerLayerError {
@@ -47,19 +49,15 @@ impl Frozen {
 }
 
 impl Drop for Frozen {
-    /// Waits until the daemon has done it: the process may end next. The runtime here may be ending, so it is one of its own.
+    /// Waits until the daemon has done it: the process may end next.
     fn drop(&mut self) {
         if !self.is_held {
             return;
         }
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                if let Ok(runtime) = runtime {
-                    // There is nobody left to tell; Docker says that it is paused.
-                    let _ = runtime.block_on(self.engine.unpause(&self.id));
-                }
-            });
-        });
+        let unpaused = undivided(async { Ok(self.engine.unpause(&self.id).await?) });
+        if unpaused.is_err() {
+            let container = self.name.clone();
+            self.reporter.report(Event::Warning(&Warning::StillPaused { container }));
+        }
     }
 }
