@@ -16,7 +16,6 @@ use crate::containerd_store::{RebuildError, StoreError};
 use crate::daemon::DaemonError;
 use crate::fsio::FileError;
 use crate::image::{Descriptor, Digest, Registry};
-use crate::layer_file::LayerFileError;
 use crate::load::LoadError;
 use crate::overlay::OverlayError;
 use crate::pull::ResolveError;
@@ -230,11 +229,6 @@ impl From<ContainerLayerError> for Error {
         match error {
             ContainerLayerError::Daemon(error) => error.into(),
             ContainerLayerError::Store(error) => error.into(),
-            ContainerLayerError::File(error)
-            | ContainerLayerError::Overlay(OverlayError::File(error))
-            | ContainerLayerError::LayerFile(
-                LayerFileError::File(error) | LayerFileError::Overlay(OverlayError::File(error)),
-            ) => Self::File(error),
             error => Self::ContainerLayer(error),
         }
     }

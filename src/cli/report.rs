@@ -351,11 +351,15 @@ fn code_of(error: &sealift::Error) -> u8 {
 
 fn layer_code(error: &ContainerLayerError) -> u8 {
     match error {
+        error if error.file().is_some() => 7,
         ContainerLayerError::NotRoot
         | ContainerLayerError::Remote { .. }
         | ContainerLayerError::NotHere { .. }
         | ContainerLayerError::NoSnapshot { .. }
         | ContainerLayerError::Locked { .. }
+        | ContainerLayerError::Unfinished { .. }
+        | ContainerLayerError::NotUnpacked { .. }
+        | ContainerLayerError::Unasked(_)
         | ContainerLayerError::Overlay(OverlayError::Output(_))
         | ContainerLayerError::LayerFile(LayerFileError::Packing(_) | LayerFileError::TooLarge { .. }) => 7,
         ContainerLayerError::NoSuchContainer { .. }
@@ -366,6 +370,7 @@ fn layer_code(error: &ContainerLayerError) -> u8 {
         | ContainerLayerError::OtherUsers { .. } => 4,
         ContainerLayerError::Broken { .. }
         | ContainerLayerError::Unclear { .. }
+        | ContainerLayerError::Journal { .. }
         | ContainerLayerError::Note { .. }
         | ContainerLayerError::LayerFile(
             LayerFileError::Changed(_) | LayerFileError::Overlay(OverlayError::NotTheSame { .. }),

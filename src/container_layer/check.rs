@@ -8,11 +8,12 @@ use super::docker::Docker;
 use super::error::ContainerLayerError;
 use super::import::verify;
 use super::upper::{driver_of, is_overlayfs};
+use super::users::user_namespace;
 use crate::event::Reporter;
 use crate::foreign::shown;
 use crate::image::Platform;
 use crate::layer_file::{Metadata, Part, Problem, Verdict};
-use crate::overlay::Tree;
+use crate::overlay::{Counts, Tree};
 
 /// What is checked, and against what.
 pub struct Check<'a> {
@@ -209,7 +210,7 @@ fn of_driver(docker: &Docker, metadata: &Metadata) -> Found {
 }
 
 fn of_users(docker: &Docker, metadata: &Metadata) -> Found {
-    let (of_layer, here) = (metadata.docker_info.user_namespace.clone(), docker.info.user_namespace());
+    let (of_layer, here) = (metadata.docker_info.user_namespace.clone(), user_namespace(docker));
     let is_same = of_layer == here;
     let words = match &here {
         None if is_same => "the system's users".to_owned(),
@@ -251,19 +252,39 @@ fn as_go_says(architecture: &str) -> &str {
     }
 }
 
-/// Directories that were renamed are followed from Linux 4.10 on; all else, overlayfs had from the start.
+/// Is the kernel new enough for what is in the layer?
 fn of_kernel(docker: &Docker, tree: &Tree) -> Found {
-    const REDIRECTS: (u32, u32) = (4, 10);
     let kernel = &docker.info.kernel;
-    let has_redirects = tree.counts.redirects > 0;
-    let needed = if has_redirects { REDIRECTS } else { (4, 0) };
+    let (needed, why) = needed_kernel(&tree.counts);
     let is_enough = version_of(kernel).is_some_and(|version| version >= needed);
-    let why = if has_redirects { " for renamed directories" } else { "" };
     (is_enough, format!("Linux {}.{} is needed{why}, this is {}", needed.0, needed.1, shown(kernel)))
+}
+
+/// Directories that were renamed are followed from Linux 4.10 on, whiteouts that are attributes are known from 6.7 on; all
+/// else, overlayfs had from the start.
+fn needed_kernel(counts: &Counts) -> ((u32, u32), &'static str) {
+    match counts {
+        Counts { marked_whiteouts: 1.., .. } => ((6, 7), " for whiteouts that are attributes"),
+        Counts { redirects: 1.., .. } => ((4, 10), " for renamed directories"),
+        _ => ((4, 0), ""),
+    }
 }
 
 /// The first two numbers of `6.1.0-18-amd64`.
 fn version_of(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|character: char| !character.is_ascii_digit());
     numbers.next()?.parse().ok().zip(numbers.next()?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_has_to_know_what_is_in_the_layer() {
+        let counts = Counts::default();
+        assert_eq!(needed_kernel(&counts).0, (4, 0));
+        assert_eq!(needed_kernel(&Counts { redirects: 1, ..counts }).0, (4, 10));
+        assert_eq!(needed_kernel(&Counts { redirects: 1, marked_whiteouts: 2, ..counts }).0, (6, 7));
+    }
 }

@@ -84,11 +84,7 @@ impl Docker {
     }
 
     /// An error if a container that was stopped is used by anybody. Nothing else is done meanwhile.
-    pub(super) fn ask_unused(
-        &self,
-        container: &Container,
-        place: &Place,
-    ) -> Result<(), ContainerLayerError> {
+    pub(super) fn ask_unused(&self, container: &Container, place: &Place) -> Result<(), ContainerLayerError> {
         undivided(self.check_untouched(container))?;
         match mounted_at(&place.path_of(place.layer())) {
             Some(at) => Err(ContainerLayerError::Mounted { name: container.name.clone(), at }),

@@ -218,6 +218,20 @@ pub enum ContainerLayerError {
     File(#[from] FileError),
 }
 
+impl ContainerLayerError {
+    /// What this machine says of a file, where that alone is in the way.
+    pub fn file(&self) -> Option<&FileError> {
+        match self {
+            Self::File(error)
+            | Self::Overlay(OverlayError::File(error))
+            | Self::LayerFile(
+                LayerFileError::File(error) | LayerFileError::Overlay(OverlayError::File(error)),
+            ) => Some(error),
+            _ => None,
+        }
+    }
+}
+
 /// An image, as it was named, and its ID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedImage {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::backups::Backup;
 use super::error::ContainerLayerError;
-use super::place::Place;
+use super::place::{DOOMED, Place, STAGED};
 use crate::fsio::FileError;
 use crate::layer_file::VerifiedTree;
 
@@ -194,13 +194,18 @@ impl Exchange {
     }
 }
 
-/// Removes a backup. From its first step on it is none, so half of one is never taken for a whole.
+/// Removes a backup. It has another name before anything of it is gone, so half of one is never taken for a whole.
 fn remove_backup(place: &Place, backup: &str) -> Result<(), ContainerLayerError> {
-    let doomed = place.staged_name()?;
-    place.rename(backup, &doomed)?;
+    place.remove(rename_doomed(place, backup)?)
+}
+
+/// Gives a backup that is to go a name that the next run removes.
+fn rename_doomed(place: &Place, backup: &str) -> Result<String, ContainerLayerError> {
+    let doomed = place.random_name(DOOMED)?;
     place.unlink(&format!("{backup}{NOTE}"))?;
+    place.rename(backup, &doomed)?;
     place.sync()?;
-    place.remove(&doomed)
+    Ok(doomed)
 }
 
 fn unfinished(place: &Place, error: ContainerLayerError) -> ContainerLayerError {
@@ -235,8 +240,9 @@ pub(super) fn recover(place: &Place) -> Result<Option<Recovered>, ContainerLayer
     }
     place.unlink(&format!("{JOURNAL}.new"))?;
     // Without a journal nothing was exchanged.
-    let had_staged = place.remove_staged()?;
-    Ok(recovered.or(had_staged.then_some(Recovered::Undone)))
+    let (had_doomed, had_staged) = (place.remove_left(DOOMED)?, place.remove_left(STAGED)?);
+    let left = had_doomed.then_some(Recovered::Ended).or(had_staged.then_some(Recovered::Undone));
+    Ok(recovered.or(left))
 }
 
 /// A journal or note; none if there is no such file.

@@ -11,8 +11,9 @@ use super::error::ContainerLayerError;
 use super::moment::now;
 use super::place::Place;
 use super::still::Frozen;
+use super::users::user_namespace;
 use super::{Progress, awaited};
-use crate::daemon::{Container, Held, Info};
+use crate::daemon::{Container, Held};
 use crate::event::{Event, LayerWork, Reporter, Warning};
 use crate::fsio::{Existing, check_target};
 use crate::layer_file::{
@@ -65,7 +66,7 @@ impl Export<'_> {
         } else {
             None
         };
-        let about = about(&container, &self.docker.info, image);
+        let about = about(&container, self.docker, image);
         // Dropped with an error, it lets the container go on as well.
         let file = self.write(&container, place, about).await?;
         if let Some(frozen) = frozen {
@@ -138,7 +139,8 @@ impl Export<'_> {
 }
 
 /// What the file says of the container and of the Docker that has it.
-fn about(container: &Container, info: &Info, image: Option<Held>) -> About {
+fn about(container: &Container, docker: &Docker, image: Option<Held>) -> About {
+    let info = &docker.info;
     let hex = container.image_id.strip_prefix("sha256:").unwrap_or(&container.image_id);
     let mount = |mount: &crate::daemon::Mount| Mount {
         kind: mount.kind.clone(),
@@ -175,7 +177,7 @@ fn about(container: &Container, info: &Info, image: Option<Held>) -> About {
             architecture: info.architecture.clone(),
             server_version: info.version.clone(),
             docker_root_dir: info.root_dir.to_string_lossy().into_owned(),
-            user_namespace: info.user_namespace(),
+            user_namespace: user_namespace(docker),
         },
         platform: image.map(|image| image.platform.to_string()),
     }

@@ -8,14 +8,15 @@ use super::docker::{Docker, require_stopped};
 use super::error::{ContainerLayerError, NamedImage};
 use super::exchange::{Exchange, Occasion};
 use super::moment::now;
-use super::place::Place;
+use super::place::{Place, STAGED};
 use super::upper::{driver_of, is_overlayfs};
+use super::users::user_namespace;
 use super::{Progress, awaited};
-use crate::daemon::{Container, Info};
+use crate::daemon::Container;
 use crate::event::{Event, LayerWork, Reporter, Warning};
 use crate::fsio::{FileError, space};
-use crate::layer_file::{LayerFile, LayerFileError, Metadata, Verdict, VerifiedLayerFile, VerifiedTree};
-use crate::overlay::{Devices, OverlayError, Tree};
+use crate::layer_file::{LayerFile, Metadata, Verdict, VerifiedLayerFile, VerifiedTree};
+use crate::overlay::{Devices, Tree};
 
 /// What is imported, and how.
 pub struct Import<'a> {
@@ -62,7 +63,8 @@ impl Import<'_> {
         let before = format!("import of {}", self.file.display());
         let exchange = Exchange::with_tree(&place, staged, Occasion::of(&container, before))?;
         // Not awaited: no signal comes between its steps.
-        let backup = exchange.run(&place, &|| self.docker.ask_unused(&container, &place), self.keeps_backup)?;
+        let backup =
+            exchange.run(&place, &|| self.docker.ask_unused(&container, &place), self.keeps_backup)?;
         Ok(Imported { container: container.name, backup, tree: Some(tree) })
     }
 
@@ -81,7 +83,7 @@ impl Import<'_> {
     /// Does the layer go with the container?
     async fn check_fit(&self, container: &Container, metadata: &Metadata) -> Result<(), ContainerLayerError> {
         check_driver(container, metadata)?;
-        check_users(&self.docker.info, metadata)?;
+        check_users(self.docker, metadata)?;
         let of_layer = &metadata.container_metadata;
         let image = self.docker.image(&container.image_id).await?;
         let layers = image.as_ref().and_then(|image| image.diff_ids.as_deref());
@@ -108,13 +110,9 @@ impl Import<'_> {
         file: VerifiedLayerFile,
     ) -> Result<(Place, VerifiedTree), ContainerLayerError> {
         let folder = place.path().to_owned();
-        self.unpack_in(place, file).await.map_err(|error| match error {
-            ContainerLayerError::File(_)
-            | ContainerLayerError::Overlay(OverlayError::File(_))
-            | ContainerLayerError::LayerFile(
-                LayerFileError::File(_) | LayerFileError::Overlay(OverlayError::File(_)),
-            ) => ContainerLayerError::NotUnpacked { folder, source: Box::new(error) },
-            error => error,
+        self.unpack_in(place, file).await.map_err(|error| match error.file() {
+            Some(_) => ContainerLayerError::NotUnpacked { folder, source: Box::new(error) },
+            None => error,
         })
     }
 
@@ -125,7 +123,7 @@ impl Import<'_> {
     ) -> Result<(Place, VerifiedTree), ContainerLayerError> {
         let (reporter, devices) = (Arc::clone(&self.reporter), self.devices);
         let work = move |is_awaited: &(dyn Fn() -> bool + Sync)| {
-            let (name, needed_bytes) = (place.staged_name()?, file.room_bytes());
+            let (name, needed_bytes) = (place.random_name(STAGED)?, file.room_bytes());
             let path = place.path_of(&name);
             if let Some(space) = space(place.path()).filter(|space| space.free_bytes < needed_bytes) {
                 let (path, free_bytes) = (place.path().to_owned(), space.free_bytes);
@@ -172,8 +170,8 @@ fn check_driver(container: &Container, metadata: &Metadata) -> Result<(), Contai
 }
 
 /// What is root's in one user namespace is nobody's in another.
-fn check_users(info: &Info, metadata: &Metadata) -> Result<(), ContainerLayerError> {
-    let (of_layer, here) = (metadata.docker_info.user_namespace.clone(), info.user_namespace());
+fn check_users(docker: &Docker, metadata: &Metadata) -> Result<(), ContainerLayerError> {
+    let (of_layer, here) = (metadata.docker_info.user_namespace.clone(), user_namespace(docker));
     if of_layer == here { Ok(()) } else { Err(ContainerLayerError::OtherUsers { of_layer, here }) }
 }
 

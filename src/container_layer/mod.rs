@@ -10,7 +10,8 @@
 //!
 //! Threats: the file may be anybody's, so nothing is touched before all of it was verified, and it is unpacked by
 //! [`crate::overlay`], which reaches nothing by a path. Runs die: [`exchange`] is before or after, never between, and what a
-//! dead run left is ended or undone by the next. Docker starts containers when it likes: it is asked before and after.
+//! dead run left is ended or undone by the next. Docker starts containers when it likes: it is asked before and after, and an import
+//! has made the old layer a backup by then.
 //!
 //! Neighbours: [`crate::layer_file`] is the file, [`crate::overlay`] the tree, [`crate::daemon`] knows containers.
 
@@ -29,6 +30,7 @@ mod rights;
 mod still;
 mod undivided;
 mod upper;
+mod users;
 
 pub use backups::{Backup, backups};
 pub use check::{Check, Line, Outcome, Report, Skip};

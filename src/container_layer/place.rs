@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `diff`, `fs` | the layer: Docker's graph driver's, containerd's |
 //! | `sealift-import-<random>` | a layer that is being unpacked |
+//! | `sealift-removed-<random>` | a layer that is being removed |
 //! | `sealift-import.json` | the journal of an exchange that is under way |
 //! | `sealift-backup-<date>` | a layer that another took the place of |
 //! | `sealift-backup-<date>.json` | whose it was, and when |
@@ -26,7 +27,9 @@ use crate::fsio::FileError;
 use crate::overlay::remove_tree;
 
 /// What an unpacked layer is called until it is the container's, before its random word.
-const STAGED: &str = "sealift-import-";
+pub(super) const STAGED: &str = "sealift-import-";
+/// What an old layer that is removed is called meanwhile.
+pub(super) const DOOMED: &str = "sealift-removed-";
 
 /// The folder of a container's layer. Nobody else's sealift works there as long as this lives.
 #[derive(Debug)]
@@ -90,20 +93,20 @@ impl Place {
         }
     }
 
-    /// What a layer that is unpacked here is to be called.
-    pub(super) fn staged_name(&self) -> Result<String, FileError> {
-        Ok(format!("{STAGED}{:016x}", random(&self.path)?))
+    /// A name that nothing here has, with this before its random word.
+    pub(super) fn random_name(&self, before: &str) -> Result<String, FileError> {
+        Ok(format!("{before}{:016x}", random(&self.path)?))
     }
 
-    /// Removes what imports that are dead were unpacking. True if there was anything.
-    pub(super) fn remove_staged(&self) -> Result<bool, ContainerLayerError> {
+    /// Removes what imports that are dead left under such names. True if there was anything.
+    pub(super) fn remove_left(&self, before: &str) -> Result<bool, ContainerLayerError> {
         let names = self.names()?;
-        let staged: Vec<_> =
-            names.iter().filter(|name| name.as_bytes().starts_with(STAGED.as_bytes())).collect();
-        for name in &staged {
+        let left: Vec<_> =
+            names.iter().filter(|name| name.as_bytes().starts_with(before.as_bytes())).collect();
+        for name in &left {
             self.remove(name)?;
         }
-        Ok(!staged.is_empty())
+        Ok(!left.is_empty())
     }
 
     /// Removes the directory of this name with all in it; one that isn't there is gone already.

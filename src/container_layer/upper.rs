@@ -10,6 +10,7 @@
 //! held against what is there before anything is done to it.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::error::ContainerLayerError;
@@ -105,8 +106,23 @@ fn of_process(container: &Container) -> Option<PathBuf> {
 
 /// Where the directory is mounted as the upper one of an overlay, as far as this process sees. Blocks.
 pub(super) fn mounted_at(upper: &Path) -> Option<PathBuf> {
-    let table = fs::read("/proc/self/mountinfo").ok()?;
-    overlays(&table).into_iter().find(|overlay: &Overlay| overlay.upper == upper).map(|overlay| overlay.at)
+    mounted_by(&fs::read("/proc/self/mountinfo").ok()?, upper)
+}
+
+/// Of many layers, Docker mounts by names relative to its driver's folder; and a directory may have several names. Where it
+/// mounts is always the same, beside the layer.
+fn mounted_by(table: &[u8], upper: &Path) -> Option<PathBuf> {
+    let folder = upper.parent()?;
+    let is_of = |overlay: &Overlay| {
+        let named = folder.parent().unwrap_or(folder).join(&overlay.upper);
+        overlay.at == folder.join("merged") || named == upper || is_same(&named, upper)
+    };
+    overlays(table).into_iter().find(is_of).map(|overlay| overlay.at)
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let inode = |path: &Path| path.metadata().map(|found| (found.dev(), found.ino()));
+    matches!((inode(one), inode(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 #[cfg(test)]
@@ -159,5 +175,29 @@ mod tests {
         let own = root.path().join("containerd/daemon");
         let ContainerLayerError::NoSnapshot { looked, .. } = error else { panic!("{error}") };
         assert_eq!(looked, [own, SYSTEMS_CONTAINERD.into()]);
+    }
+
+    #[test]
+    fn a_layer_that_is_mounted_is_found_by_whatever_name() {
+        let root = tempfile::tempdir().unwrap();
+        let home = root.path().join("overlay2");
+        let upper = home.join("ab/diff");
+        fs::create_dir_all(&upper).unwrap();
+        fs::create_dir_all(home.join("cd/diff")).unwrap();
+        std::os::unix::fs::symlink(&home, root.path().join("spelled-otherwise")).unwrap();
+        let at = |at: &str, upper: &str| {
+            let table = format!("90 22 0:50 / {at} rw - overlay overlay rw,lowerdir=l/A,upperdir={upper}\n");
+            mounted_by(table.as_bytes(), &home.join("ab/diff")).map(|at| at.display().to_string())
+        };
+        let (of_it, of_another) = (upper.display().to_string(), home.join("cd/diff").display().to_string());
+        assert_eq!(at("/mnt", &of_it).as_deref(), Some("/mnt"));
+        assert_eq!(at("/mnt", "ab/diff").as_deref(), Some("/mnt"), "an image of many layers");
+        let other = root.path().join("spelled-otherwise/ab/diff").display().to_string();
+        assert_eq!(at("/mnt", &other).as_deref(), Some("/mnt"));
+        let merged = home.join("ab/merged").display().to_string();
+        assert_eq!(at(&merged, "of/another/kernel").as_deref(), Some(&*merged));
+        for upper in [&of_another, "cd/diff", "/nowhere"] {
+            assert_eq!(at("/mnt", upper), None);
+        }
     }
 }

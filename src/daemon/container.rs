@@ -111,19 +111,10 @@ pub struct Info {
 }
 
 impl Info {
-    /// Who the users of containers are on this machine: none where they are themselves, else a word for how they are shifted.
-    pub fn user_namespace(&self) -> Option<String> {
-        let has = |name: &str| {
-            let is_it =
-                |option: &String| option.split(',').any(|part| part.strip_prefix("name=") == Some(name));
-            self.security_options.iter().any(is_it)
-        };
-        if has("rootless") {
-            return Some("rootless".to_owned());
-        }
-        // With `userns-remap` the last folder of the root has the first user and group of the range as its name.
-        let range = || self.root_dir.file_name().map(|name| name.to_string_lossy().into_owned());
-        has("userns").then(|| range().unwrap_or_default())
+    /// Does it have a security option of this name?
+    pub fn has_security_option(&self, name: &str) -> bool {
+        let is_it = |option: &String| option.split(',').any(|part| part.strip_prefix("name=") == Some(name));
+        self.security_options.iter().any(is_it)
     }
 }
 
@@ -341,16 +332,5 @@ mod tests {
             let container: Container = serde_json::from_str(&text).unwrap();
             assert_eq!((container.driver.as_str(), container.upper_dir), ("overlayfs", None));
         }
-    }
-
-    #[test]
-    fn users_that_are_shifted_are_told() {
-        let info = |options: &str, root: &str| {
-            let text = format!(r#"{{"SecurityOptions":[{options}],"DockerRootDir":"{root}"}}"#);
-            serde_json::from_str::<Info>(&text).unwrap().user_namespace()
-        };
-        assert_eq!(info(r#""name=seccomp,profile=default""#, "/var/lib/docker"), None);
-        assert_eq!(info(r#""name=userns""#, "/var/lib/docker/1000.1000").as_deref(), Some("1000.1000"));
-        assert_eq!(info(r#""name=seccomp","name=rootless""#, "/home/x").as_deref(), Some("rootless"));
     }
 }

@@ -46,6 +46,10 @@ pub struct Counts {
     pub opaque: u64,
     /// Directories that were renamed (`overlay.redirect`): the kernel must follow those.
     pub redirects: u64,
+    /// What stands for something removed by an attribute (`overlay.whiteout`), and directories with such in them
+    /// (`overlay.opaque` is `x`): newer kernels alone know them.
+    #[serde(default)]
+    pub marked_whiteouts: u64,
     /// Files with holes.
     pub sparse: u64,
     /// Extended attributes of all entries.
@@ -101,6 +105,7 @@ impl TreeSum {
         };
         counts.opaque += has(b"opaque", Some(b"y"));
         counts.redirects += has(b"redirect", None);
+        counts.marked_whiteouts += has(b"whiteout", None) + has(b"opaque", Some(b"x"));
         counts.sparse += u64::from(header.extents.is_some());
         counts.attributes += header.attributes.len() as u64;
         if header.kind == Kind::File {

@@ -491,20 +491,26 @@ fn unreachable(failure: Unreachable, url: &SafeUrl, proxy: Option<&SafeUrl>, cau
     }
 }
 
+/// Of a file that `-o` names, and that a pull carries on with.
 fn file(error: &FileError) -> Option<String> {
+    named_file(error, " with `-o`", ": a file carries on from what came")
+}
+
+/// `option` is how a command names its file, `after` what is told of running it again.
+fn named_file(error: &FileError, option: &str, after: &str) -> Option<String> {
     match error {
         FileError::NoFolder(folder) => Some(format!("create it: `mkdir -p {}`", ui::shell_word(folder))),
         FileError::IsAFolder(_)
         | FileError::NotAFile(_)
         | FileError::NotAFolder(_)
-        | FileError::ReservedName(_) => Some("choose another name with `-o`".into()),
-        FileError::Locked { .. } => Some("wait for it to end, or choose another name with `-o`".into()),
+        | FileError::ReservedName(_) => Some(format!("choose another name{option}")),
+        FileError::Locked { .. } => Some(format!("wait for it to end, or choose another name{option}")),
         FileError::NoSpace { needed_bytes, free_bytes, .. } => {
             let missing = ui::size(needed_bytes.saturating_sub(*free_bytes));
-            Some(format!("free {missing}, or choose another disk with `-o`"))
+            Some(format!("free {missing}, or choose another disk{option}"))
         }
         FileError::TooLargeForFat32 { .. } => {
-            Some("choose another disk with `-o`, or format it as exFAT".into())
+            Some(format!("choose another disk{option}, or format it as exFAT"))
         }
         FileError::Io { action: "read", .. } => None,
         FileError::Io { action: "create a file in", .. } => {
@@ -513,15 +519,12 @@ fn file(error: &FileError) -> Option<String> {
         FileError::Io { source, .. }
             if matches!(source.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
         {
-            Some("choose another folder with `-o`".into())
+            Some(format!("choose another folder{option}"))
         }
         FileError::Io { source, .. }
             if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
         {
-            Some(
-                "make room on that disk and run the same command again: a file carries on from what came"
-                    .into(),
-            )
+            Some(format!("make room on that disk and run the same command again{after}"))
         }
         FileError::Exists(_) => Some("remove it, or choose another name".into()),
         FileError::Taken(_) => Some("run the same command again".into()),
