@@ -268,6 +268,41 @@ fn each_mismatch_fails_unless_it_is_skipped() {
     }
 }
 
+/// What a file calls an image is no way to another part of the API.
+#[test]
+fn a_name_in_a_file_steers_no_request() {
+    for name in
+        ["../containers/exited", "%2e%2e/containers/exited", ".%2e/containers/exited", "x?y", "x#y", "x\\y"]
+    {
+        let case = Case::new();
+        case.file_about("layer.tar", None, |about| {
+            about.container.image_id = name.to_owned();
+            about.container.image = name.to_owned();
+        });
+        let shown = case.run(&["check", "layer.tar"]);
+        assert!(shown.starts_with("exit code: 4"), "{name}: {shown}");
+        let requests = case.engine.requests();
+        let is_of_itself = |request: &String| request.ends_with("/info") || request.ends_with("/version");
+        assert!(requests.iter().all(is_of_itself), "{name}: {requests:?}");
+    }
+}
+
+/// Each has a range of users of its own; where nothing tells it, none is the same as another.
+#[test]
+fn two_rootless_dockers_are_told_apart() {
+    let mut rootless = script();
+    rootless.info["SecurityOptions"] = json!(["name=seccomp,profile=default", "name=rootless"]);
+    rootless.info["ID"] = "here".into();
+    let case = Case::of(rootless);
+    for (id, code) in [("here", 0), ("elsewhere", 4)] {
+        case.file_about("layer.tar", None, |about| {
+            about.docker.user_namespace = Some(format!("rootless of Docker {id}"));
+        });
+        let shown = case.run(&["check", "layer.tar"]);
+        assert!(shown.starts_with(&format!("exit code: {code}")), "{shown}");
+    }
+}
+
 /// What a graph driver calls an image is another thing than what containerd's store does.
 #[test]
 fn an_image_is_known_by_its_layers_too() {

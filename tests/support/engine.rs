@@ -33,6 +33,8 @@ pub(crate) struct Script {
     pub(crate) images: HashMap<String, Value>,
     /// By their names.
     pub(crate) containers: HashMap<String, Value>,
+    /// What is answered to orders to containers (`pause`), other than that it is done.
+    pub(crate) orders: HashMap<String, (u16, Value)>,
     /// What is there besides, once an archive was taken.
     pub(crate) brings: HashMap<String, Value>,
     pub(crate) loading: Loading,
@@ -47,6 +49,7 @@ impl Default for Script {
             info: json!({"DockerRootDir": "/nowhere/docker", "DriverStatus": [["Backing Filesystem", "extfs"]]}),
             images: HashMap::new(),
             containers: HashMap::new(),
+            orders: HashMap::new(),
             brings: HashMap::new(),
             loading: Loading::Take("{\"stream\":\"Loaded image: x\\n\"}\r\n"),
         }
@@ -148,6 +151,9 @@ fn answer(method: &str, target: &str, script: &mut Script) -> (u16, Value) {
     let Some((_, call)) = path.split_once('/') else { return (404, json!({"message": "page not found"})) };
     let missing = |name: &str| (404, json!({"message": format!("No such image: {name}")}));
     if let Some(rest) = call.strip_prefix("containers/") {
+        if let Some((_, order)) = rest.rsplit_once('/').filter(|_| method == "POST") {
+            return script.orders.get(order).cloned().unwrap_or((204, Value::Null));
+        }
         let name = rest.strip_suffix("/json").unwrap();
         let missing = || (404, json!({"message": format!("No such container: {name}")}));
         return script.containers.get(name).map_or_else(missing, |container| (200, container.clone()));

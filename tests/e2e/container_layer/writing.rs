@@ -74,6 +74,13 @@ pub(super) fn write_the_rest(root: &Path) {
     UnixListener::bind(place.join("socket")).unwrap();
 }
 
+/// As a kernel does it that has `redirect_dir`: a folder of the image has another name.
+pub(super) fn rename_a_folder(upper: &Path, folder: &str) {
+    let renamed = upper.join("renamed");
+    fs::create_dir(&renamed).unwrap();
+    lsetxattr(&renamed, "trusted.overlay.redirect", folder.as_bytes(), XattrFlags::empty()).unwrap();
+}
+
 fn attributes(place: &Path) {
     let file = made(place, "attributes");
     let folder = place.join("acl");
