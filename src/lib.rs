@@ -8,7 +8,8 @@
 //! Nouns: [`image`] (the field's words), [`image_list`] (names in files), [`registry`] (the wire), [`blob`] (verified
 //! bytes), [`archive`] (the file), [`archived`] (files that others made), [`containerd_store`] (containerd's images on a disk,
 //! read by [`bolt`]), [`reuse`] (blobs that are here already),
-//! [`sidecar`] (what stands beside one), [`daemon`] (who runs images).
+//! [`sidecar`] (what stands beside one), [`daemon`] (who runs images), [`overlay`] (what a container changed) and
+//! [`layer_file`] (the file of that).
 //! Verbs: [`pull`]; [`inspect`], [`verify`], [`load`], [`push`]. [`source`] is where a verb gets images from. Nouns know
 //! nothing of verbs.
 
