@@ -24,6 +24,14 @@ pub enum OverlayError {
     /// Changed in its properties only, and its contents stayed in the image.
     #[error("the contents of {} stand in the image below it (overlayfs calls that metacopy)", .0.display())]
     Metacopy(PathBuf),
+    /// It is something that could not be read back.
+    #[error("{} can't be kept: {what}", .path.display())]
+    Odd {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        what: &'static str,
+    },
     /// Entries without end.
     #[error("it has more than 33,554,432 entries")]
     TooMany,
