@@ -503,6 +503,9 @@ fn file(error: &FileError) -> Option<String> {
             let missing = ui::size(needed_bytes.saturating_sub(*free_bytes));
             Some(format!("free {missing}, or choose another disk with `-o`"))
         }
+        FileError::NoFiles { .. } => {
+            Some("remove files there, however small: the file system has a number of them (`df -i`)".into())
+        }
         FileError::TooLargeForFat32 { .. } => {
             Some("choose another disk with `-o`, or format it as exFAT".into())
         }
