@@ -13,7 +13,7 @@ use crate::event::Reporter;
 use crate::foreign::shown;
 use crate::image::Platform;
 use crate::layer_file::{Metadata, Part, Problem, Verdict};
-use crate::overlay::{Counts, Tree};
+use crate::overlay::{Counts, Tree, kernel_version};
 
 /// What is checked, and against what.
 pub struct Check<'a> {
@@ -89,7 +89,7 @@ impl Check<'_> {
     /// Checks. An error is what keeps from reading the file, or Docker from answering.
     pub async fn run(self) -> Result<Report, ContainerLayerError> {
         let (path, reporter) = (self.file.to_owned(), Arc::clone(&self.reporter));
-        let verdict = awaited(move |is_awaited| verify(&path, u64::MAX, &reporter, is_awaited)).await?;
+        let verdict = awaited(move |is_awaited| verify(&path, None, u64::MAX, &reporter, is_awaited)).await?;
         let (mut lines, metadata, lost, tree) = match verdict {
             Verdict::Whole(file) => {
                 let lost = file.lost().to_vec();
@@ -256,7 +256,7 @@ fn as_go_says(architecture: &str) -> &str {
 fn of_kernel(docker: &Docker, tree: &Tree) -> Found {
     let kernel = &docker.info.kernel;
     let (needed, why) = needed_kernel(&tree.counts);
-    let is_enough = version_of(kernel).is_some_and(|version| version >= needed);
+    let is_enough = kernel_version(kernel).is_some_and(|version| version >= needed);
     (is_enough, format!("Linux {}.{} is needed{why}, this is {}", needed.0, needed.1, shown(kernel)))
 }
 
@@ -268,12 +268,6 @@ fn needed_kernel(counts: &Counts) -> ((u32, u32), &'static str) {
         Counts { redirects: 1.., .. } => ((4, 10), " for renamed directories"),
         _ => ((4, 0), ""),
     }
-}
-
-/// The first two numbers of `6.1.0-18-amd64`.
-fn version_of(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release.split(|character: char| !character.is_ascii_digit());
-    numbers.next()?.parse().ok().zip(numbers.next()?.parse().ok())
 }
 
 #[cfg(test)]

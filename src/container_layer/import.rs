@@ -14,7 +14,7 @@ use super::users::user_namespace;
 use super::{Progress, awaited};
 use crate::daemon::Container;
 use crate::event::{Event, LayerWork, Reporter, Warning};
-use crate::fsio::{FileError, space};
+use crate::fsio::space;
 use crate::layer_file::{LayerFile, Metadata, Verdict, VerifiedLayerFile, VerifiedTree};
 use crate::overlay::{Devices, Tree};
 
@@ -72,7 +72,10 @@ impl Import<'_> {
     async fn verified(&self, place: &Place) -> Result<VerifiedLayerFile, ContainerLayerError> {
         let (path, reporter) = (self.file.to_owned(), Arc::clone(&self.reporter));
         let free_bytes = space(place.path()).map_or(u64::MAX, |space| space.free_bytes);
-        match awaited(move |is_awaited| verify(&path, free_bytes, &reporter, is_awaited)).await? {
+        let beside = place.path().to_owned();
+        match awaited(move |is_awaited| verify(&path, Some(&beside), free_bytes, &reporter, is_awaited))
+            .await?
+        {
             Verdict::Whole(file) => Ok(*file),
             Verdict::Broken { problems, .. } => {
                 Err(ContainerLayerError::Broken { path: self.file.to_owned(), problems })
@@ -123,32 +126,32 @@ impl Import<'_> {
     ) -> Result<(Place, VerifiedTree), ContainerLayerError> {
         let (reporter, devices) = (Arc::clone(&self.reporter), self.devices);
         let work = move |is_awaited: &(dyn Fn() -> bool + Sync)| {
-            let (name, needed_bytes) = (place.random_name(STAGED)?, file.room_bytes());
+            let (name, size_bytes) = (place.random_name(STAGED)?, file.unpacking_bytes());
             let path = place.path_of(&name);
-            if let Some(space) = space(place.path()).filter(|space| space.free_bytes < needed_bytes) {
-                let (path, free_bytes) = (place.path().to_owned(), space.free_bytes);
-                return Err(FileError::NoSpace { path, needed_bytes, free_bytes }.into());
-            }
+            file.check_room(place.path())?;
             let progress = Progress { reporter: &reporter, is_awaited };
-            let unpacked = progress.of(LayerWork::Unpack, &path, needed_bytes, |watch| {
+            let unpacked = progress.of(LayerWork::Unpack, &path, size_bytes, |watch| {
                 file.unpack(place.folder(), name.as_ref(), devices, watch)
             })?;
-            let tree =
-                progress.of(LayerWork::Compare, &path, needed_bytes, |watch| unpacked.verify(watch))?;
+            let tree = progress.of(LayerWork::Compare, &path, size_bytes, |watch| unpacked.verify(watch))?;
             Ok((place, tree))
         };
         awaited(work).await
     }
 }
 
-/// Reads all of a file. Blocks.
+/// Reads all of a file. What is needed for a while goes to `scratch`, or where such things go. Blocks.
 pub(super) fn verify(
     path: &Path,
+    scratch: Option<&Path>,
     free_bytes: u64,
     reporter: &Arc<dyn Reporter>,
     is_awaited: &(dyn Fn() -> bool + Sync),
 ) -> Result<Verdict, ContainerLayerError> {
-    let file = LayerFile::open(path)?;
+    let mut file = LayerFile::open(path)?;
+    if let Some(folder) = scratch {
+        file = file.with_scratch_in(folder);
+    }
     reporter.report(Event::CheckStarted { path, size_bytes: Some(file.size_bytes()) });
     let verdict = file.verify(free_bytes, &|bytes| {
         reporter.report(Event::CheckProgressed { bytes });

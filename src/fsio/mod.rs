@@ -35,7 +35,7 @@ pub use partial::PartialFile;
 pub use private::replace_private;
 pub use ranges::Ranges;
 pub use scratch::{LONGEST_SUFFIX, ScratchFile, scratch_path};
-pub use space::{FAT32_MAX_FILE_BYTES, Space, check_room, space};
+pub use space::{FAT32_MAX_FILE_BYTES, RESERVED_BYTES, Space, check_room, check_room_for_tree, space};
 pub use target::{Existing, check_folder, check_target, folder_of};
 pub use whole::{write_program, write_whole};
 pub use write_behind::WriteBehind;

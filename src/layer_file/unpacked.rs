@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
@@ -14,7 +14,7 @@ use super::metadata::Metadata;
 use super::verify::LayerFile;
 use super::version_1::Indexed;
 use crate::blob::HashThread;
-use crate::fsio::FileError;
+use crate::fsio::{FileError, check_room_for_tree};
 use crate::overlay::{
     Devices, Entries, Made, OverlayError, RawReader, Staged, Summed, Tree, UnpackError, Watch, check,
     check_root, finish_root, read_header, unpack,
@@ -75,9 +75,19 @@ impl VerifiedLayerFile {
         })
     }
 
-    /// How much unpacking writes and tells `watch` of, and with some room for the file system's own about what it takes.
-    pub fn room_bytes(&self) -> u64 {
+    /// How much unpacking tells `watch` of, and reading back again.
+    pub fn unpacking_bytes(&self) -> u64 {
         self.layer.summed().tar_bytes
+    }
+
+    /// About what the tree takes of a disk.
+    pub fn disk_bytes(&self) -> u64 {
+        self.layer.summed().disk_bytes
+    }
+
+    /// An error if there is no room for it where `folder` is, and for others to go on.
+    pub fn check_room(&self, folder: &Path) -> Result<(), LayerFileError> {
+        Ok(check_room_for_tree(folder, self.disk_bytes(), self.tree().counts.entries)?)
     }
 
     /// Unpacks into a new folder `name` (0700 until it is verified) within `beside`. Blocks. Where that fails, or what it gives
@@ -95,7 +105,7 @@ impl VerifiedLayerFile {
         let staged = Staged::new(beside, name)?;
         let made = match &self.layer {
             Layer::Raw { layer_bytes, .. } => {
-                let (tap, mut stream) = self.file.stream(&|_| true)?;
+                let (tap, mut stream) = self.file.stream(false, &|_| true)?;
                 // Its header, which was verified.
                 let at_layer = matches!(read_header(&mut stream), Ok(Some(_)));
                 let mut entries = RawReader::new(stream.take(if at_layer { *layer_bytes } else { 0 }));
@@ -153,7 +163,7 @@ impl Unpacked {
             (checked, syncing.join())
         });
         checked?;
-        let failed = |error: io::Error| FileError::io("write", std::path::Path::new(staged.name()))(error);
+        let failed = |error: io::Error| FileError::io("write", Path::new(staged.name()))(error);
         match synced {
             Ok(synced) => synced.map_err(|errno| failed(errno.into()))?,
             Err(panic) => std::panic::resume_unwind(panic),

@@ -2,7 +2,7 @@
 //!
 //! Threats: all of it is foreign, and may be damaged or made to do harm. What a header says is bounded before it is acted
 //! on; what a packed file unpacks to is held to what it says of itself at its beginning, and that to the room there is.
-//! Nothing is made but in memory (and for files of version 1.0 in a file without a name).
+//! Nothing is made but in memory (and for packed files of version 1.0 in a file without a name).
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -32,6 +32,8 @@ pub struct LayerFile {
     pub(super) path: PathBuf,
     size_bytes: u64,
     pub(super) packing: Packing,
+    /// Where the contents of a packed file of version 1.0 are kept for a while.
+    pub(super) scratch_folder: PathBuf,
 }
 
 /// What verification came to.
@@ -74,7 +76,15 @@ impl LayerFile {
         let mut head = Vec::new();
         file.reader_of(0..8).read_to_end(&mut head).map_err(|error| file.cannot_read(error))?;
         let size_bytes = file.size_bytes()?;
-        Ok(Self { file, path: path.to_owned(), size_bytes, packing: Packing::of(&head) })
+        let (path, packing) = (path.to_owned(), Packing::of(&head));
+        Ok(Self { file, path, size_bytes, packing, scratch_folder: std::env::temp_dir() })
+    }
+
+    /// Has what is needed for a while kept in this folder, not in the system's temporary one (`$TMPDIR`): the contents of a
+    /// packed file of version 1.0, in a file without a name.
+    #[must_use]
+    pub fn with_scratch_in(self, folder: &Path) -> Self {
+        Self { scratch_folder: folder.to_owned(), ..self }
     }
 
     /// How large the file is, which is what [`verify`](Self::verify) reads and tells `watch` of.
@@ -99,7 +109,7 @@ impl LayerFile {
             );
             return Ok(self.verdict(findings));
         }
-        let (tap, mut stream) = self.stream(watch)?;
+        let (tap, mut stream) = self.stream(self.seal().is_some(), watch)?;
         match self.verify_stream(&mut stream, most_bytes, &mut findings) {
             Err(error) => return Err(tap.failure().unwrap_or(error)),
             Ok(Kind::Other) => {
@@ -117,12 +127,13 @@ impl LayerFile {
         Ok(self.verdict(findings))
     }
 
-    /// What comes out of all but the seal.
+    /// What comes out of all but the seal; hashed where somebody wants to compare that.
     pub(super) fn stream<'a>(
         &self,
+        is_hashed: bool,
         watch: Watch<'a>,
     ) -> Result<(Tap, Box<dyn Read + Send + 'a>), LayerFileError> {
-        let opened = Tap::open(&self.file, self.packing, self.packed_bytes(), self.seal().is_some(), watch);
+        let opened = Tap::open(&self.file, self.packing, self.packed_bytes(), is_hashed, watch);
         opened.map_err(|error| self.file.cannot_read(error).into())
     }
 

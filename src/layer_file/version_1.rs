@@ -4,14 +4,17 @@
 //! stand in the tar and are taken from there. What such a file lost when it was made is told.
 //!
 //! Threats: as in [`super::verify`]; a tar may say more than one thing in more than one way, so it is turned into entries of
-//! our own, which are held to the rules of all trees. Contents are kept in a file without a name, as large as the layer at
-//! most: what a sparse entry claims to be is never written.
+//! our own, which are held to the rules of all trees. What is kept of each is bounded, and of all together. Contents stay where
+//! they are; those of a packed file are kept in one without a name, as large as the layer at most: what a sparse entry claims
+//! to be is never written.
+
+mod gnu_tar;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use tar::{Archive, EntryType};
+use tar::EntryType;
 
 use super::error::LayerFileError;
 use super::metadata::Metadata;
@@ -21,14 +24,16 @@ use super::unpacked::Layer;
 use super::verify::{Findings, LayerFile, Stop};
 use crate::blob::{HashThread, Packing};
 use crate::foreign::shown;
-use crate::fsio::{FileError, FileHandle, ScratchFile};
+use crate::fsio::{FileHandle, RESERVED_BYTES, ScratchFile};
 use crate::overlay::{
-    Entries, EntryError, Extent, Header, Kind, ROOT, Rules, Summed, Time, TreeSum, Watch, checksummed_path,
+    Entries, EntryError, Extent, Header, HeaderError, Kind, ROOT, Rules, Summed, Time, TreeSum, Watch,
+    checksummed_path,
 };
+use gnu_tar::{GnuTar, Member};
 
 /// The version these files have.
 const VERSION: &str = "1.0";
-/// What is looked at for zeros at a time.
+/// Bytes read at a time.
 const CHUNK_BYTES: usize = 64 << 10;
 /// A folder whose entry is not there is root's.
 const FOLDER_MODE: u32 = 0o755;
@@ -36,8 +41,11 @@ const FOLDER_MODE: u32 = 0o755;
 const MAX_END_BYTES: u64 = 1 << 20;
 /// What files come to together, holes included: they are hashed, as zeros.
 const MAX_APPARENT_BYTES: u64 = 1 << 40;
-/// Entries are kept in memory.
+/// Entries are kept in memory, and their names and holes.
 const MAX_ENTRIES: usize = 1 << 22;
+const MAX_KEPT_BYTES: usize = 512 << 20;
+/// Folders of entries that have none themselves: one name of a few KiB leads through two thousand.
+const MAX_UNNAMED_FOLDERS: usize = 4096;
 
 /// What such a file has not, whatever its container had.
 const LOST: [&str; 6] = [
@@ -111,8 +119,9 @@ pub(super) fn verify(
     watch: Watch<'_>,
     findings: &mut Findings,
 ) -> Result<(), LayerFileError> {
-    let (tap, stream) = file.stream(watch)?;
-    let mut reading = Reading { file, most_bytes, findings, entries: Vec::new(), scratch: None };
+    let (tap, stream) = file.stream(false, watch)?;
+    let mut reading =
+        Reading { file, most_bytes, watch, findings, entries: Vec::new(), kept: Kept::default() };
     let read = reading.read_all(stream);
     if let Some(failure) = tap.failure() {
         return Err(failure);
@@ -139,60 +148,68 @@ impl<E: Into<LayerFileError>> From<E> for Ended {
 struct Reading<'a> {
     file: &'a LayerFile,
     most_bytes: u64,
+    watch: Watch<'a>,
     findings: &'a mut Findings,
     entries: Vec<Indexing>,
-    scratch: Option<(ScratchFile, u64)>,
+    kept: Kept,
+}
+
+/// What is kept of entries in memory.
+#[derive(Default)]
+struct Kept {
+    entries: usize,
+    bytes: usize,
+}
+
+impl Kept {
+    /// Takes in another entry; what is wrong if there are too many.
+    fn add(&mut self, header: &Header) -> Result<(), &'static str> {
+        self.entries += 1;
+        self.bytes += header.name.len() + header.extents.as_deref().map_or(0, size_of_val);
+        if self.entries > MAX_ENTRIES {
+            return Err("it has too many entries");
+        }
+        if self.bytes > MAX_KEPT_BYTES { Err("its names and holes are too many to keep") } else { Ok(()) }
+    }
 }
 
 impl Reading<'_> {
-    fn read_all(&mut self, mut stream: impl Read) -> Result<(), Ended> {
-        let mut metadata = None;
-        let mut has_layer = false;
-        let mut archive = Archive::new(&mut stream);
-        for entry in archive.entries().map_err(|error| self.not_a_layer_file(&error))? {
-            let mut entry = entry.map_err(|error| self.not_a_layer_file(&error))?;
-            let name = entry.path_bytes().into_owned();
-            match name.strip_prefix(b"./").unwrap_or(&name) {
-                name if name == METADATA.as_bytes() && metadata.is_none() => {
-                    if entry.size() > MAX_METADATA_BYTES {
-                        return Err(self.wrong(Part::Metadata, "it is too large".to_owned()));
-                    }
-                    let mut json = Vec::new();
-                    let read = entry.read_to_end(&mut json);
-                    read.map_err(|error| self.broken(Part::Metadata, &error))?;
-                    metadata = Some(json);
+    fn read_all(&mut self, stream: impl Read) -> Result<(), Ended> {
+        let (mut metadata, mut contents) = (None, None);
+        let mut tar = GnuTar::new(stream);
+        while let Some(member) = tar.next().map_err(|error| self.broken(Part::Structure, error))? {
+            let name = member.name.strip_prefix(b"./").unwrap_or(&member.name);
+            let is_file = matches!(member.header.entry_type(), EntryType::Regular | EntryType::Continuous);
+            if is_file && name == METADATA.as_bytes() && metadata.is_none() {
+                if member.size_bytes > MAX_METADATA_BYTES {
+                    return Err(self.wrong(Part::Metadata, "it is too large".to_owned()));
                 }
-                name if name == LAYER.as_bytes() && !has_layer => {
-                    has_layer = true;
-                    let layer_bytes = entry.size();
-                    if layer_bytes > self.most_bytes {
-                        let (path, most_bytes) = (self.file.path.clone(), self.most_bytes);
-                        return Err(LayerFileError::TooLarge { path, layer_bytes, most_bytes }.into());
-                    }
-                    self.scratch = Some((ScratchFile::temporary(layer_bytes)?, layer_bytes));
-                    self.read_layer(&mut entry)?;
-                }
-                name => {
-                    let name = shown(&String::from_utf8_lossy(name));
-                    return Err(self.wrong(Part::Structure, format!("`{name}` has no place in a layer file")));
-                }
+                let mut json = Vec::new();
+                let read = tar.read_to_end(&mut json);
+                read.map_err(|error| self.broken(Part::Metadata, error.into()))?;
+                metadata = Some(json);
+            } else if is_file && name == LAYER.as_bytes() && contents.is_none() {
+                contents = Some(self.read_layer(&mut tar, member.size_bytes)?);
+            } else {
+                let name = shown(&String::from_utf8_lossy(name));
+                return Err(self.wrong(Part::Structure, format!("`{name}` has no place in a layer file")));
             }
         }
-        self.read_end(stream)?;
+        self.read_end(tar.into_input())?;
         let Some(json) = metadata else {
             return Err(self.wrong(Part::Structure, "metadata.json is missing".to_owned()));
         };
-        if !has_layer {
+        let Some(contents) = contents else {
             return Err(self.wrong(Part::Structure, "layer.tar is missing".to_owned()));
-        }
-        self.conclude(&json)
+        };
+        self.conclude(&json, contents)
     }
 
     /// Behind the tar there is nothing; what is packed is unpacked to its end, where its check value stands.
     fn read_end(&mut self, mut stream: impl Read) -> Result<(), Ended> {
         let mut end = Vec::new();
         let read = stream.by_ref().take(MAX_END_BYTES + 1).read_to_end(&mut end);
-        read.map_err(|error| self.broken(Part::Packing, &error))?;
+        read.map_err(|error| self.broken(Part::Packing, error.into()))?;
         if end.len() as u64 > MAX_END_BYTES || end.iter().any(|byte| *byte != 0) {
             return Err(self.wrong(Part::Structure, "there is something behind its end".to_owned()));
         }
@@ -204,94 +221,66 @@ impl Reading<'_> {
         Ended::Broken(Stop)
     }
 
-    fn broken(&mut self, part: Part, error: &io::Error) -> Ended {
-        let part = if self.file.packing == Packing::Plain { part } else { Part::Packing };
-        self.wrong(part, format!("it can't be read: {}", shown(&error.to_string())))
+    fn broken(&mut self, part: Part, error: HeaderError) -> Ended {
+        match error {
+            HeaderError::Wrong(what) => self.wrong(part, what.to_owned()),
+            HeaderError::Read(error) => {
+                let part = if self.file.packing == Packing::Plain { part } else { Part::Packing };
+                self.wrong(part, format!("it can't be read: {}", shown(&error.to_string())))
+            }
+        }
     }
 
-    fn not_a_layer_file(&mut self, error: &io::Error) -> Ended {
-        self.broken(Part::Structure, error)
-    }
-
-    fn read_layer(&mut self, layer: &mut impl Read) -> Result<(), Ended> {
-        let mut archive = Archive::new(&mut *layer);
-        let (mut position_bytes, mut apparent_bytes) = (0, 0);
-        for entry in archive.entries().map_err(|error| self.broken(Part::Layer, &error))? {
-            let mut entry = entry.map_err(|error| self.broken(Part::Layer, &error))?;
-            let name = entry.path_bytes().into_owned();
-            let Some(mut header) = header_of(&name, entry.header()) else {
-                let name = shown(&String::from_utf8_lossy(&name));
+    /// Reads `layer.tar`, which `outer` has come to, and gives the file that the contents of its files are in.
+    fn read_layer<R: Read>(&mut self, outer: &mut GnuTar<R>, layer_bytes: u64) -> Result<FileHandle, Ended> {
+        if layer_bytes > self.most_bytes {
+            let (path, most_bytes) = (self.file.path.clone(), self.most_bytes);
+            return Err(LayerFileError::TooLarge { path, layer_bytes, most_bytes }.into());
+        }
+        // What is not packed need not be kept anywhere else.
+        let scratch = if self.file.packing == Packing::Plain {
+            None
+        } else {
+            let room_bytes = layer_bytes.saturating_add(RESERVED_BYTES);
+            Some(ScratchFile::nameless(&self.file.scratch_folder, room_bytes)?.handle())
+        };
+        let start_bytes = outer.position_bytes;
+        let mut tar = GnuTar::new(outer);
+        let (mut kept_bytes, mut apparent_bytes) = (0, 0);
+        while let Some(member) = tar.next().map_err(|error| self.broken(Part::Layer, error))? {
+            let Some(header) = header_of(&member) else {
+                let name = shown(&String::from_utf8_lossy(&member.name));
                 let what = format!("`{name}` is something that version {VERSION} does not have");
                 return Err(self.wrong(Part::Layer, what));
             };
-            let offset_bytes = position_bytes;
-            if header.kind == Kind::File {
-                header.size_bytes = entry.size();
-                apparent_bytes = header.size_bytes.saturating_add(apparent_bytes);
-                if apparent_bytes > MAX_APPARENT_BYTES {
-                    return Err(
-                        self.wrong(Part::Layer, "its files are larger than 1 TiB together".to_owned())
-                    );
-                }
-                let is_sparse = entry.header().entry_type() == EntryType::GNUSparse;
-                position_bytes = self.keep_content(&mut entry, &mut header, is_sparse, position_bytes)?;
+            apparent_bytes = header.size_bytes.saturating_add(apparent_bytes);
+            if apparent_bytes > MAX_APPARENT_BYTES {
+                return Err(self.wrong(Part::Layer, "its files are larger than 1 TiB together".to_owned()));
             }
+            let offset_bytes = match &scratch {
+                None => start_bytes + tar.position_bytes,
+                Some(_) => kept_bytes,
+            };
+            self.kept.add(&header).map_err(|what| self.wrong(Part::Layer, what.to_owned()))?;
             self.entries.push(Indexing { header, offset_bytes });
-            if self.entries.len() > MAX_ENTRIES {
-                return Err(self.wrong(Part::Layer, "it has too many entries".to_owned()));
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes a file's data to the contents, and says where the next one's goes.
-    fn keep_content(
-        &mut self,
-        content: &mut impl Read,
-        header: &mut Header,
-        is_sparse: bool,
-        mut position_bytes: u64,
-    ) -> Result<u64, Ended> {
-        let Some((scratch, most_bytes)) = self.scratch.as_ref().map(|(file, most)| (file.handle(), *most))
-        else {
-            return Ok(position_bytes);
-        };
-        let mut extents: Vec<Extent> = Vec::new();
-        let mut done_bytes = 0;
-        let mut chunk = Vec::new();
-        loop {
-            chunk.clear();
-            let read = content.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut chunk);
-            read.map_err(|error| self.broken(Part::Layer, &error))?;
-            if chunk.is_empty() {
-                break;
-            }
-            let size_bytes = chunk.len() as u64;
-            if !is_sparse || chunk.iter().any(|byte| *byte != 0) {
-                if position_bytes + size_bytes > most_bytes {
-                    return Err(
-                        self.wrong(Part::Layer, "its files have more in them than it is long".to_owned())
-                    );
+            let mut chunk = [0; CHUNK_BYTES];
+            loop {
+                let read = tar.read(&mut chunk);
+                let read = read.map_err(|error| self.broken(Part::Layer, error.into()))?;
+                if read == 0 {
+                    break;
                 }
-                scratch.write_at(&chunk, position_bytes)?;
-                position_bytes += size_bytes;
-                match extents.last_mut() {
-                    Some(last) if last.end_bytes() == done_bytes => last.size_bytes += size_bytes,
-                    _ => extents.push(Extent { start_bytes: done_bytes, size_bytes }),
+                if let Some(scratch) = &scratch {
+                    scratch.write_at(&chunk[..read], kept_bytes)?;
+                    kept_bytes += read as u64;
                 }
             }
-            done_bytes += size_bytes;
         }
-        if done_bytes != header.size_bytes {
-            return Err(self.wrong(Part::Layer, "a file in it ends too early".to_owned()));
-        }
-        let has_holes = extents.iter().map(|extent| extent.size_bytes).sum::<u64>() < done_bytes;
-        header.extents = has_holes.then_some(extents);
-        Ok(position_bytes)
+        Ok(scratch.unwrap_or_else(|| self.file.file.clone()))
     }
 
     /// Puts the entries in order, holds them to the rules and compares the checksum.
-    fn conclude(&mut self, json: &[u8]) -> Result<(), Ended> {
+    fn conclude(&mut self, json: &[u8], contents: FileHandle) -> Result<(), Ended> {
         let metadata: Metadata = match serde_json::from_slice(json) {
             Ok(metadata) => metadata,
             Err(error) => {
@@ -304,13 +293,8 @@ impl Reading<'_> {
                 format!("it is not one of version {VERSION}, and the file is not as later ones have to be");
             return Err(self.wrong(Part::Metadata, what));
         }
-        let Some((scratch, _)) = &self.scratch else { return Ok(()) };
-        let contents = scratch.handle();
-        let named = complete(std::mem::take(&mut self.entries));
-        let entries = match named {
-            Ok(entries) => entries,
-            Err(what) => return Err(self.wrong(Part::Layer, what)),
-        };
+        let completed = complete(std::mem::take(&mut self.entries));
+        let entries = completed.map_err(|what| self.wrong(Part::Layer, what))?;
         let (mut rules, mut sum) = (Rules::default(), TreeSum::default());
         for Indexing { header, .. } in &entries {
             if let Err(what) = rules.check(header) {
@@ -319,7 +303,7 @@ impl Reading<'_> {
             }
             sum.add(header, &header.to_blocks());
         }
-        let (stated, read_back) = checksums(&entries, &contents)?;
+        let (stated, read_back) = checksums(&entries, &contents, self.watch)?;
         if stated != metadata.layer_checksum {
             let found = shown(&metadata.layer_checksum);
             self.findings.problem(
@@ -336,13 +320,14 @@ impl Reading<'_> {
 }
 
 /// An entry as it is in trees here; none for what version 1.0 does not write.
-fn header_of(name: &[u8], header: &tar::Header) -> Option<Header> {
+fn header_of(member: &Member) -> Option<Header> {
+    let header = &member.header;
     let kind = match header.entry_type() {
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => Kind::File,
         EntryType::Directory => Kind::Directory,
         _ => return None,
     };
-    let mut name = name;
+    let mut name = &member.name[..];
     while let Some(rest) = name.strip_prefix(b"./") {
         name = rest;
     }
@@ -352,11 +337,14 @@ fn header_of(name: &[u8], header: &tar::Header) -> Option<Header> {
         (name, Kind::Directory) => [name, b"/"].concat(),
         (name, _) => name.to_vec(),
     };
+    let size_bytes = if kind == Kind::File { member.size_bytes } else { 0 };
     Some(Header {
         mode: header.mode().ok()? & 0o7777,
         uid: header.uid().ok()?.try_into().ok()?,
         gid: header.gid().ok()?.try_into().ok()?,
         modified: Time { seconds: header.mtime().ok()?.try_into().ok()?, nanoseconds: 0 },
+        size_bytes,
+        extents: member.extents.clone(),
         ..folder(name, kind)
     })
 }
@@ -378,47 +366,60 @@ fn folder(name: Vec<u8>, kind: Kind) -> Header {
     }
 }
 
+/// The names on the way to an entry, and its own.
+fn parts(entry: &Indexing) -> impl Iterator<Item = &[u8]> {
+    checksummed_path(&entry.header.name).split(|byte| *byte == b'/')
+}
+
 /// In order, with the root and all folders that were not named.
-fn complete(entries: Vec<Indexing>) -> Result<Vec<Indexing>, String> {
+fn complete(mut named: Vec<Indexing>) -> Result<Vec<Indexing>, String> {
     // Folder by folder, as a walk comes to them.
-    let key = |name: &[u8]| -> Vec<Vec<u8>> {
-        let path = checksummed_path(name);
-        if path.is_empty() {
-            Vec::new()
-        } else {
-            path.split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect()
-        }
+    named.sort_by(|one, other| parts(one).cmp(parts(other)));
+    let mut all: Vec<Indexing> = Vec::with_capacity(named.len() + 1);
+    let mut unnamed = 0;
+    let mut add_folder = |all: &mut Vec<Indexing>, name: Vec<u8>| {
+        unnamed += 1;
+        all.push(Indexing { header: folder(name, Kind::Directory), offset_bytes: 0 });
+        if unnamed > MAX_UNNAMED_FOLDERS { Err("too many of its folders are missing") } else { Ok(()) }
     };
-    let mut all: BTreeMap<Vec<Vec<u8>>, Indexing> = BTreeMap::new();
-    for entry in entries {
-        let name = entry.header.name.clone();
-        if all.insert(key(&name), entry).is_some() {
-            return Err(format!("`{}` is there twice", shown(&String::from_utf8_lossy(&name))));
+    for entry in named {
+        let path = checksummed_path(&entry.header.name);
+        if all.is_empty() && !path.is_empty() {
+            add_folder(&mut all, ROOT.to_vec())?;
         }
-    }
-    let paths: Vec<Vec<Vec<u8>>> = all.keys().cloned().collect();
-    for path in paths {
-        for depth in 1..path.len() {
-            let above = &path[..depth];
-            if !all.contains_key(above) {
-                let name = [&above.join(&b'/')[..], b"/"].concat();
-                all.insert(
-                    above.to_vec(),
-                    Indexing { header: folder(name, Kind::Directory), offset_bytes: 0 },
-                );
+        let last = all.last().map(|last| checksummed_path(&last.header.name).to_vec());
+        if last.as_deref() == Some(path) {
+            let name = shown(&String::from_utf8_lossy(&entry.header.name));
+            return Err(format!("`{name}` is there twice"));
+        }
+        // Whatever is in a folder stands together: its last entry, or the folder itself, is the last one there is.
+        let last = last.unwrap_or_default();
+        let is_there = |above: &[u8]| {
+            last.strip_prefix(above).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+        };
+        for (at, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+            if !is_there(&path[..at]) {
+                add_folder(&mut all, path[..=at].to_vec())?;
             }
         }
+        all.push(entry);
     }
-    let root = || Indexing { header: folder(ROOT.to_vec(), Kind::Directory), offset_bytes: 0 };
-    all.entry(Vec::new()).or_insert_with(root);
-    Ok(all.into_values().collect())
+    if all.is_empty() {
+        add_folder(&mut all, ROOT.to_vec())?;
+    }
+    Ok(all)
 }
 
 /// The checksum as version 1.0 makes it (paths as text, holes as zeros), and as it is made of what is read back.
-fn checksums(entries: &[Indexing], contents: &FileHandle) -> Result<(String, String), FileError> {
+fn checksums(
+    entries: &[Indexing],
+    contents: &FileHandle,
+    watch: Watch<'_>,
+) -> Result<(String, String), LayerFileError> {
     let (mut stated, mut read_back) = (HashThread::new(), HashThread::new());
     let zeros = vec![0; CHUNK_BYTES];
     let mut chunk = vec![0; CHUNK_BYTES];
+    let awaited = || if watch(0) { Ok(()) } else { Err(LayerFileError::Stopped) };
     for Indexing { header, offset_bytes } in entries {
         let path = checksummed_path(&header.name);
         stated.update(String::from_utf8_lossy(path).as_bytes());
@@ -428,11 +429,13 @@ fn checksums(entries: &[Indexing], contents: &FileHandle) -> Result<(String, Str
         let end = Extent { start_bytes: header.size_bytes, size_bytes: 0 };
         for extent in header.extents.as_deref().unwrap_or(&whole).iter().chain([&end]) {
             while done_bytes < extent.start_bytes {
+                awaited()?;
                 let wanted = (extent.start_bytes - done_bytes).min(CHUNK_BYTES as u64);
                 stated.update(&zeros[..usize::try_from(wanted).unwrap_or(0)]);
                 done_bytes += wanted;
             }
             while done_bytes < extent.end_bytes() {
+                awaited()?;
                 let wanted = (extent.end_bytes() - done_bytes).min(CHUNK_BYTES as u64);
                 let chunk = &mut chunk[..usize::try_from(wanted).unwrap_or(0)];
                 contents.read_exact_at(chunk, position_bytes)?;

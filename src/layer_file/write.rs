@@ -26,7 +26,7 @@ pub struct WrittenFile {
     pub metadata: Metadata,
 }
 
-/// Writes the directory of `plan` as a layer file. Blocks. `watch` is told of the bytes of `layer.tar`
+/// Writes the directory of `plan` as a layer file, for its owner's eyes only (0600). Blocks. `watch` is told of the bytes of `layer.tar`
 /// ([`Plan::size_bytes`] in all). On any error nothing stays.
 pub fn write(
     target: &Path,
@@ -39,7 +39,8 @@ pub fn write(
     let layer_bytes = plan.size_bytes();
     // How far it packs shows at its end.
     let set_aside_bytes = if seal.is_none() { layer_bytes.saturating_add(OTHER_BYTES) } else { 0 };
-    let file = PartialFile::create(target, set_aside_bytes, existing)?;
+    // Keys, passwords and databases are in it that nobody but root could read where they were.
+    let file = PartialFile::create_private(target, set_aside_bytes, existing)?;
     let mut packer = Packer::new(seal, file.handle()).map_err(LayerFileError::writing)?;
     let put = |packer: &mut Packer, name: &str, content: &[u8]| {
         packer.write_all(&outer::header(name, content.len() as u64))?;

@@ -119,7 +119,7 @@ fn each(attributes: &Named, set: impl Fn(&[u8], &[u8]) -> Result<(), Errno>) -> 
 }
 
 /// This leads to what is held, be it a symlink, and never further.
-fn path_of_held(held: impl AsFd) -> String {
+pub(super) fn path_of_held(held: impl AsFd) -> String {
     format!("/proc/self/fd/{}", held.as_fd().as_raw_fd())
 }
 

@@ -9,7 +9,7 @@ use super::holes::{Extent, are_within};
 use super::plan::{Watch, checksummed_path, tell};
 use super::raw::{RawEntry, RawWalk};
 use super::staged::Staged;
-use super::tree::{EntryDigest, digest_of};
+use super::tree::{END_BYTES, EntryDigest, digest_of, padding_bytes};
 use super::unpack::Made;
 
 /// Bytes read at a time.
@@ -35,9 +35,12 @@ pub(crate) fn check(
         if let Some(content) = &content {
             adopt_extents(&mut header, made.extents.get(&place), content);
         }
+        if place == 0 {
+            // It is not yet what it is to be.
+            header.clone_from(&made.root);
+        }
         let blocks = header.to_blocks();
-        let is_root = place == 0;
-        if !is_root && expected.get(place) != Some(&digest_of(&blocks)) {
+        if expected.get(place) != Some(&digest_of(&blocks)) {
             return Err(not_the_same(&header, "name, kind, owner, mode, time, attributes, links or holes"));
         }
         tell(watch, blocks.len() as u64)?;
@@ -53,13 +56,14 @@ pub(crate) fn check(
             {
                 return Err(not_the_same(&header, "there is something in a hole"));
             }
+            tell(watch, padding_bytes(&header))?;
         }
         place += 1;
     }
     if place != expected.len() || extra.is_some() {
         return Err(OverlayError::NotTheSame { path: path_of(b"./"), what: "the number of entries" });
     }
-    Ok(())
+    tell(watch, END_BYTES)
 }
 
 /// Compares the root itself, once it is what it is to be.

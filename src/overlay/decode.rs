@@ -9,6 +9,8 @@ use super::holes::{self, MapReader};
 
 /// All attributes of an entry together. Linux keeps 64 KiB of names, and ext4, which has most, little more.
 const MAX_RECORD_BYTES: u64 = 16 << 20;
+/// What nearly all headers have room in.
+const USUAL_BYTES: usize = 1 << 20;
 const XATTR: &[u8] = b"SCHILY.xattr.";
 
 /// Why there is no header to be read.
@@ -73,6 +75,14 @@ pub(crate) fn read_header(input: &mut impl Read) -> Result<Option<(Header, Vec<u
         }
     }
     if header.to_blocks() == blocks { Ok(Some((header, blocks))) } else { Err(NOT_CANONICAL) }
+}
+
+/// Would these blocks of a header be read? All are but those that are too large.
+pub(super) fn check_readable(blocks: &[u8]) -> Result<(), &'static str> {
+    if blocks.len() < USUAL_BYTES || read_header(&mut &blocks[..]).is_ok() {
+        return Ok(());
+    }
+    Err("its name and attributes have more than 16 MiB")
 }
 
 type Records = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -234,20 +244,39 @@ mod tests {
     }
 
     #[test]
-    fn holes_read_back_and_can_not_be_said_in_two_ways() {
-        let extent = |start_bytes, size_bytes| Extent { start_bytes, size_bytes };
-        let sparse = |size_bytes, extents: &[Extent]| Header {
+    fn what_is_too_large_to_be_read_is_known_before() {
+        let with = |count: u32| {
+            let attribute = |number: u32| (format!("user.{number}").into_bytes(), vec![1; 64 << 10]);
+            let attributes = (0..count).map(attribute).collect();
+            check_readable(&Header { attributes, ..plain() }.to_blocks())
+        };
+        assert_eq!((with(1), with(40)), (Ok(()), Ok(())));
+        assert!(with(257).is_err());
+    }
+
+    fn plain() -> Header {
+        Header {
             name: b"a/holes".to_vec(),
             kind: Kind::File,
             mode: 0o644,
             uid: 0,
             gid: 0,
-            size_bytes,
+            size_bytes: 0,
             modified: Time::default(),
             target: Vec::new(),
             device: (0, 0),
             attributes: BTreeMap::new(),
+            extents: None,
+        }
+    }
+
+    #[test]
+    fn holes_read_back_and_can_not_be_said_in_two_ways() {
+        let extent = |start_bytes, size_bytes| Extent { start_bytes, size_bytes };
+        let sparse = |size_bytes, extents: &[Extent]| Header {
+            size_bytes,
             extents: Some(extents.to_vec()),
+            ..plain()
         };
         let many: Vec<Extent> = (0..500).map(|one| extent(one * 8192, 4096)).collect();
         for good in [

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::foreign::shown;
+use crate::foreign::{shown, shown_path};
 use crate::fsio::FileError;
 
 /// A directory can't be written as a layer, or a layer not become a directory.
@@ -16,14 +16,22 @@ pub enum OverlayError {
     #[error(transparent)]
     File(#[from] FileError),
     /// Somebody changes it.
-    #[error("{} changed while it was read", .0.display())]
+    #[error("{} changed while it was read", shown_path(.0))]
     Changed(PathBuf),
     /// Renamed or changed in its properties only: what is in it stayed where it was.
-    #[error("what is in {} stands in a layer below it (overlayfs calls that redirect and metacopy)", .0.display())]
+    #[error("what is in {} stands in a layer below it (overlayfs calls that redirect and metacopy)", shown_path(.0))]
     Below(PathBuf),
     /// Changed in its properties only, and its contents stayed in the image.
-    #[error("the contents of {} stand in the image below it (overlayfs calls that metacopy)", .0.display())]
+    #[error("the contents of {} stand in the image below it (overlayfs calls that metacopy)", shown_path(.0))]
     Metacopy(PathBuf),
+    /// It is something that could not be read back.
+    #[error("{} can't be kept: {what}", shown_path(.path))]
+    Odd {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        what: &'static str,
+    },
     /// Entries without end.
     #[error("it has more than 33,554,432 entries")]
     TooMany,
@@ -34,10 +42,10 @@ pub enum OverlayError {
     #[error("it was stopped")]
     Stopped,
     /// It has a device, and none was to be made.
-    #[error("it has a device: `{}`", .0.display())]
+    #[error("it has a device: `{}`", shown_path(.0))]
     Device(PathBuf),
     /// An extended attribute can't be given.
-    #[error("cannot give `{}` the attribute `{name}`", .path.display())]
+    #[error("cannot give `{}` the attribute `{name}`", shown_path(.path))]
     Attribute {
         /// To what, from the layer's root.
         path: PathBuf,
@@ -47,7 +55,7 @@ pub enum OverlayError {
         source: io::Error,
     },
     /// What stands on the disk is not what was to be made.
-    #[error("`{}` did not come out as it should: {what}", .path.display())]
+    #[error("`{}` did not come out as it should: {what}", shown_path(.path))]
     NotTheSame {
         /// The path, from the layer's root.
         path: PathBuf,

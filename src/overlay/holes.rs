@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use super::header::BLOCK_BYTES;
 
 /// Parts of one file that are told apart; what comes after so many is taken for data. The map then has some 40 MB.
-pub(super) const MAX_EXTENTS: usize = 1 << 20;
+pub(crate) const MAX_EXTENTS: usize = 1 << 20;
 /// What a hole begins and ends at, but for the file's end. GNU tar's readers pad data to that.
 const ALIGNMENT: u64 = BLOCK_BYTES as u64;
 
@@ -68,7 +68,7 @@ fn data_from(file: impl AsFd, from_bytes: u64, size_bytes: u64) -> Result<Option
 }
 
 /// What is wrong with extents that somebody else wrote, of a file of this size.
-pub(super) fn flaw(extents: &[Extent], size_bytes: u64) -> Option<&'static str> {
+pub(crate) fn flaw(extents: &[Extent], size_bytes: u64) -> Option<&'static str> {
     let mut end_bytes = None;
     for extent in extents {
         let start_bytes = extent.start_bytes;

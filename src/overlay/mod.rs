@@ -21,6 +21,7 @@ mod check;
 mod content;
 mod decode;
 mod descent;
+mod durable;
 mod error;
 mod header;
 mod holes;
@@ -42,8 +43,9 @@ pub use tree::{Counts, Tree};
 
 pub(crate) use check::{check, check_root};
 pub(crate) use decode::{HeaderError, read_header};
+pub(crate) use durable::kernel_version;
 pub(crate) use header::{BLOCK_BYTES, Header, Kind, Time};
-pub(crate) use holes::Extent;
+pub(crate) use holes::{Extent, MAX_EXTENTS, flaw as extents_flaw};
 pub(crate) use plan::checksummed_path;
 pub(crate) use raw::ROOT;
 pub(crate) use reader::{Entries, EntryError, RawReader};

@@ -7,11 +7,13 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::decode::check_readable;
 use super::error::OverlayError;
 use super::header::BLOCK_BYTES;
 use super::holes::Extent;
 use super::layer::LeftOut;
 use super::raw::RawWalk;
+use super::rules::Rules;
 use super::tree::{Summed, Tree, TreeSum, digest_of};
 
 /// Bytes read at a time.
@@ -39,11 +41,15 @@ impl Plan {
     /// Walks the upper directory at `root`. Blocks. `watch` is told of an entry as of one byte.
     pub fn of(root: &Path, watch: Watch<'_>) -> Result<Self, OverlayError> {
         let mut walk = RawWalk::open(root)?;
-        let mut sum = TreeSum::default();
+        let (mut rules, mut sum) = (Rules::default(), TreeSum::default());
         let (mut left_out, mut extents) = (Vec::new(), HashMap::new());
         let mut place = 0;
         while let Some(entry) = walk.next(&mut |one| left_out.push(one))? {
-            if !sum.add(&entry.header, &entry.header.to_blocks()) {
+            let blocks = entry.header.to_blocks();
+            // What could not be read back is not written.
+            let is_readable = rules.check(&entry.header).and_then(|()| check_readable(&blocks));
+            is_readable.map_err(|what| OverlayError::Odd { path: walk.shown(), what })?;
+            if !sum.add(&entry.header, &blocks) {
                 return Err(OverlayError::TooMany);
             }
             if let Some(found) = entry.header.extents {

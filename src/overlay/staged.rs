@@ -1,13 +1,18 @@
 //! A folder that something is unpacked into, beside where it will go; it goes away, with all that is in it, unless it is kept.
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
-use std::vec;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::{fs, vec};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, Dir, Mode, mkdirat, openat, unlinkat};
+use rustix::fs::{
+    AtFlags, Dir, FileType, IFlags, Mode, OFlags, ioctl_getflags, ioctl_setflags, mkdirat, openat, statat,
+    unlinkat,
+};
 use rustix::io::Errno;
 
+use super::attributes::path_of_held;
 use super::descent::{Descent, OPEN_FOLDER};
 use super::error::OverlayError;
 
@@ -63,9 +68,13 @@ impl Drop for Staged {
 }
 
 /// Removes the folder or file `name` within `folder` with all that is in it, by open folders only. Blocks. What isn't there
-/// is no error.
+/// is no error, and what is not to be changed or removed (`chattr +i`, `+a`) goes, too.
 pub fn remove_tree(folder: BorrowedFd<'_>, name: &OsStr) -> Result<(), OverlayError> {
-    remove(folder, name).map_err(OverlayError::doing("remove", Path::new(name)))
+    let mut path = PathBuf::from(name);
+    remove(folder, name, &mut path).map_err(|errno| {
+        let within = fs::read_link(path_of_held(folder)).unwrap_or_default();
+        OverlayError::doing("remove", &within.join(path))(errno)
+    })
 }
 
 /// What is still to be removed of a folder, and what that is called in the one above.
@@ -74,8 +83,9 @@ struct Removal {
     name: Vec<u8>,
 }
 
-fn remove(folder: BorrowedFd<'_>, name: &OsStr) -> Result<(), Errno> {
-    let name = name.as_encoded_bytes();
+/// `path` says where it is, for messages.
+fn remove(folder: BorrowedFd<'_>, name: &OsStr, path: &mut PathBuf) -> Result<(), Errno> {
+    let name = name.as_bytes();
     if !is_folder_left(folder, name)? {
         return Ok(());
     }
@@ -84,26 +94,56 @@ fn remove(folder: BorrowedFd<'_>, name: &OsStr) -> Result<(), Errno> {
     let mut descent = Descent::new(root, Removal { names, name: name.to_vec() })?;
     while let Some((lowest, removal)) = descent.lowest() {
         if let Some(name) = removal.names.next() {
+            path.push(OsStr::from_bytes(&name));
             if is_folder_left(lowest.as_fd(), &name)? {
                 let inner = openat(lowest, &name, OPEN_FOLDER, Mode::empty())?;
                 let names = names_of(&inner)?;
                 descent.enter(inner, Removal { names, name })?;
+            } else {
+                path.pop();
             }
             continue;
         }
         let left = descent.leave()?;
         if let (Some((_, removal)), Some((above, _))) = (left, descent.lowest()) {
-            unlinkat(above, &removal.name, AtFlags::REMOVEDIR)?;
+            remove_name(above.as_fd(), &removal.name, AtFlags::REMOVEDIR)?;
+            path.pop();
         }
     }
-    unlinkat(folder, name, AtFlags::REMOVEDIR)
+    remove_name(folder, name, AtFlags::REMOVEDIR)
 }
 
 /// Removes what is no folder.
 fn is_folder_left(folder: BorrowedFd<'_>, name: &[u8]) -> Result<bool, Errno> {
-    match unlinkat(folder, name, AtFlags::empty()) {
+    match remove_name(folder, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(false),
-        Err(Errno::ISDIR | Errno::PERM) => Ok(true),
+        Err(Errno::ISDIR) => Ok(true),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn remove_name(folder: BorrowedFd<'_>, name: &[u8], flags: AtFlags) -> Result<(), Errno> {
+    match unlinkat(folder, name, flags) {
+        Err(Errno::PERM) => {
+            make_removable(folder)?;
+            let kind = FileType::from_raw_mode(statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode);
+            if kind.is_file() || kind.is_dir() {
+                let how = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+                make_removable(openat(folder, name, how, Mode::empty())?)?;
+            }
+            unlinkat(folder, name, flags)
+        }
+        done => done,
+    }
+}
+
+/// Takes away what says that something is not to be changed or removed.
+fn make_removable(file: impl AsFd) -> Result<(), Errno> {
+    let fixed = IFlags::IMMUTABLE | IFlags::APPEND;
+    match ioctl_getflags(&file) {
+        Ok(flags) if flags.intersects(fixed) => ioctl_setflags(&file, flags - fixed),
+        // Not all file systems have such flags.
+        Ok(_) | Err(Errno::NOTTY | Errno::OPNOTSUPP) => Ok(()),
         Err(errno) => Err(errno),
     }
 }

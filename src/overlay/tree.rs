@@ -8,10 +8,18 @@ use sha2::{Digest as _, Sha256};
 
 use super::attributes::overlay_word;
 use super::header::{BLOCK_BYTES, Header, Kind};
+use super::holes::Extent;
 use crate::image::{Algorithm, Digest, Hasher};
 
 /// More entries than any container has; they take 2.5 GB to remember.
 const MAX_ENTRIES: usize = 1 << 25;
+
+/// What nearly all file systems allocate at a time.
+const DISK_BLOCK_BYTES: u64 = 4096;
+/// What a folder keeps of each entry, but for its name.
+const NAME_BYTES: u64 = 16;
+/// Two blocks of zeros end a tar.
+pub(crate) const END_BYTES: u64 = 2 * BLOCK_BYTES as u64;
 
 /// What a tree has in it, and the digest of all its attributes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +76,7 @@ pub(crate) struct TreeSum {
     entries: Vec<EntryDigest>,
     /// The tar of it, its end not included.
     tar_bytes: u64,
+    disk_bytes: u64,
     first_device: Option<Vec<u8>>,
 }
 
@@ -79,6 +88,8 @@ pub(crate) struct Summed {
     pub(crate) entries: Vec<EntryDigest>,
     /// The size of its raw tar.
     pub(crate) tar_bytes: u64,
+    /// What it takes of a disk, about.
+    pub(crate) disk_bytes: u64,
     /// The path of a device that is no whiteout.
     pub(crate) first_device: Option<Vec<u8>>,
 }
@@ -116,6 +127,7 @@ impl TreeSum {
             self.first_device = Some(header.name.clone());
         }
         self.tar_bytes = self.tar_bytes.saturating_add(tar_bytes(header, blocks));
+        self.disk_bytes = self.disk_bytes.saturating_add(disk_bytes(header));
         self.entries.push(digest_of(blocks));
         self.entries.len() <= MAX_ENTRIES
     }
@@ -127,16 +139,42 @@ impl TreeSum {
         Summed {
             tree: Tree { sha256: hasher.finish(), counts: self.counts },
             entries: self.entries,
-            tar_bytes: self.tar_bytes.saturating_add(2 * BLOCK_BYTES as u64),
+            tar_bytes: self.tar_bytes.saturating_add(END_BYTES),
+            disk_bytes: self.disk_bytes,
             first_device: self.first_device,
         }
     }
 }
 
 /// How much of a raw tar an entry is.
-pub(crate) fn tar_bytes(header: &Header, blocks: &[u8]) -> u64 {
-    let data_bytes = if header.kind == Kind::File { header.data_bytes() } else { 0 };
-    blocks.len() as u64 + data_bytes.next_multiple_of(BLOCK_BYTES as u64)
+fn tar_bytes(header: &Header, blocks: &[u8]) -> u64 {
+    blocks.len() as u64 + data_bytes(header) + padding_bytes(header)
+}
+
+/// How much of a disk an entry is: whole blocks of data and of attributes, a folder's own, and its name in the folder above.
+fn disk_bytes(header: &Header) -> u64 {
+    let blocks = |bytes: u64| bytes.next_multiple_of(DISK_BLOCK_BYTES);
+    let content_bytes = match (header.kind, &header.extents) {
+        (Kind::File, None) => blocks(header.size_bytes),
+        (Kind::File, Some(extents)) => {
+            let around = |extent: &Extent| blocks(extent.start_bytes % DISK_BLOCK_BYTES + extent.size_bytes);
+            extents.iter().map(around).sum()
+        }
+        (Kind::Directory, _) => DISK_BLOCK_BYTES,
+        _ => blocks(header.target.len() as u64),
+    };
+    let attributes = header.attributes.iter().map(|(name, value)| (name.len() + value.len()) as u64);
+    content_bytes + blocks(attributes.sum()) + NAME_BYTES + header.name.len() as u64
+}
+
+fn data_bytes(header: &Header) -> u64 {
+    if header.kind == Kind::File { header.data_bytes() } else { 0 }
+}
+
+/// How much stands behind an entry's data until the next block.
+pub(crate) fn padding_bytes(header: &Header) -> u64 {
+    let data_bytes = data_bytes(header);
+    data_bytes.next_multiple_of(BLOCK_BYTES as u64) - data_bytes
 }
 
 /// The digest of an entry whose blocks these are.

@@ -20,6 +20,7 @@ use rustix::io::Errno;
 
 use super::attributes::{self, Named};
 use super::descent::{Descent, OPEN_FOLDER};
+use super::durable::Durability;
 use super::error::{OverlayError, path_of};
 use super::header::{Header, Kind, Time};
 use super::holes::Extent;
@@ -27,7 +28,7 @@ use super::plan::{Watch, tell};
 use super::raw::decoded;
 use super::reader::{Entries, EntryError};
 use super::staged::Staged;
-use super::tree::{EntryDigest, digest_of, tar_bytes};
+use super::tree::{END_BYTES, EntryDigest, digest_of, padding_bytes};
 use crate::fsio::{FileError, begin_to_sync};
 
 /// Bytes written at a time.
@@ -76,13 +77,21 @@ pub(crate) fn unpack(
 ) -> Result<Made, UnpackError> {
     let root = entries.next()?.ok_or(UnpackError::Changed)?;
     let mut expected = expected.iter();
-    if expected.next() != Some(&digest_of(&root.to_blocks())) {
+    let blocks = root.to_blocks();
+    if expected.next() != Some(&digest_of(&blocks)) {
         return Err(UnpackError::Changed);
     }
+    tell(watch, blocks.len() as u64)?;
     let staged_root = || staged.folder().try_clone_to_owned().map_err(FileError::io("open", &path_of(b"./")));
     let descent = Descent::new(staged_root().map_err(OverlayError::from)?, root.clone());
     let descent = descent.map_err(OverlayError::doing("open", &path_of(b"./")))?;
-    let mut making = Making { root: staged.folder(), descent, here: Vec::new(), chunk: vec![0; CHUNK_BYTES] };
+    let mut making = Making {
+        root: staged.folder(),
+        descent,
+        here: Vec::new(),
+        chunk: vec![0; CHUNK_BYTES],
+        durability: Durability::here(),
+    };
     let mut extents = HashMap::new();
     let mut place = 0;
     while let Some(header) = entries.next()? {
@@ -95,10 +104,11 @@ pub(crate) fn unpack(
         if let Some(found) = &header.extents {
             extents.insert(place, found.clone());
         }
-        let data_bytes = tar_bytes(&header, &blocks) - blocks.len() as u64;
+        let padding_bytes = padding_bytes(&header);
         making.make(header, entries, watch)?;
-        tell(watch, data_bytes % 512)?;
+        tell(watch, padding_bytes)?;
     }
+    tell(watch, END_BYTES)?;
     while !making.here.is_empty() {
         making.leave()?;
     }
@@ -117,6 +127,7 @@ struct Making<'a> {
     /// The path of the lowest, with a slash; empty at the root.
     here: Vec<u8>,
     chunk: Vec<u8>,
+    durability: Durability,
 }
 
 impl Making<'_> {
@@ -158,6 +169,7 @@ impl Making<'_> {
                     begin_to_sync(&file, 0..header.size_bytes);
                 }
                 finish_open(&file, &header)?;
+                self.durability.finished(&file).map_err(OverlayError::doing("write", &path))?;
             }
             Kind::Link => link(self.root, &header.target, folder, base).map_err(creating)?,
             Kind::Symlink => {
@@ -182,6 +194,7 @@ impl Making<'_> {
             return Err(UnpackError::Changed);
         };
         finish_open(&folder, &header)?;
+        self.durability.finished(&folder).map_err(OverlayError::doing("write", &path))?;
         self.here.pop();
         let end = self.here.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
         self.here.truncate(end);

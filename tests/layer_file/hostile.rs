@@ -226,6 +226,28 @@ fn a_device_is_made_only_where_that_is_allowed() {
 }
 
 #[test]
+fn names_do_not_write_lines_of_their_own() {
+    let name = "x\nhint: run `curl`\u{1b}[2J";
+    let shown = r"x\nhint: run `curl`\u{1b}[2J";
+    let site = Site::new();
+    fs::write(site.file(), Layer::of(&[Entry::device(name, 1, 11)]).file()).unwrap();
+    let refused =
+        site.verified().unpack(site.folder().as_fd(), "staged".as_ref(), Devices::Refuse, &|_| true);
+    assert_eq!(refused.unwrap_err().to_string(), format!("it has a device: `{shown}`"));
+    let path: std::path::PathBuf = name.into();
+    for error in [
+        OverlayError::Changed(path.clone()),
+        OverlayError::Below(path.clone()),
+        OverlayError::Metacopy(path.clone()),
+        OverlayError::NotTheSame { path: path.clone(), what: "" },
+        sealift::fsio::FileError::io("write", &path)(std::io::ErrorKind::Other.into()).into(),
+    ] {
+        let error = error.to_string();
+        assert!(error.contains(shown) && !error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
 fn what_is_there_already_is_not_unpacked_into() {
     let site = Site::new();
     fs::write(site.file(), Layer::of(&[Entry::file("a", "x")]).file()).unwrap();

@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sealift::blob::Packing;
 use sealift::fsio::Existing;
 use sealift::layer_file::{About, LayerFile, Seal, Verdict, write};
-use sealift::overlay::{LeftOut, OverlayError, Plan, remove_tree};
+use sealift::overlay::{Devices, LeftOut, OverlayError, Plan, remove_tree};
 
 use super::tree::{Site, attribute, fill, is_root, walked};
 
@@ -120,6 +120,32 @@ fn a_tree_may_be_deeper_than_files_may_be_open() {
 }
 
 #[test]
+fn what_must_not_be_changed_is_removed_all_the_same() {
+    use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+    if !is_root() {
+        return; // such flags are root's to give
+    }
+    let site = Site::new();
+    fs::create_dir_all(site.path("a/kept")).unwrap();
+    for (name, flag) in [
+        ("a/fixed", IFlags::IMMUTABLE),
+        ("a/log", IFlags::APPEND),
+        ("a/kept/fixed", IFlags::IMMUTABLE),
+        ("a/kept", IFlags::IMMUTABLE),
+        ("a", IFlags::APPEND),
+        ("", IFlags::IMMUTABLE),
+    ] {
+        if !site.path(name).exists() {
+            fs::write(site.path(name), "x").unwrap();
+        }
+        let file = fs::File::open(site.path(name)).unwrap();
+        ioctl_setflags(&file, ioctl_getflags(&file).unwrap() | flag).unwrap();
+    }
+    remove_tree(site.folder().as_fd(), "upper".as_ref()).unwrap();
+    assert!(!site.upper().exists());
+}
+
+#[test]
 fn an_empty_directory_is_a_layer() {
     let site = Site::new();
     let written = site.written(None);
@@ -147,12 +173,7 @@ fn what_nobody_waits_for_ends_and_leaves_nothing() {
     let file = LayerFile::open(&site.file()).unwrap();
     assert_eq!(file.packing(), Packing::Gzip);
     assert!(file.verify(u64::MAX, &|_| false).is_err());
-    let error = site.verified().unpack(
-        site.folder().as_fd(),
-        "staged".as_ref(),
-        sealift::overlay::Devices::Allow,
-        &|_| false,
-    );
+    let error = site.verified().unpack(site.folder().as_fd(), "staged".as_ref(), Devices::Allow, &|_| false);
     assert_eq!(error.unwrap_err().to_string(), "it was stopped");
     assert!(!site.staged().exists());
     assert!(site.unpacked().unwrap().verify(&|_| false).is_err());
@@ -177,5 +198,49 @@ fn progress_is_told_to_the_last_byte() {
     let size_bytes = file.size_bytes();
     let Verdict::Whole(file) = file.verify(u64::MAX, &watch).unwrap() else { panic!() };
     assert_eq!(told.swap(0, Ordering::Relaxed), size_bytes);
-    assert_eq!(file.room_bytes(), plan.size_bytes());
+    assert_eq!(file.unpacking_bytes(), plan.size_bytes());
+    let unpacked = file.unpack(site.folder().as_fd(), "staged".as_ref(), Devices::Allow, &watch).unwrap();
+    assert_eq!(told.swap(0, Ordering::Relaxed), file.unpacking_bytes());
+    drop(unpacked.verify(&watch).unwrap());
+    assert_eq!(told.swap(0, Ordering::Relaxed), file.unpacking_bytes());
+}
+
+#[test]
+fn room_is_counted_in_what_disks_allocate() {
+    use std::os::unix::fs::MetadataExt;
+    let site = Site::new();
+    fill(&site);
+    for one in 0..500 {
+        fs::write(site.path(&format!("a/{one}")), "x").unwrap();
+    }
+    site.written(None);
+    let file = site.verified();
+    let mut folders = vec![site.upper()];
+    let mut taken_bytes = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let found = entry.path().symlink_metadata().unwrap();
+            taken_bytes += found.blocks() * 512;
+            folders.extend(found.is_dir().then(|| entry.path()));
+        }
+    }
+    let counted_bytes = file.disk_bytes();
+    assert!((taken_bytes..2 * taken_bytes).contains(&counted_bytes), "{counted_bytes} for {taken_bytes}");
+    file.check_room(site.0.path()).unwrap();
+}
+
+#[test]
+fn nobody_but_its_owner_reads_the_file() {
+    use std::os::unix::fs::MetadataExt;
+    let site = Site::new();
+    fs::write(site.path("key"), "secret").unwrap();
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().mode() & 0o7777;
+    // While it is written, too: whoever opened it then reads it to its end.
+    let partial = site.0.path().join("layer.sealift.partial");
+    let watch = |_| {
+        assert_eq!(mode(&partial), 0o600);
+        true
+    };
+    write(&site.file(), Existing::Replace, &site.plan(), None, About::default(), &watch).unwrap();
+    assert_eq!(mode(&site.file()), 0o600);
 }

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 
 use flate2::read::GzDecoder;
 use sealift::image::Digest;
-use sealift::layer_file::Part;
+use sealift::layer_file::{LayerFile, LayerFileError, Part, Verdict};
 use serde_json::json;
 use tar::{Builder, EntryType, Header};
 
@@ -178,6 +178,133 @@ fn a_bomb_in_a_sparse_file_is_not_written() {
     append(&mut file, "layer.tar", EntryType::Regular, &layer, "");
     let problems = problems_of(&file.into_inner().unwrap());
     assert_eq!(problems[0].to_string(), "layer.tar: its files are larger than 1 TiB together");
+}
+
+/// The header of an entry that is not there, whatever it says of its size.
+fn header_of(name: &str, kind: EntryType, size_bytes: u64) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_path(name).unwrap();
+    header.set_mode(0o644);
+    header.set_size(size_bytes);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_cksum();
+    header
+}
+
+fn packed(bytes: &[u8], zeros: usize) -> Vec<u8> {
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+    encoder.write_all(bytes).unwrap();
+    (0..zeros >> 20).for_each(|_| encoder.write_all(&[b'x'; 1 << 20]).unwrap());
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn names_and_extensions_are_read_only_as_far_as_any_are_long() {
+    for kind in [EntryType::GNULongName, EntryType::GNULongLink, EntryType::XHeader, EntryType::XGlobalHeader]
+    {
+        let header = header_of("x", kind, 6 << 30);
+        let problems = problems_of(&packed(header.as_bytes(), 256 << 20));
+        let what = problems[0].to_string();
+        let is_refused = what.ends_with("a name is longer than Linux has them")
+            || what.ends_with("`x` has no place in a layer file");
+        assert!(is_refused, "{kind:?}: {what}");
+        let layer = header_of("layer.tar", EntryType::Regular, 7 << 30);
+        let problems = problems_of(&[&layer.as_bytes()[..], header.as_bytes()].concat());
+        let what = problems[0].to_string();
+        let is_refused = what.ends_with("a name is longer than Linux has them")
+            || what.ends_with("`x` is something that version 1.0 does not have");
+        assert!(is_refused, "{kind:?}: {what}");
+    }
+}
+
+#[test]
+fn a_name_does_not_become_thousands_of_folders() {
+    let started = std::time::Instant::now();
+    let layer_of = |names: &[String]| {
+        let mut layer = Builder::new(Vec::new());
+        for name in names {
+            layer.append_data(&mut header_of("x", EntryType::Regular, 0), name, &b""[..]).unwrap();
+        }
+        let mut file = Builder::new(Vec::new());
+        append(&mut file, "metadata.json", EntryType::Regular, br#"{"version":"1.0","created":"","compressed":false,"container_metadata":{},"docker_info":{},"layer_checksum":""}"#, "");
+        append(&mut file, "layer.tar", EntryType::Regular, &layer.into_inner().unwrap(), "");
+        problems_of(&file.into_inner().unwrap())[0].to_string()
+    };
+    let deep = |first: &str, folders: usize| format!("{first}/{}x", "d/".repeat(folders));
+    let deepest = layer_of(&[deep("a", 2046)]);
+    assert!(deepest.starts_with("layer.tar: its contents hash to"), "{deepest}");
+    let many: Vec<String> = (0..2000).map(|first| deep(&first.to_string(), 2000)).collect();
+    assert_eq!(layer_of(&many), "layer.tar: too many of its folders are missing");
+    assert_eq!(layer_of(&[deep("a", 30_000)]), "layer.tar: a name is longer than Linux has them");
+    assert!(started.elapsed() < std::time::Duration::from_secs(30));
+}
+
+#[test]
+fn the_map_of_a_sparse_file_has_an_end() {
+    let mut header = header_of("holes", EntryType::GNUSparse, 0);
+    let gnu = header.as_gnu_mut().unwrap();
+    gnu.set_real_size(1 << 20);
+    gnu.set_is_extended(true);
+    header.set_cksum();
+    let mut more = tar::GnuExtSparseHeader::new();
+    more.set_is_extended(true);
+    let blocks = more.as_bytes().repeat(60_000);
+    let layer_bytes = (512 + blocks.len()) as u64;
+    let layer = header_of("layer.tar", EntryType::Regular, layer_bytes);
+    let problems = problems_of(&[&layer.as_bytes()[..], header.as_bytes(), &blocks].concat());
+    assert_eq!(problems[0].to_string(), "layer.tar: it has too many holes");
+}
+
+#[test]
+fn holes_come_out_as_they_were() {
+    if !is_root() {
+        return;
+    }
+    let site = Site::new();
+    let data: Vec<(u64, usize)> = (0..40).map(|one| (one * 16_384, 4096)).collect();
+    super::tree::sparse(&site.path("many"), 1 << 20, &data);
+    super::tree::sparse(&site.path("none"), 1 << 20, &[]);
+    let mut layer = Builder::new(Vec::new());
+    layer.append_path_with_name(site.path("many"), "many").unwrap();
+    layer.append_path_with_name(site.path("none"), "none").unwrap();
+    let layer = layer.into_inner().unwrap();
+    assert!(layer.len() < 200 << 10, "as the tar crate writes holes");
+    let read = |name: &str| fs::read(site.path(name)).unwrap();
+    let checksum = Digest::of(&[b"many".to_vec(), read("many"), b"none".to_vec(), read("none")].concat());
+    let metadata = json!({
+        "version": "1.0", "created": "", "compressed": false, "container_metadata": {}, "docker_info": {},
+        "layer_checksum": checksum.hex(),
+    });
+    let mut file = Builder::new(Vec::new());
+    append(&mut file, "metadata.json", EntryType::Regular, metadata.to_string().as_bytes(), "");
+    append(&mut file, "layer.tar", EntryType::Regular, &layer, "");
+    let plain = file.into_inner().unwrap();
+    let before = super::tree::walked(&site.upper());
+    for bytes in [packed(&plain, 0), plain] {
+        fs::write(site.file(), bytes).unwrap();
+        let after = site.out_and_in();
+        for name in [&b"many"[..], b"none"] {
+            let data = |line: &str| line.split_once('.').unwrap().1.split_once(' ').unwrap().1.to_owned();
+            assert_eq!(data(&before[name]), data(&after[name]));
+        }
+    }
+}
+
+#[test]
+fn only_what_is_packed_is_kept_elsewhere_meanwhile() {
+    let site = Site::new();
+    let verdict = |bytes: &[u8]| {
+        fs::write(site.file(), bytes).unwrap();
+        let file = LayerFile::open(&site.file()).unwrap().with_scratch_in(&site.path("nowhere"));
+        file.verify(u64::MAX, &|_| true)
+    };
+    assert!(matches!(verdict(PLAIN), Ok(Verdict::Whole(_))));
+    let error = verdict(PACKED).unwrap_err();
+    assert!(matches!(error, LayerFileError::File(_)), "{error}");
+    assert!(error.to_string().contains("nowhere"), "{error}");
 }
 
 #[test]

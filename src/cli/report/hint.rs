@@ -509,6 +509,9 @@ fn named_file(error: &FileError, option: &str, after: &str) -> Option<String> {
             let missing = ui::size(needed_bytes.saturating_sub(*free_bytes));
             Some(format!("free {missing}, or choose another disk{option}"))
         }
+        FileError::NoFiles { .. } => {
+            Some("remove files there, however small: the file system has a number of them (`df -i`)".into())
+        }
         FileError::TooLargeForFat32 { .. } => {
             Some(format!("choose another disk{option}, or format it as exFAT"))
         }

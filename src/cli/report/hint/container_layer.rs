@@ -125,6 +125,7 @@ fn not_unpacked(source: &ContainerLayerError) -> String {
             let missing = ui::size(needed_bytes.saturating_sub(*free_bytes));
             format!("nothing was changed; free {missing} there, {ROOM}")
         }
+        Some(FileError::NoFiles { .. }) => format!("nothing was changed; make room for files there, {ROOM}"),
         Some(FileError::Io { source, .. })
             if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
         {
