@@ -11,6 +11,7 @@ use crate::archive::writer::Incomplete;
 use crate::archive::{PlanError, StreamError};
 use crate::archived::{OpenError, Unresolved, Unsound};
 use crate::blob::{BlobError, InflateError, RegionError};
+use crate::container_layer::ContainerLayerError;
 use crate::containerd_store::{RebuildError, StoreError};
 use crate::daemon::DaemonError;
 use crate::fsio::FileError;
@@ -143,6 +144,9 @@ pub enum Error {
     /// A layer can't be grabbed.
     #[error(transparent)]
     Grab(#[from] GrabError),
+    /// A container's layer can't be had, or not be put in the place of another.
+    #[error(transparent)]
+    ContainerLayer(ContainerLayerError),
     /// A layer can't be made anew of its snapshot.
     #[error(transparent)]
     Rebuild(RebuildError),
@@ -221,6 +225,16 @@ impl From<RebuildError> for Error {
             #[cfg(target_os = "linux")]
             RebuildError::Overlay(crate::overlay::OverlayError::File(error)) => Self::File(error),
             error => Self::Rebuild(error),
+        }
+    }
+}
+
+impl From<ContainerLayerError> for Error {
+    fn from(error: ContainerLayerError) -> Self {
+        match error {
+            ContainerLayerError::Daemon(error) => error.into(),
+            ContainerLayerError::Store(error) => error.into(),
+            error => Self::ContainerLayer(error),
         }
     }
 }

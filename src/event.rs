@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::foreign::shown;
 use crate::image::{Digest, Platform, Reference, Registry};
 use crate::reuse::Note;
 
@@ -220,10 +221,37 @@ pub enum Event<'a> {
         /// Its size.
         size_bytes: u64,
     },
+    /// A container's layer is about to be worked on.
+    LayerStarted {
+        /// What is done.
+        doing: LayerWork,
+        /// The file or directory that comes of it.
+        path: &'a Path,
+        /// How much there is to do.
+        size_bytes: u64,
+    },
+    /// More of it is done.
+    LayerProgressed {
+        /// How many bytes more.
+        bytes: u64,
+    },
+    /// All of it is done, or will not be.
+    LayerEnded,
     /// A path was looked into for blobs to reuse.
     Reusable(&'a Note),
     /// Something the person should know that stops nothing.
     Warning(&'a Warning),
+}
+
+/// What is done with a container's layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LayerWork {
+    /// It is written to a file.
+    Export,
+    /// It is unpacked.
+    Unpack,
+    /// What was unpacked is read back.
+    Compare,
 }
 
 /// What is worth a word but no error.
@@ -407,6 +435,68 @@ pub enum Warning {
         /// The name.
         name: String,
     },
+    /// A container is frozen for a while.
+    #[error(
+        "the container `{}` is paused until its layer is read: the file has what was written until now, as after a power \
+         cut; what its programs still hold in memory is not in it",
+        shown(.container)
+    )]
+    Frozen {
+        /// The container.
+        container: String,
+    },
+    /// A frozen container was not let go on.
+    #[error("the container `{}` is still paused: `docker unpause` lets it go on", shown(.container))]
+    StillPaused {
+        /// The container.
+        container: String,
+    },
+    /// Something is mounted into a container, and so is not of its layer.
+    #[error("the {} `{}` at `{}` is not in the container's layer: back it up by itself",
+        shown(.kind), shown(.outside), shown(.inside))]
+    NotInLayer {
+        /// `volume`, `bind`, `tmpfs`.
+        kind: String,
+        /// A volume's name, or where it is outside.
+        outside: String,
+        /// Where it is inside.
+        inside: String,
+    },
+    /// Sockets, which are nothing without the program that listens there.
+    #[error("{} left out, and what the image has by the same name shows up again: {}",
+        if *.sockets == 1 { "1 socket is".to_owned() } else { format!("{sockets} sockets are") }, some_of(.paths))]
+    SocketsLeftOut {
+        /// How many.
+        sockets: u64,
+        /// The first of them.
+        paths: Vec<String>,
+    },
+    /// What a file of an older version does not have.
+    #[error("lost when this file of version 1.0 was made: {what}")]
+    LostInFile {
+        /// What was lost, in words.
+        what: String,
+    },
+    /// A layer goes into a container of another image than its own, as was asked for.
+    #[error("the layer is of the image {of_layer}; the container is of {of_container}")]
+    LayerOfOtherImage {
+        /// The layer's image.
+        of_layer: String,
+        /// The container's.
+        of_container: String,
+    },
+    /// An import that died was cleaned up after.
+    #[error("an import that did not end left something in {}: {}", .folder.display(), if *.is_ended {
+        "its layer was in place already, and what was missing is done now"
+    } else {
+        "what it had unpacked is removed, the layer is as it was before"
+    })]
+    ImportLeftOver {
+        /// The folder.
+        folder: PathBuf,
+        /// True if its layer was in place already.
+        is_ended: bool,
+    },
     /// A mirror has no longer all of images that it had.
     #[error("{} names {} no more, as not all of {} is there; the blobs stay", .folder.display(), counted(*.images),
         if *.images == 1 { "it" } else { "them" })]
@@ -435,6 +525,13 @@ fn counted(images: usize) -> String {
 
 fn left_alone(goes: bool) -> &'static str {
     if goes { "`--clean` takes it away" } else { "`docker image prune` would take it away" }
+}
+
+fn some_of(paths: &[String]) -> String {
+    const MAX_TOLD: usize = 3;
+    let told =
+        paths.iter().take(MAX_TOLD).map(|path| format!("`{}`", shown(path))).collect::<Vec<_>>().join(", ");
+    if paths.len() > MAX_TOLD { format!("{told}, …") } else { told }
 }
 
 fn made_anew(others: &[usize]) -> String {

@@ -4,23 +4,35 @@
 //! What could steer it (control characters) or turn the line around (bidirectional marks) is escaped, and long texts
 //! are cut. Letters of any script stay as they are.
 
+use std::path::Path;
+
 /// The most characters of a foreign text that are shown.
 const MAX_SHOWN: usize = 160;
 
 /// `text` as it may stand in a message: on one line, escaped, and cut after 160 characters with `…`.
 pub fn shown(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len().min(2 * MAX_SHOWN));
-    for character in text.chars().take(MAX_SHOWN) {
-        if steers(character) {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
-        }
-    }
+    let mut shown = escaped(text.chars().take(MAX_SHOWN));
     if text.chars().nth(MAX_SHOWN).is_some() {
         shown.push('…');
     }
     shown
+}
+
+/// A path as it may stand in a message: as [`shown`], but whole, so that its file can be found.
+pub fn shown_path(path: &Path) -> String {
+    escaped(path.to_string_lossy().chars())
+}
+
+fn escaped(text: impl Iterator<Item = char>) -> String {
+    let mut escaped = String::new();
+    for character in text {
+        if steers(character) {
+            escaped.extend(character.escape_default());
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
 }
 
 /// The name of a host as it may stand in a message: as [`shown`], without what stands before an `@`. That may be user
@@ -52,6 +64,12 @@ mod tests {
     fn foreign_words_can_not_steer_a_terminal() {
         assert_eq!(shown("\u{1b}[2J\r\n\u{9b}1m"), r"\u{1b}[2J\r\n\u{9b}1m");
         assert_eq!(shown("a\u{202e}b\u{2066}c\u{200f}d"), r"a\u{202e}b\u{2066}c\u{200f}d");
+    }
+
+    #[test]
+    fn paths_are_shown_whole_and_on_one_line() {
+        let long = "d/".repeat(200);
+        assert_eq!(shown_path(Path::new(&format!("{long}x\nhint: y"))), format!(r"{long}x\nhint: y"));
     }
 
     #[test]

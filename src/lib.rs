@@ -8,9 +8,9 @@
 //! Nouns: [`image`] (the field's words), [`image_list`] (names in files), [`registry`] (the wire), [`blob`] (verified
 //! bytes), [`archive`] (the file), [`archived`] (files that others made), [`containerd_store`] (containerd's images on a disk,
 //! read by [`bolt`]), [`reuse`] (blobs that are here already),
-//! [`sidecar`] (what stands beside one), [`daemon`] (who runs images).
-//! Verbs: [`pull`]; [`inspect`], [`verify`], [`load`], [`push`], [`grab`]. [`source`] is where a verb gets images from. Nouns know
-//! nothing of verbs.
+//! [`sidecar`] (what stands beside one), [`daemon`] (who runs images), [`overlay`] and [`layer_file`] (a container's own layer).
+//! Verbs: [`pull`]; [`inspect`], [`verify`], [`load`], [`push`], [`grab`], [`container_layer`]. [`source`] is where a verb gets
+//! images from. Nouns know nothing of verbs.
 
 pub mod archive;
 pub mod archived;
@@ -18,6 +18,7 @@ pub mod attempts;
 pub mod blob;
 pub mod bolt;
 pub mod config;
+pub mod container_layer;
 pub mod containerd_store;
 pub mod daemon;
 pub mod demo;
@@ -29,6 +30,7 @@ pub mod grab;
 pub mod image;
 pub mod image_list;
 pub mod inspect;
+pub mod layer_file;
 pub mod load;
 pub mod mirror;
 #[cfg(target_os = "linux")]

@@ -25,6 +25,7 @@ const NOUNS: &[&str] = &[
     "fsio",
     "image",
     "image_list",
+    "layer_file",
     "overlay",
     "registry",
     "reuse",
@@ -32,7 +33,8 @@ const NOUNS: &[&str] = &[
     "sidecar",
     "source",
 ];
-const VERBS: &[&str] = &["demo", "grab", "inspect", "load", "mirror", "pull", "push", "verify"];
+const VERBS: &[&str] =
+    &["container_layer", "demo", "grab", "inspect", "load", "mirror", "pull", "push", "verify"];
 /// What joins nouns for the verbs' use.
 const JOINTS: &[&str] = &["attempts", "error"];
 

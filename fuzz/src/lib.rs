@@ -11,6 +11,7 @@ mod bolt;
 mod configs;
 mod docker_documents;
 mod go;
+mod layer_file;
 mod layers;
 mod lists;
 mod manifests;
@@ -24,6 +25,7 @@ pub use archives::archives;
 pub use bolt::bolt;
 pub use configs::configs;
 pub use docker_documents::{manifest_json, repositories};
+pub use layer_file::layer_file;
 pub use layers::layers;
 pub use lists::lists;
 pub use manifests::manifests;
@@ -39,6 +41,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("archives", archives),
     ("bolt", bolt),
     ("configs", configs),
+    ("layer_file", layer_file),
     ("layers", layers),
     ("lists", lists),
     ("manifest_json", manifest_json),

@@ -42,7 +42,7 @@ macro_rules! replays {
 }
 
 replays! {
-    archived archives bolt configs layers lists manifest_json manifests references repositories tar_index
+    archived archives bolt configs layer_file layers lists manifest_json manifests references repositories tar_index
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! inflated ([`inflate`]) from blobs that were verified before; only of what a daemon sends unasked for it is told on the
 //! wire which layer it is ([`take_in`]).
 
+mod hashing;
 mod incoming;
 pub mod inflate;
 mod measure;
@@ -11,6 +12,7 @@ mod packing;
 mod region;
 mod verify;
 
+pub use hashing::HashThread;
 pub use incoming::{TakenIn, Unpacking, take_in};
 pub use inflate::{Excess, InflateError, Inflated, Inflation, Limits, VerifiedLayer};
 pub use measure::{Bounds, Hashes, InflatedContent, Measured, measure};

@@ -8,6 +8,7 @@
 mod completions;
 mod config;
 mod connection;
+mod container_layer;
 mod containerd_store;
 mod daemon_arguments;
 mod demo;
@@ -63,6 +64,7 @@ enum Command {
     Push(Box<push::Arguments>),
     Tags(tags::Arguments),
     ContainerdStore(containerd_store::Arguments),
+    ContainerLayer(container_layer::Arguments),
     Login(login::Arguments),
     Logout(logout::Arguments),
     Doctor(doctor::Arguments),
@@ -109,6 +111,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Push(command) => until_interrupted(push::run(*command, context()?)),
         Command::Tags(command) => until_interrupted(tags::run(command, context()?)),
         Command::ContainerdStore(command) => until_interrupted(containerd_store::run(command, context()?)),
+        Command::ContainerLayer(command) => until_interrupted(container_layer::run(command, context()?)),
         Command::Login(command) => {
             let context = context()?;
             let ready = command.complete(&context)?;

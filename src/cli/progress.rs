@@ -8,7 +8,7 @@ use std::error::Error;
 use std::io::IsTerminal;
 
 use clap::ValueEnum;
-use sealift::event::{Event, Reporter, Silent};
+use sealift::event::{Event, LayerWork, Reporter, Silent};
 use sealift::image::Digest;
 use sealift::reuse::Note;
 use serde_json::json;
@@ -50,6 +50,15 @@ impl Mode {
     /// True where a sentence for people has its place on stderr.
     pub(super) fn has_words(self) -> bool {
         !matches!(self, Self::Json | Self::Quiet)
+    }
+}
+
+/// What is done with a container's layer, in words.
+fn work(doing: LayerWork) -> &'static str {
+    match doing {
+        LayerWork::Export => "exporting",
+        LayerWork::Unpack => "unpacking",
+        LayerWork::Compare => "comparing",
     }
 }
 
@@ -211,6 +220,12 @@ impl Reporter for JsonLines {
                 json!({"event": "grabbed", "layer": layer, "size_bytes": size_bytes,
                        "inflated_bytes": inflated_bytes, "thrown_away_bytes": thrown_away_bytes})
             }
+            Event::LayerStarted { doing, path, size_bytes } => {
+                json!({"event": "layer_started", "doing": work(doing), "path": path.display().to_string(),
+                       "size_bytes": size_bytes})
+            }
+            Event::LayerProgressed { bytes } => json!({"event": "layer_progressed", "bytes": bytes}),
+            Event::LayerEnded => json!({"event": "layer_ended"}),
             Event::LoadSent => json!({"event": "load_sent"}),
             Event::LoadEnded => json!({"event": "load_ended"}),
             Event::Checksummed { path, digest, took } => {

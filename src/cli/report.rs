@@ -20,6 +20,7 @@ use sealift::Error;
 use sealift::archive::{PlanError, StreamError};
 use sealift::archived::OpenError;
 use sealift::config::ConfigError;
+use sealift::container_layer::ContainerLayerError;
 use sealift::containerd_store::{RebuildError, StoreError as ContainerdError};
 use sealift::daemon::{DaemonError, EndpointError};
 use sealift::fsio::FileError;
@@ -27,7 +28,9 @@ use sealift::grab::GrabError;
 use sealift::image::platform::PlatformError;
 use sealift::image::reference::ReferenceError;
 use sealift::image_list::ListError;
+use sealift::layer_file::LayerFileError;
 use sealift::load::LoadError;
+use sealift::overlay::OverlayError;
 use sealift::pull::ResolveError;
 use sealift::push::{DestinationError, RenameError};
 use sealift::registry::login::StoreError;
@@ -107,6 +110,15 @@ pub(super) enum Failure {
     /// An archive was mended, and not every image of it could be.
     #[error("{} has not all images of {}", .mended.display(), .path.display())]
     NotAllMended { path: PathBuf, mended: PathBuf },
+    /// A layer file with problems, which were told.
+    #[error("{} is damaged, or no layer file", .0.display())]
+    DamagedLayer(PathBuf),
+    /// A layer file that is whole, but for another Docker.
+    #[error("{} is whole, but not for this Docker", .0.display())]
+    UnfitLayer(PathBuf),
+    /// A layer file that is whole; there was no Docker to hold it against.
+    #[error("{} is whole, but was not held against a Docker", .0.display())]
+    UncheckedLayer(PathBuf),
     /// By Ctrl-C.
     #[error("interrupted")]
     Interrupted,
@@ -156,6 +168,12 @@ impl From<AgainstError> for Failure {
 
 impl From<DaemonError> for Failure {
     fn from(error: DaemonError) -> Self {
+        Self::Sealift(error.into())
+    }
+}
+
+impl From<ContainerLayerError> for Failure {
+    fn from(error: ContainerLayerError) -> Self {
         Self::Sealift(error.into())
     }
 }
@@ -246,10 +264,11 @@ impl Failure {
             | Self::Destination(_)
             | Self::Rename(_)
             | Self::Config(_) => 2,
-            Self::NotInArchive { .. } | Self::NotKept { .. } => 4,
+            Self::NotInArchive { .. } | Self::NotKept { .. } | Self::UnfitLayer(_) => 4,
             Self::Wrong { wrong: 0, unread, .. } => unread.first().map_or(3, Self::code),
-            Self::Wrong { .. } | Self::NotAllMended { .. } => 3,
+            Self::Wrong { .. } | Self::NotAllMended { .. } | Self::DamagedLayer(_) => 3,
             Self::NoSuchArchive(_)
+            | Self::UncheckedLayer(_)
             | Self::NoConfigFolder
             | Self::NoCredentialsFolder
             | Self::Endpoint(EndpointError::File { .. } | EndpointError::NoFolder) => 7,
@@ -358,6 +377,7 @@ fn code_of(error: &sealift::Error) -> u8 {
             GrabError::Start(_) | GrabError::NoRandomness => 7,
             _ => 1,
         },
+        Error::ContainerLayer(error) => layer_code(error),
         Error::Daemon(error) if !error.is_of_full_disk() => match error {
             DaemonError::Answered { .. }
             | DaemonError::Refused { .. }
@@ -367,6 +387,36 @@ fn code_of(error: &sealift::Error) -> u8 {
             _ => 7,
         },
         Error::Daemon(_) => 7,
+        _ => 1,
+    }
+}
+
+fn layer_code(error: &ContainerLayerError) -> u8 {
+    match error {
+        error if error.file().is_some() => 7,
+        ContainerLayerError::NotRoot
+        | ContainerLayerError::Remote { .. }
+        | ContainerLayerError::NotHere { .. }
+        | ContainerLayerError::NoSnapshot { .. }
+        | ContainerLayerError::Locked { .. }
+        | ContainerLayerError::Unfinished { .. }
+        | ContainerLayerError::NotUnpacked { .. }
+        | ContainerLayerError::Unasked(_)
+        | ContainerLayerError::Overlay(OverlayError::Output(_))
+        | ContainerLayerError::LayerFile(LayerFileError::Packing(_) | LayerFileError::TooLarge { .. }) => 7,
+        ContainerLayerError::NoSuchContainer { .. }
+        | ContainerLayerError::NoBackup { .. }
+        | ContainerLayerError::NoSuchBackup { .. }
+        | ContainerLayerError::OtherImage { .. }
+        | ContainerLayerError::OtherDriver { .. }
+        | ContainerLayerError::OtherUsers { .. } => 4,
+        ContainerLayerError::Broken { .. }
+        | ContainerLayerError::Unclear { .. }
+        | ContainerLayerError::Journal { .. }
+        | ContainerLayerError::Note { .. }
+        | ContainerLayerError::LayerFile(
+            LayerFileError::Changed(_) | LayerFileError::Overlay(OverlayError::NotTheSame { .. }),
+        ) => 3,
         _ => 1,
     }
 }

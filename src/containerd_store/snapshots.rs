@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! diff IDs ──▶ chain ID ──meta.db──▶ the snapshotter's name ──metadata.db──▶ its number ──▶ snapshots/<number>/fs
+//! container ────▶ its ID ──┘
 //! ```
 
 use std::fs::Metadata;
@@ -20,7 +21,9 @@ pub(super) const OVERLAYFS: &str = "overlayfs";
 const SNAPSHOTTER: &str = "io.containerd.snapshotter.v1.overlayfs";
 /// What it knows of them.
 const METADATA: &str = "io.containerd.snapshotter.v1.overlayfs/metadata.db";
-/// A snapshot that nobody writes to any more.
+/// A snapshot that somebody writes to.
+const ACTIVE: &[u8] = &[2];
+/// One that nobody writes to any more.
 const COMMITTED: &[u8] = &[3];
 
 /// The snapshots of a root, as they were at one moment.
@@ -50,13 +53,33 @@ impl Snapshots {
         namespace: &str,
         chain_id: &Digest,
     ) -> Result<Option<PathBuf>, StoreError> {
-        let Some(name) = name_of(root, namespace, chain_id)? else { return Ok(None) };
+        self.find(root, namespace, &chain_id.to_string(), COMMITTED)
+    }
+
+    /// The upper directory of a container's own snapshot, by its key: Docker's is the container's ID.
+    pub fn of_container(
+        &self,
+        root: &Root,
+        namespace: &str,
+        key: &str,
+    ) -> Result<Option<PathBuf>, StoreError> {
+        self.find(root, namespace, key, ACTIVE)
+    }
+
+    fn find(
+        &self,
+        root: &Root,
+        namespace: &str,
+        key: &str,
+        kind: &[u8],
+    ) -> Result<Option<PathBuf>, StoreError> {
+        let Some(name) = name_of(root, namespace, key)? else { return Ok(None) };
         let damaged = damaged(&self.metadata);
         let all = [&b"v1"[..], b"snapshots", name];
         let Some(snapshot) = within(self.database.root(), &all).map_err(&damaged)? else { return Ok(None) };
-        let is_committed = snapshot.value(b"kind").map_err(&damaged)? == Some(COMMITTED);
+        let is_of_kind = snapshot.value(b"kind").map_err(&damaged)? == Some(kind);
         let number = snapshot.value(b"id").map_err(&damaged)?.and_then(uvarint);
-        Ok(number.filter(|_| is_committed).and_then(|number| self.upper(number)))
+        Ok(number.filter(|_| is_of_kind).and_then(|number| self.upper(number)))
     }
 
     /// The upper directory of a number. The disk may be another machine's: its links don't lead to what is here.
@@ -76,12 +99,11 @@ impl Snapshots {
 }
 
 /// What the snapshotter calls a namespace's snapshot.
-fn name_of<'a>(root: &'a Root, namespace: &str, chain_id: &Digest) -> Result<Option<&'a [u8]>, StoreError> {
+fn name_of<'a>(root: &'a Root, namespace: &str, key: &str) -> Result<Option<&'a [u8]>, StoreError> {
     let meta_db = root.meta_db();
     let damaged = damaged(&meta_db);
     let Some(namespace) = root.namespace(namespace)? else { return Ok(None) };
-    let chain_id = chain_id.to_string();
-    let names = [&b"snapshots"[..], OVERLAYFS.as_bytes(), chain_id.as_bytes()];
+    let names = [&b"snapshots"[..], OVERLAYFS.as_bytes(), key.as_bytes()];
     let Some(snapshot) = within(namespace, &names).map_err(&damaged)? else { return Ok(None) };
     snapshot.value(b"name").map_err(damaged)
 }

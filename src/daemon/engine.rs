@@ -61,7 +61,7 @@ pub struct Engine {
     version: String,
     pub(super) api: ApiVersion,
     platform: Platform,
-    is_local: bool,
+    pub(super) is_local: bool,
 }
 
 /// Where a daemon keeps images.

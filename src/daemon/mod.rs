@@ -6,6 +6,7 @@
 pub mod address;
 mod answer;
 mod connection;
+mod container;
 mod ctr;
 mod ctr_image;
 pub mod endpoint;
@@ -23,6 +24,7 @@ mod ssh;
 use crate::event::Reporter;
 use crate::image::{Digest, Platform, Reference};
 
+pub use container::{Container, Info, Mount, State};
 pub use ctr::Ctr;
 pub use endpoint::{Endpoint, EndpointError};
 pub use engine::{Engine, Maker, Storage};

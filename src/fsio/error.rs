@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::partial::PARTIAL;
 use super::space::FAT32_MAX_FILE_BYTES;
+use crate::foreign::shown_path;
 
 /// Something on this machine stands in the way.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,16 @@ pub enum FileError {
         /// What the file system has left for us.
         free_bytes: u64,
     },
+    /// The file system has room for bytes, but not for so many files.
+    #[error("{needed_files} files and folders are needed in {}, its disk has room for {free_files} more", .path.display())]
+    NoFiles {
+        /// Where they were to go.
+        path: PathBuf,
+        /// How many there were to be.
+        needed_files: u64,
+        /// How many more there can be.
+        free_files: u64,
+    },
     /// The output is on FAT32, which holds no file of its size.
     #[error("{} needs {needed_bytes} bytes, FAT32 holds files of at most {FAT32_MAX_FILE_BYTES}", .path.display())]
     TooLargeForFat32 {
@@ -60,7 +71,7 @@ pub enum FileError {
         needed_bytes: u64,
     },
     /// The system refused.
-    #[error("cannot {action} {}", .path.display())]
+    #[error("cannot {action} {}", shown_path(.path))]
     Io {
         /// What was tried (`create`, `write`, …).
         action: &'static str,

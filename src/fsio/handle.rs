@@ -113,6 +113,11 @@ impl FileHandle {
         let _ = (offset_bytes, bytes);
     }
 
+    /// Has the disk begin to take what was written there, which nobody waits for. Where it can't, it begins when it likes.
+    pub fn begin_to_sync(&self, range: Range<u64>) {
+        begin_to_sync(&self.file, range);
+    }
+
     /// Writes all of `bytes` at `offset_bytes`.
     pub fn write_at(&self, bytes: &[u8], offset_bytes: u64) -> Result<(), FileError> {
         write_all_at(&self.file, bytes, offset_bytes).map_err(FileError::io("write", &self.path))
@@ -193,6 +198,18 @@ impl Seek for HandleReader {
         };
         Ok(self.position_bytes)
     }
+}
+
+/// The same of any file.
+pub(crate) fn begin_to_sync(file: &File, range: Range<u64>) {
+    #[cfg(target_os = "linux")]
+    {
+        // What is not needed is written first; only what is on the disk already is forgotten.
+        let size_bytes = std::num::NonZeroU64::new(range.end.saturating_sub(range.start));
+        let _ = rustix::fs::fadvise(file, range.start, size_bytes, rustix::fs::Advice::DontNeed);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, range);
 }
 
 #[cfg(unix)]

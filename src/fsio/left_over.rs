@@ -26,6 +26,15 @@ pub enum LeftOver {
     Another,
 }
 
+/// Who may read a new file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Readers {
+    /// Whoever may read what this user makes.
+    AsUsual,
+    /// Its owner, from its first byte on.
+    Owner,
+}
+
 pub(super) fn journal_path(partial: &Path) -> PathBuf {
     let mut path = OsString::from(partial);
     path.push(".journal");
@@ -34,9 +43,17 @@ pub(super) fn journal_path(partial: &Path) -> PathBuf {
 
 /// Creates and locks a new file. What a dead run left under the name is removed, not written to: it may be a link to
 /// something else, or open elsewhere.
-pub(super) fn create_locked(path: &Path, target: &Path) -> Result<File, FileError> {
+pub(super) fn create_locked(path: &Path, target: &Path, readers: Readers) -> Result<File, FileError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    if readers == Readers::Owner {
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    }
+    #[cfg(not(unix))]
+    let _ = readers;
     loop {
-        match OpenOptions::new().read(true).write(true).create_new(true).open(path) {
+        match options.open(path) {
             Ok(file) => {
                 lock_new(&file, path, target)?;
                 if names_this_file(path, &file)? {

@@ -4,8 +4,8 @@
 //!
 //! [`PartialFile`] is the only way to a final name; nothing else in sealift creates a file under one. [`write_whole`] is
 //! that for small files, [`PartialFolder`] that for folders. [`ScratchFile`] never comes to a name. [`FileHandle`] writes and
-//! reads an open file at offsets, from any thread. [`open_regular`] and [`ForeignFolder`] open files that others made,
-//! [`copy_range`] copies from them.
+//! reads an open file at offsets, from any thread, [`WriteBehind`] one after the other. [`open_regular`] and [`ForeignFolder`]
+//! open files that others made, [`copy_range`] copies from them.
 
 mod blocking;
 mod copy;
@@ -23,11 +23,13 @@ mod scratch;
 mod space;
 mod target;
 mod whole;
+mod write_behind;
 
 pub use blocking::{Waiting, blocking};
 pub use copy::{CopyError, copy_range};
 pub use error::FileError;
 pub use foreign::{ForeignFolder, Links, open_regular};
+pub(crate) use handle::begin_to_sync;
 pub use handle::{FileHandle, HandleReader};
 pub use left_over::LeftOver;
 pub use open_files::allow_open_files;
@@ -36,6 +38,7 @@ pub use partial_folder::PartialFolder;
 pub use private::replace_private;
 pub use ranges::Ranges;
 pub use scratch::{LONGEST_SUFFIX, ScratchFile, nameless_beside, scratch_path};
-pub use space::{FAT32_MAX_FILE_BYTES, Space, check_room, space};
+pub use space::{FAT32_MAX_FILE_BYTES, RESERVED_BYTES, Space, check_room, check_room_for_tree, space};
 pub use target::{Existing, check_folder, check_target, folder_of};
 pub use whole::{write_program, write_whole};
+pub use write_behind::WriteBehind;

@@ -14,7 +14,7 @@ use super::error::FileError;
 use super::handle::FileHandle;
 use super::journal::{self, Header, Journal};
 use super::left_over::{
-    LeftOver, claims_of, create_locked, journal_path, name_of, names_this_file, open_left_over,
+    LeftOver, Readers, claims_of, create_locked, journal_path, name_of, names_this_file, open_left_over,
     replace_journal,
 };
 use super::ranges::Ranges;
@@ -48,10 +48,24 @@ impl PartialFile {
     /// Creates `<target>.partial`, locked and empty, with `size_bytes` of disk set aside for it. Where `target` is a
     /// link, it is the file it leads to that will be replaced.
     pub fn create(target: &Path, size_bytes: u64, existing: Existing) -> Result<Self, FileError> {
+        Self::create_for(Readers::AsUsual, target, size_bytes, existing)
+    }
+
+    /// The same, readable by its owner only (0600): files with secrets in them.
+    pub fn create_private(target: &Path, size_bytes: u64, existing: Existing) -> Result<Self, FileError> {
+        Self::create_for(Readers::Owner, target, size_bytes, existing)
+    }
+
+    fn create_for(
+        readers: Readers,
+        target: &Path,
+        size_bytes: u64,
+        existing: Existing,
+    ) -> Result<Self, FileError> {
         check_target(target, existing)?;
         let target = followed(target)?;
         let partial = partial_path(&target);
-        let file = Arc::new(create_locked(&partial, &target)?);
+        let file = Arc::new(create_locked(&partial, &target, readers)?);
         let created =
             Self { file, journal: None, has_old_claims: false, partial, target, existing, committed: false };
         check_room(&[(&created.target, size_bytes)])?;
@@ -79,7 +93,7 @@ impl PartialFile {
                 let was_another = found.is_some() && journal_path.exists();
                 drop(found); // and its lock
                 let left_over = if was_another { LeftOver::Another } else { LeftOver::Nothing };
-                (create_locked(&partial, &target)?, Ranges::default(), left_over)
+                (create_locked(&partial, &target, Readers::AsUsual)?, Ranges::default(), left_over)
             }
         };
         let file = Arc::new(file);

@@ -26,12 +26,16 @@ impl ScratchFile {
         Ok(Self { handle: file.handle(), named: Some(file) })
     }
 
-    /// A file without a name in the system's temporary folder (`$TMPDIR`), where there is room for `size_bytes`.
-    pub fn temporary(size_bytes: u64) -> Result<Self, FileError> {
-        let folder = std::env::temp_dir();
-        check_room(&[(&folder.join("layers"), size_bytes)])?;
-        let file = tempfile::tempfile_in(&folder).map_err(FileError::io("create a file in", &folder))?;
-        Ok(Self { handle: FileHandle::of_nameless(file, &folder), named: None })
+    /// A file without a name in the system's temporary folder (`$TMPDIR`), where there is room for `room_bytes`.
+    pub fn temporary(room_bytes: u64) -> Result<Self, FileError> {
+        Self::nameless(&std::env::temp_dir(), room_bytes)
+    }
+
+    /// The same in `folder`.
+    pub fn nameless(folder: &Path, room_bytes: u64) -> Result<Self, FileError> {
+        check_room(&[(&folder.join("layers"), room_bytes)])?;
+        let file = tempfile::tempfile_in(folder).map_err(FileError::io("create a file in", folder))?;
+        Ok(Self { handle: FileHandle::of_nameless(file, folder), named: None })
     }
 
     /// Removes what a dead run left beside `target`, now that nobody needs one.

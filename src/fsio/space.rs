@@ -9,11 +9,18 @@ use super::target::folder_of;
 /// The largest file FAT32 holds.
 pub const FAT32_MAX_FILE_BYTES: u64 = (4 << 30) - 1;
 
+/// What stays free for others where a disk is theirs too.
+pub const RESERVED_BYTES: u64 = 64 << 20;
+/// The same of files and folders.
+const RESERVED_FILES: u64 = 1024;
+
 /// What a file system says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
     /// Bytes a user's file can still take.
     pub free_bytes: u64,
+    /// How many files and folders more there can be, where the file system has a number of them.
+    pub free_files: Option<u64>,
     /// True for FAT12, FAT16 and FAT32; exFAT has no such limits.
     pub is_fat: bool,
 }
@@ -27,7 +34,8 @@ pub fn space(folder: &Path) -> Option<Space> {
         let room = rustix::fs::statvfs(folder).ok().filter(|room| room.f_blocks > 0)?;
         let kind = rustix::fs::statfs(folder).ok()?.f_type;
         let is_fat = u64::try_from(kind).is_ok_and(|kind| kind == MSDOS_SUPER_MAGIC);
-        Some(Space { free_bytes: room.f_bavail.saturating_mul(room.f_frsize), is_fat })
+        let free_files = (room.f_files > 0).then_some(room.f_favail);
+        Some(Space { free_bytes: room.f_bavail.saturating_mul(room.f_frsize), free_files, is_fat })
     }
     #[cfg(not(target_os = "linux"))]
     {
@@ -45,6 +53,25 @@ pub fn check_room(files: &[(&Path, u64)]) -> Result<(), FileError> {
     let space = Space { free_bytes: space.free_bytes.saturating_add(left_over_bytes), ..space };
     let sizes: Vec<u64> = files.iter().map(|(_, size_bytes)| *size_bytes).collect();
     fit(space, first, &sizes)
+}
+
+/// Will a tree that takes so much fit beside what is in `folder`, and leave some for others? What a file system can't tell is
+/// no objection.
+pub fn check_room_for_tree(folder: &Path, bytes: u64, files: u64) -> Result<(), FileError> {
+    space(folder).map_or(Ok(()), |space| fit_tree(space, folder, bytes, files))
+}
+
+fn fit_tree(space: Space, folder: &Path, bytes: u64, files: u64) -> Result<(), FileError> {
+    let path = folder.to_owned();
+    let needed_bytes = bytes.saturating_add(RESERVED_BYTES);
+    if needed_bytes > space.free_bytes {
+        return Err(FileError::NoSpace { path, needed_bytes, free_bytes: space.free_bytes });
+    }
+    let needed_files = files.saturating_add(RESERVED_FILES);
+    match space.free_files.filter(|free_files| needed_files > *free_files) {
+        Some(free_files) => Err(FileError::NoFiles { path, needed_files, free_files }),
+        None => Ok(()),
+    }
 }
 
 /// Does the file system hold files of this size?
@@ -84,10 +111,20 @@ fn fit(space: Space, path: &Path, sizes_bytes: &[u64]) -> Result<(), FileError> 
 mod tests {
     use super::*;
 
+    const SPACE: Space = Space { free_bytes: 20 << 30, free_files: Some(10_000), is_fat: false };
+
+    #[test]
+    fn a_tree_leaves_room_for_others() {
+        let fit = |space, bytes, files| fit_tree(space, Path::new("x"), bytes, files);
+        assert!(fit(SPACE, 19 << 30, 8000).is_ok());
+        assert!(matches!(fit(SPACE, 20 << 30, 1), Err(FileError::NoSpace { .. })));
+        assert!(matches!(fit(SPACE, 1, 9900), Err(FileError::NoFiles { free_files: 10_000, .. })));
+        assert!(fit(Space { free_files: None, ..SPACE }, 1, u64::MAX).is_ok(), "as btrfs has it");
+    }
+
     #[test]
     fn room_is_counted_for_all_files_and_fat32_by_file() {
-        let (fat, other) =
-            (Space { free_bytes: 20 << 30, is_fat: true }, Space { free_bytes: 20 << 30, is_fat: false });
+        let (fat, other) = (Space { is_fat: true, ..SPACE }, SPACE);
         let fit = |space, sizes: &[u64]| fit(space, Path::new("x.tar"), sizes);
         assert!(fit(other, &[5 << 30, 15 << 30]).is_ok());
         assert!(

@@ -1,10 +1,13 @@
 //! The tar header of a layer's entry, to the byte as Go's `archive/tar` writes it for containerd and `BuildKit`: USTAR where
-//! all of it has room there, else PAX records before it.
+//! all of it has room there, else PAX records before it. Files with holes, which Go does not write, are in GNU tar's sparse
+//! format 1.0.
 
 use std::collections::BTreeMap;
 
+use super::holes::{self, Extent};
+
 /// The size tar counts in.
-pub(super) const BLOCK_BYTES: usize = 512;
+pub(crate) const BLOCK_BYTES: usize = 512;
 const NAME_BYTES: usize = 100;
 const PREFIX_BYTES: usize = 155;
 /// What seven and eleven octal digits hold.
@@ -14,7 +17,7 @@ const MAX_SIZE: u64 = (1 << 33) - 1;
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     File = b'0',
     Link = b'1',
     Symlink = b'2',
@@ -25,8 +28,22 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// The kind that a header has this byte for.
+    pub(crate) fn of(byte: u8) -> Option<Self> {
+        Some(match byte {
+            b'0' => Self::File,
+            b'1' => Self::Link,
+            b'2' => Self::Symlink,
+            b'3' => Self::CharacterDevice,
+            b'4' => Self::BlockDevice,
+            b'5' => Self::Directory,
+            b'6' => Self::Fifo,
+            _ => return None,
+        })
+    }
+
     /// What a mode has for it.
-    pub(super) fn mode(self) -> u32 {
+    pub(crate) fn mode(self) -> u32 {
         match self {
             Self::File | Self::Link => 0o100_000,
             Self::Symlink => 0o120_000,
@@ -40,56 +57,88 @@ impl Kind {
 
 /// When something was changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Time {
-    pub(super) seconds: i64,
-    pub(super) nanoseconds: u32,
+pub(crate) struct Time {
+    pub(crate) seconds: i64,
+    pub(crate) nanoseconds: u32,
 }
 
 /// An entry.
 #[derive(Clone, Debug)]
-pub(super) struct Header {
+pub(crate) struct Header {
     /// Its path from the layer's root; that of a directory ends in `/`.
-    pub(super) name: Vec<u8>,
-    pub(super) kind: Kind,
+    pub(crate) name: Vec<u8>,
+    pub(crate) kind: Kind,
     /// Permissions, with setuid, setgid and sticky.
-    pub(super) mode: u32,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) size_bytes: u64,
-    pub(super) modified: Time,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) size_bytes: u64,
+    pub(crate) modified: Time,
     /// What a link leads to.
-    pub(super) target: Vec<u8>,
+    pub(crate) target: Vec<u8>,
     /// Major and minor number.
-    pub(super) device: (u32, u32),
-    /// Extended attributes by their names.
-    pub(super) attributes: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(crate) device: (u32, u32),
+    /// Extended attributes by their names, as these stand in a tar.
+    pub(crate) attributes: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Where a file with holes has data; none where there is no hole.
+    pub(crate) extents: Option<Vec<Extent>>,
 }
 
 impl Header {
-    /// The header's blocks.
-    pub(super) fn to_blocks(&self) -> Vec<u8> {
-        let (records, needs_pax) = self.records();
+    /// How much data its file has.
+    pub(crate) fn data_bytes(&self) -> u64 {
+        match &self.extents {
+            None => self.size_bytes,
+            Some(extents) => extents.iter().map(|extent| extent.size_bytes).sum(),
+        }
+    }
+
+    /// A character device with the numbers 0, 0 stands for the absence of a file.
+    pub(crate) fn is_whiteout(&self) -> bool {
+        self.kind == Kind::CharacterDevice && self.device == (0, 0)
+    }
+
+    /// The header's blocks, and those of the map of its holes.
+    pub(crate) fn to_blocks(&self) -> Vec<u8> {
+        let map = self.extents.as_ref().map(|extents| holes::map_of(extents, self.size_bytes));
+        let stored_bytes = self.data_bytes() + map.as_ref().map_or(0, |map| map.len() as u64);
+        let mut blocks = self.to_header_blocks(stored_bytes);
+        blocks.extend(map.into_iter().flatten());
+        blocks
+    }
+
+    fn to_header_blocks(&self, stored_bytes: u64) -> Vec<u8> {
+        let (records, needs_pax) = self.records(stored_bytes);
         if !needs_pax {
             let (prefix, name) = split(&self.name).unwrap_or((b"", &self.name));
-            return self.block(name, &self.target, prefix).to_vec();
+            return self.block(name, &self.target, prefix, stored_bytes).to_vec();
         }
         let data: Vec<u8> = records.iter().flat_map(|(key, value)| record(key, value)).collect();
         let mut blocks = records_header(&self.name, data.len()).to_vec();
         blocks.extend(data);
         blocks.resize(blocks.len().next_multiple_of(BLOCK_BYTES), 0);
-        blocks.extend(self.block(&ascii(&self.name), &ascii(&self.target), b""));
+        let name = match self.extents {
+            None => ascii(&self.name),
+            Some(_) => beside(&self.name, b"GNUSparseFile.0"),
+        };
+        blocks.extend(self.block(&name, &ascii(&self.target), b"", stored_bytes));
         blocks
     }
 
     /// The PAX records, and whether the header can't do without. With records, a long name is one even if it could be split.
-    fn records(&self) -> (BTreeMap<Vec<u8>, Vec<u8>>, bool) {
+    fn records(&self, stored_bytes: u64) -> (BTreeMap<Vec<u8>, Vec<u8>>, bool) {
         let mut records = BTreeMap::new();
         let mut needs_pax = false;
         let mut put = |key: &[u8], value: Vec<u8>, is_needed: bool| {
             needs_pax |= is_needed;
             records.insert(key.to_vec(), value);
         };
-        if self.name.len() > NAME_BYTES || !self.name.is_ascii() {
+        if self.extents.is_some() {
+            put(b"GNU.sparse.major", b"1".to_vec(), true);
+            put(b"GNU.sparse.minor", b"0".to_vec(), true);
+            put(b"GNU.sparse.name", self.name.clone(), true);
+            put(b"GNU.sparse.realsize", self.size_bytes.to_string().into_bytes(), true);
+        } else if self.name.len() > NAME_BYTES || !self.name.is_ascii() {
             put(b"path", self.name.clone(), split(&self.name).is_none());
         }
         if self.target.len() > NAME_BYTES || !self.target.is_ascii() {
@@ -98,7 +147,7 @@ impl Header {
         for (key, number, most) in [
             (&b"uid"[..], self.uid.into(), MAX_OWNER),
             (b"gid", self.gid.into(), MAX_OWNER),
-            (b"size", self.size_bytes, MAX_SIZE),
+            (b"size", stored_bytes, MAX_SIZE),
         ] {
             if number > most {
                 put(key, number.to_string().into_bytes(), true);
@@ -114,13 +163,13 @@ impl Header {
         (records, needs_pax)
     }
 
-    fn block(&self, name: &[u8], target: &[u8], prefix: &[u8]) -> [u8; BLOCK_BYTES] {
+    fn block(&self, name: &[u8], target: &[u8], prefix: &[u8], stored_bytes: u64) -> [u8; BLOCK_BYTES] {
         let mut block = Block::new(self.kind as u8);
         block.text(0, NAME_BYTES, name);
         block.octal(100, 8, self.mode.into());
         block.octal(108, 8, fitting(self.uid.into(), MAX_OWNER));
         block.octal(116, 8, fitting(self.gid.into(), MAX_OWNER));
-        block.octal(124, 12, fitting(self.size_bytes, MAX_SIZE));
+        block.octal(124, 12, fitting(stored_bytes, MAX_SIZE));
         block.octal(136, 12, fitting(self.modified.seconds.try_into().unwrap_or(0), MAX_SIZE));
         block.text(157, NAME_BYTES, target);
         block.octal(329, 8, self.device.0.into());
@@ -132,23 +181,28 @@ impl Header {
 
 /// The header of an entry's PAX records.
 fn records_header(name: &[u8], size_bytes: usize) -> [u8; BLOCK_BYTES] {
-    let (folder, base) = name.iter().rposition(|byte| *byte == b'/').map_or((&b""[..], name), |slash| {
-        let (folder, base) = name.split_at(slash);
-        (folder, &base[1..])
-    });
-    let parts = [folder, b"PaxHeaders.0", base].into_iter().filter(|part| !part.is_empty());
-    let mut shown = ascii(&parts.collect::<Vec<_>>().join(&b'/'));
-    shown.truncate(NAME_BYTES);
-    while shown.last() == Some(&b'/') {
-        shown.pop();
-    }
     let mut block = Block::new(b'x');
-    block.text(0, NAME_BYTES, &shown);
+    block.text(0, NAME_BYTES, &beside(name, b"PaxHeaders.0"));
     for (offset, width) in [(100, 8), (108, 8), (116, 8), (136, 12)] {
         block.octal(offset, width, 0);
     }
     block.octal(124, 12, size_bytes as u64);
     block.checked()
+}
+
+/// The name, in a folder beside it; it is only to be seen by who knows no better.
+fn beside(name: &[u8], inner: &[u8]) -> Vec<u8> {
+    let (folder, base) = name.iter().rposition(|byte| *byte == b'/').map_or((&b""[..], name), |slash| {
+        let (folder, base) = name.split_at(slash);
+        (folder, &base[1..])
+    });
+    let parts = [folder, inner, base].into_iter().filter(|part| !part.is_empty());
+    let mut shown = ascii(&parts.collect::<Vec<_>>().join(&b'/'));
+    shown.truncate(NAME_BYTES);
+    while shown.last() == Some(&b'/') {
+        shown.pop();
+    }
+    shown
 }
 
 struct Block([u8; BLOCK_BYTES]);
@@ -248,6 +302,7 @@ mod tests {
             target: Vec::new(),
             device: (0, 0),
             attributes: BTreeMap::new(),
+            extents: None,
         }
     }
 

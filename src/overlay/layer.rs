@@ -10,13 +10,14 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Stat, major, minor};
+use rustix::fs::Stat;
 
 use super::error::OverlayError;
-use super::folder::{Contents, Folder, Found};
 use super::header::{BLOCK_BYTES, Header, Kind, Time};
+use super::raw::{header, kind_of};
+use super::walk::{Contents, Found, Walk};
 use crate::foreign::shown;
-use crate::fsio::{FileError, allow_open_files};
+use crate::fsio::FileError;
 
 /// What stands before a removed file's name.
 const WHITEOUT: &[u8] = b".wh.";
@@ -24,9 +25,6 @@ const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// The one attribute that containerd's differ writes.
 const CAPABILITY: &[u8] = b"security.capability";
-
-/// Each folder on the way down is open; after so many more the system is asked to let there be more.
-const MANY_FOLDERS: usize = 256;
 
 /// How much of an entry is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,18 +87,9 @@ pub fn write_layer(
 ) -> Result<Written, OverlayError> {
     let written = Written { size_bytes: 0, is_abridged: false };
     let mut layer = Layer { form, output, tell, links: HashMap::new(), written };
-    let mut folders = vec![Folder::root(root)?];
-    while let Some(folder) = folders.last_mut() {
-        let Some(name) = folder.next_name() else {
-            folders.pop();
-            continue;
-        };
-        if let Some(inner) = layer.add(folder, &name)? {
-            folders.push(inner);
-            if folders.len().is_multiple_of(MANY_FOLDERS) {
-                allow_open_files(folders.len() + MANY_FOLDERS);
-            }
-        }
+    let mut walk = Walk::open(root)?;
+    while walk.advance()? {
+        layer.add(&mut walk)?;
     }
     layer.write(&[0; 2 * BLOCK_BYTES])?;
     Ok(layer.written)
@@ -116,40 +105,38 @@ struct Layer<'a> {
 }
 
 impl Layer<'_> {
-    /// Writes what has the name. A folder is to be walked next.
-    fn add(&mut self, folder: &Folder, base: &[u8]) -> Result<Option<Folder>, OverlayError> {
-        let name = [&folder.name, base].concat();
+    /// Writes what the walk came to. A folder is walked next.
+    fn add(&mut self, walk: &mut Walk) -> Result<(), OverlayError> {
+        let name = walk.path().to_vec();
+        let (folder, base) = name.split_at(name.len() - walk.base().len());
         if base.starts_with(WHITEOUT) {
             (self.tell)(LeftOut::ReservedName(path(&name)));
-            return Ok(None);
+            return Ok(());
         }
-        let Found { stat, attributes, contents } = folder.look_at(base)?;
-        if is_whiteout(&stat, &contents) || attributes.are_whiteout() {
-            let header =
-                Header { mode: 0o600, ..header([&folder.name, WHITEOUT, base].concat(), Kind::File, &stat) };
-            self.write_whiteout(header)?;
-            return Ok(None);
-        }
-        if attributes.lead_below() {
-            return Err(OverlayError::Below(folder.path_of(base)));
-        }
+        let Found { stat, attributes, contents } = walk.look_at()?;
         let Some(kind) = kind_of(&contents) else {
             (self.tell)(LeftOut::Socket(path(&name)));
-            return Ok(None);
+            return Ok(());
         };
-        let mut header = header(name, kind, &stat);
+        let mut header = header(name.clone(), kind, &stat);
+        if header.is_whiteout() || attributes.are_whiteout() {
+            let name = [folder, WHITEOUT, base].concat();
+            return self.write_whiteout(Header { mode: 0o600, ..self::header(name, Kind::File, &stat) });
+        }
+        if attributes.lead_below() {
+            return Err(OverlayError::Below(walk.shown()));
+        }
         let is_opaque = attributes.are_opaque();
-        header.attributes = attributes.own;
+        header.attributes = attributes.into_own();
         self.abridge(&mut header);
         if kind != Kind::Directory && stat.st_nlink > 1 && self.is_linked(&mut header, &stat) {
-            self.write(&header.to_blocks())?;
-            return Ok(None);
+            return self.write(&header.to_blocks());
         }
         match contents {
             Contents::File(file) => {
                 header.size_bytes = u64::try_from(stat.st_size).unwrap_or(0);
                 self.write(&header.to_blocks())?;
-                self.write_content(file, header.size_bytes, || folder.path_of(base))?;
+                self.write_content(file, header.size_bytes, || walk.shown())?;
             }
             Contents::Folder(opened) => {
                 header.name.push(b'/');
@@ -161,7 +148,7 @@ impl Layer<'_> {
                         ..self::header(marker, Kind::File, &stat)
                     })?;
                 }
-                return folder.within(opened, header.name).map(Some);
+                walk.enter(opened)?;
             }
             Contents::Symlink(target) => {
                 header.target = target;
@@ -169,7 +156,7 @@ impl Layer<'_> {
             }
             Contents::Special(_) => self.write(&header.to_blocks())?,
         }
-        Ok(None)
+        Ok(())
     }
 
     /// Takes away what the form leaves out, and what no tar can say.
@@ -243,43 +230,6 @@ impl Layer<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), OverlayError> {
         self.written.size_bytes += bytes.len() as u64;
         self.output.write_all(bytes).map_err(OverlayError::Output)
-    }
-}
-
-/// A character device with the numbers 0, 0 stands for the absence of a file.
-fn is_whiteout(stat: &Stat, contents: &Contents) -> bool {
-    matches!(contents, Contents::Special(FileType::CharacterDevice)) && stat.st_rdev == 0
-}
-
-/// What its entry is; none for a socket.
-fn kind_of(contents: &Contents) -> Option<Kind> {
-    Some(match contents {
-        Contents::File(_) => Kind::File,
-        Contents::Folder(_) => Kind::Directory,
-        Contents::Symlink(_) => Kind::Symlink,
-        Contents::Special(FileType::CharacterDevice) => Kind::CharacterDevice,
-        Contents::Special(FileType::BlockDevice) => Kind::BlockDevice,
-        Contents::Special(FileType::Fifo) => Kind::Fifo,
-        Contents::Special(_) => return None,
-    })
-}
-
-fn header(name: Vec<u8>, kind: Kind, stat: &Stat) -> Header {
-    let is_device = matches!(kind, Kind::CharacterDevice | Kind::BlockDevice);
-    Header {
-        name,
-        kind,
-        mode: stat.st_mode & 0o7777,
-        uid: stat.st_uid,
-        gid: stat.st_gid,
-        size_bytes: 0,
-        modified: Time {
-            seconds: stat.st_mtime,
-            nanoseconds: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
-        },
-        target: Vec::new(),
-        device: if is_device { (major(stat.st_rdev), minor(stat.st_rdev)) } else { (0, 0) },
-        attributes: std::collections::BTreeMap::new(),
     }
 }
 

@@ -44,7 +44,7 @@ impl Disk {
         filler.sync_all().unwrap();
     }
 
-    fn make_room(&self) {
+    pub(crate) fn make_room(&self) {
         fs::remove_file(self.0.join("filler")).unwrap();
     }
 

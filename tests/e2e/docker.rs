@@ -34,7 +34,7 @@ impl Docker {
     }
 
     /// The store of the containerd that this daemon started for itself.
-    fn content(&self) -> Content {
+    pub(crate) fn content(&self) -> Content {
         let folder = session().run.join(format!("{}-docker", self.0.name()));
         Content { set: self.0, socket: folder.join("containerd/containerd.sock"), namespace: "moby".into() }
     }

@@ -12,6 +12,7 @@ mod basic_access;
 mod binary;
 mod certificates;
 mod command;
+mod container_layer;
 mod containerd;
 mod containerd_mirror;
 mod containerd_store;

@@ -10,6 +10,7 @@ PACKAGES=(
     squid microsocks                                                # proxies: HTTP, SOCKS5
     openssh-server openssh-client                                   # the way to a daemon on another machine
     busybox-static libcap2-bin                                      # what test images are made of
+    zstd                                                            # unpacks what is packed with it
     umoci                                                           # makes OCI layouts of its own
     iproute2 util-linux e2fsprogs ca-certificates
     file                                                            # says what the binary is

@@ -33,6 +33,10 @@ pub(crate) struct Script {
     pub(crate) version: Value,
     pub(crate) info: Value,
     pub(crate) images: HashMap<String, Value>,
+    /// By their names.
+    pub(crate) containers: HashMap<String, Value>,
+    /// What is answered to orders to containers (`pause`), other than that it is done.
+    pub(crate) orders: HashMap<String, (u16, Value)>,
     /// What is there besides, once an archive was taken.
     pub(crate) brings: HashMap<String, Value>,
     pub(crate) loading: Loading,
@@ -49,6 +53,8 @@ impl Default for Script {
                             "Arch": "amd64", "Components": [{"Name": "Engine"}]}),
             info: json!({"DockerRootDir": "/nowhere/docker", "DriverStatus": [["Backing Filesystem", "extfs"]]}),
             images: HashMap::new(),
+            containers: HashMap::new(),
+            orders: HashMap::new(),
             brings: HashMap::new(),
             loading: Loading::Take("{\"stream\":\"Loaded image: x\\n\"}\r\n"),
             pushing: Pushing::default(),
@@ -211,6 +217,14 @@ fn answer(method: &str, target: &str, script: &mut Script) -> (u16, Value) {
     }
     let Some((_, call)) = path.split_once('/') else { return (404, json!({"message": "page not found"})) };
     let missing = |name: &str| (404, json!({"message": format!("No such image: {name}")}));
+    if let Some(rest) = call.strip_prefix("containers/") {
+        if let Some((_, order)) = rest.rsplit_once('/').filter(|_| method == "POST") {
+            return script.orders.get(order).cloned().unwrap_or((204, Value::Null));
+        }
+        let name = rest.strip_suffix("/json").unwrap();
+        let missing = || (404, json!({"message": format!("No such container: {name}")}));
+        return script.containers.get(name).map_or_else(missing, |container| (200, container.clone()));
+    }
     let Some(rest) = call.strip_prefix("images/") else { return (200, script.info.clone()) };
     let value = |key: &str| {
         let value = query.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('=')).unwrap();

@@ -102,7 +102,8 @@ impl Reporter for Bars {
             | Event::BlobSkipped { size_bytes: bytes, .. }
             | Event::CheckProgressed { bytes }
             | Event::LoadProgressed { bytes }
-            | Event::GrabProgressed { bytes } => {
+            | Event::GrabProgressed { bytes }
+            | Event::LayerProgressed { bytes } => {
                 if let Some(total) = &in_flight.total {
                     total.inc(bytes);
                 }
@@ -118,7 +119,11 @@ impl Reporter for Bars {
                 }
                 in_flight.total = Some(self.bar(None, 0, COMMIT, "putting it on disk".to_owned()));
             }
-            Event::Committed { .. } | Event::Checked { .. } | Event::LoadEnded | Event::PushEnded => {
+            Event::Committed { .. }
+            | Event::Checked { .. }
+            | Event::LoadEnded
+            | Event::PushEnded
+            | Event::LayerEnded => {
                 if let Some(total) = in_flight.total.take() {
                     total.finish_and_clear();
                 }
@@ -133,6 +138,9 @@ impl Reporter for Bars {
             }
             Event::LoadStarted { size_bytes, .. } => {
                 in_flight.total = Some(self.bar(None, size_bytes, TOTAL, "sending".to_owned()));
+            }
+            Event::LayerStarted { doing, size_bytes, .. } => {
+                in_flight.total = Some(self.bar(None, size_bytes, TOTAL, super::work(doing).to_owned()));
             }
             Event::LoadSent => {
                 if let Some(total) = in_flight.total.take() {

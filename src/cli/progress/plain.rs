@@ -92,6 +92,10 @@ impl Reporter for Plain {
                 ui::talk(&format!("{}: {} to {daemon}", path.display(), ui::size(size_bytes)));
                 *fill = Some(Fill::of(size_bytes));
             }
+            Event::LayerStarted { doing, path, size_bytes } => {
+                ui::talk(&format!("{}: {} {}", path.display(), super::work(doing), ui::size(size_bytes)));
+                *fill = Some(Fill::of(size_bytes));
+            }
             Event::LoadSent => ui::talk("all is sent; it is being unpacked"),
             Event::PushStarted { registry, blobs, blob_bytes } => {
                 *fill = Some(Fill::of_blobs(registry, blobs, blob_bytes));
@@ -104,7 +108,8 @@ impl Reporter for Plain {
             | Event::BlobSkipped { size_bytes: bytes, .. }
             | Event::CheckProgressed { bytes }
             | Event::LoadProgressed { bytes }
-            | Event::GrabProgressed { bytes } => {
+            | Event::GrabProgressed { bytes }
+            | Event::LayerProgressed { bytes } => {
                 if let Some(fill) = fill.as_mut() {
                     fill.done_bytes += bytes;
                     fill.tell();
@@ -122,7 +127,7 @@ impl Reporter for Plain {
                 // What comes besides is not known.
                 *fill = Some(Fill::of(0));
             }
-            Event::Checked { .. } => *fill = None,
+            Event::Checked { .. } | Event::LayerEnded => *fill = None,
             event => {
                 if let Some(words) = super::words(&event, &ToString::to_string) {
                     ui::talk(&words);

@@ -1,5 +1,6 @@
 //! What to do next, for the failures where that can be told.
 
+mod container_layer;
 mod containerd_store;
 mod grab;
 mod load;
@@ -85,6 +86,9 @@ impl Failure {
                 "`sealift inspect` takes an image's name, an archive, an OCI layout, or `-` for an archive from stdin"
                     .into(),
             ),
+            Self::DamagedLayer(_) => Some(container_layer::COPY_ANEW.into()),
+            Self::UnfitLayer(_) => Some(container_layer::UNFIT.into()),
+            Self::UncheckedLayer(_) => Some(container_layer::UNCHECKED.into()),
             Self::Destination(error) => destination(error),
             Self::Rename(_) => Some(RENAME.into()),
             Self::Wrong { .. }
@@ -168,6 +172,7 @@ fn of(error: &sealift::Error) -> Option<String> {
         Error::Source(SourceError::Registry(error)) => registry(error),
         Error::Source(SourceError::Store(error)) => containerd_store::hint(error),
         Error::Rebuild(error) => containerd_store::rebuild(error),
+        Error::ContainerLayer(error) => container_layer::hint(error),
         Error::DamagedFile { .. } => Some(containerd_store::DAMAGED.into()),
         Error::Resolve(error) => resolve(error),
         Error::Plan(PlanError::PlatformsOfInflated { .. }) => {
@@ -498,20 +503,29 @@ fn unreachable(failure: Unreachable, url: &SafeUrl, proxy: Option<&SafeUrl>, cau
     }
 }
 
+/// Of a file that `-o` names, and that a pull carries on with.
 fn file(error: &FileError) -> Option<String> {
+    named_file(error, " with `-o`", ": a file carries on from what came")
+}
+
+/// `option` is how a command names its file, `after` what is told of running it again.
+fn named_file(error: &FileError, option: &str, after: &str) -> Option<String> {
     match error {
         FileError::NoFolder(folder) => Some(format!("create it: `mkdir -p {}`", ui::shell_word(folder))),
         FileError::IsAFolder(_)
         | FileError::NotAFile(_)
         | FileError::NotAFolder(_)
-        | FileError::ReservedName(_) => Some("choose another name with `-o`".into()),
-        FileError::Locked { .. } => Some("wait for it to end, or choose another name with `-o`".into()),
+        | FileError::ReservedName(_) => Some(format!("choose another name{option}")),
+        FileError::Locked { .. } => Some(format!("wait for it to end, or choose another name{option}")),
         FileError::NoSpace { needed_bytes, free_bytes, .. } => {
             let missing = ui::size(needed_bytes.saturating_sub(*free_bytes));
-            Some(format!("free {missing}, or choose another disk with `-o`"))
+            Some(format!("free {missing}, or choose another disk{option}"))
+        }
+        FileError::NoFiles { .. } => {
+            Some("remove files there, however small: the file system has a number of them (`df -i`)".into())
         }
         FileError::TooLargeForFat32 { .. } => {
-            Some("choose another disk with `-o`, or format it as exFAT".into())
+            Some(format!("choose another disk{option}, or format it as exFAT"))
         }
         FileError::Io { action: "read", .. } => None,
         FileError::Io { action: "create a file in", .. } => {
@@ -520,15 +534,12 @@ fn file(error: &FileError) -> Option<String> {
         FileError::Io { source, .. }
             if matches!(source.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
         {
-            Some("choose another folder with `-o`".into())
+            Some(format!("choose another folder{option}"))
         }
         FileError::Io { source, .. }
             if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
         {
-            Some(
-                "make room on that disk and run the same command again: a file carries on from what came"
-                    .into(),
-            )
+            Some(format!("make room on that disk and run the same command again{after}"))
         }
         FileError::Exists(_) => Some("remove it, or choose another name".into()),
         FileError::Taken(_) => Some("run the same command again".into()),

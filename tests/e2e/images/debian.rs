@@ -39,13 +39,25 @@ const LEFT_OUT: &[&str] = &[
 
 pub(super) fn push() -> Image {
     let image = Image::new("e2e/debian", "sailor\nonly\ngone\n/home/sailor\n");
-    let folder = session().work_folder("debian");
+    push_root("debian", &image, &[], DOCKERFILE);
+    image
+}
+
+/// Another root for containers to write above, which shares no layer with the one that is loaded everywhere.
+pub(crate) fn push_debian() -> Image {
+    let image = Image::new("e2e/container-layer/debian", "");
+    push_root("container-layer-debian", &image, &["./usr/share/lintian"], "FROM scratch\nADD root.tar /\n");
+    image
+}
+
+fn push_root(folder: &str, image: &Image, left_out: &[&str], dockerfile: &str) {
+    let folder = session().work_folder(folder);
     let mut tar = Command::new("tar");
     tar.arg("--create").arg("--file").arg(folder.join("root.tar"));
     tar.arg("--directory").arg(&session().modern_root);
-    tar.args(LEFT_OUT.iter().map(|path| format!("--exclude={path}")));
+    tar.args(LEFT_OUT.iter().chain(left_out).map(|path| format!("--exclude={path}")));
     output_of(tar.arg("."));
-    fs::write(folder.join("Dockerfile"), DOCKERFILE).unwrap();
+    fs::write(folder.join("Dockerfile"), dockerfile).unwrap();
 
     let docker = Docker(Set::Old);
     let name = image.name();
@@ -54,5 +66,4 @@ pub(super) fn push() -> Image {
     // What is loaded later must come out of the archive alone.
     output_of(&mut docker.docker(&["image", "rm", &name]));
     fs::remove_dir_all(&folder).unwrap();
-    image
 }

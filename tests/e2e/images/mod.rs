@@ -14,6 +14,7 @@ mod zstd;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, OnceLock};
 
+pub(crate) use debian::push_debian;
 pub(crate) use layers::{push_many_layers, push_on, push_own, push_repeated, push_small};
 pub(crate) use platforms::push_platforms;
 

@@ -1,0 +1,43 @@
+//! The tar that a layer file is: three entries, each with the one header it can have.
+
+use std::collections::BTreeMap;
+
+use crate::image::Digest;
+use crate::overlay::{BLOCK_BYTES, Header, Kind, Time};
+
+pub(super) const LAYER: &str = "layer.tar";
+pub(super) const METADATA: &str = "metadata.json";
+pub(super) const METADATA_DIGEST: &str = "metadata.json.sha256";
+/// Two zero blocks.
+pub(super) const END_BYTES: usize = 2 * BLOCK_BYTES;
+/// More than any container's labels and mounts.
+pub(super) const MAX_METADATA_BYTES: u64 = 16 << 20;
+
+/// The header of an entry.
+pub(super) fn header(name: &str, size_bytes: u64) -> Vec<u8> {
+    let header = Header {
+        name: name.as_bytes().to_vec(),
+        kind: Kind::File,
+        mode: 0o644,
+        uid: 0,
+        gid: 0,
+        size_bytes,
+        modified: Time::default(),
+        target: Vec::new(),
+        device: (0, 0),
+        attributes: BTreeMap::new(),
+        extents: None,
+    };
+    header.to_blocks()
+}
+
+/// How much stands behind an entry of this size.
+pub(super) fn padding_bytes(size_bytes: u64) -> usize {
+    let block = BLOCK_BYTES as u64;
+    usize::try_from((block - size_bytes % block) % block).unwrap_or(0)
+}
+
+/// What `metadata.json.sha256` says: a line for `sha256sum -c`.
+pub(super) fn digest_line(metadata: &[u8]) -> Vec<u8> {
+    format!("{}  {METADATA}\n", Digest::of(metadata).hex()).into_bytes()
+}

@@ -1,0 +1,93 @@
+//! A tree on the disk, read back and compared with the entries it was made of.
+
+use std::path::Path;
+
+use super::content::Content;
+use super::error::{OverlayError, path_of};
+use super::header::Header;
+use super::holes::{Extent, are_within};
+use super::plan::{Watch, checksummed_path, tell};
+use super::raw::{RawEntry, RawWalk};
+use super::staged::Staged;
+use super::tree::{END_BYTES, EntryDigest, digest_of, padding_bytes};
+use super::unpack::Made;
+
+/// Bytes read at a time.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// Compares what is in the folder with these entries. `contents` is told of what a layer checksum is over. The root itself is
+/// not looked at.
+pub(crate) fn check(
+    staged: &Staged,
+    made: &Made,
+    expected: &[EntryDigest],
+    contents: &mut dyn FnMut(&[u8]),
+    watch: Watch<'_>,
+) -> Result<(), OverlayError> {
+    let root = staged.folder().try_clone_to_owned();
+    let root = root.map_err(crate::fsio::FileError::io("open", Path::new(staged.name())))?;
+    let mut walk = RawWalk::of(root, Path::new(""))?;
+    let mut extra = None;
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut place = 0;
+    while let Some(RawEntry { mut header, content }) = walk.next(&mut |one| extra = Some(one))? {
+        let path = path_of(&header.name);
+        if let Some(content) = &content {
+            adopt_extents(&mut header, made.extents.get(&place), content);
+        }
+        if place == 0 {
+            // It is not yet what it is to be.
+            header.clone_from(&made.root);
+        }
+        let blocks = header.to_blocks();
+        if expected.get(place) != Some(&digest_of(&blocks)) {
+            return Err(not_the_same(&header, "name, kind, owner, mode, time, attributes, links or holes"));
+        }
+        tell(watch, blocks.len() as u64)?;
+        contents(checksummed_path(&header.name));
+        if let Some(content) = content {
+            let extents = header.extents.as_deref();
+            content.read(extents, &mut chunk, &path, &mut |data| {
+                contents(data);
+                tell(watch, data.len() as u64)
+            })?;
+            if let Some(extents) = extents
+                && !content.is_zero_between(extents, &mut chunk, &path)?
+            {
+                return Err(not_the_same(&header, "there is something in a hole"));
+            }
+            tell(watch, padding_bytes(&header))?;
+        }
+        place += 1;
+    }
+    if place != expected.len() || extra.is_some() {
+        return Err(OverlayError::NotTheSame { path: path_of(b"./"), what: "the number of entries" });
+    }
+    tell(watch, END_BYTES)
+}
+
+/// Compares the root itself, once it is what it is to be.
+pub(crate) fn check_root(staged: &Staged, expected: &[EntryDigest]) -> Result<(), OverlayError> {
+    let root = staged.folder().try_clone_to_owned();
+    let root = root.map_err(crate::fsio::FileError::io("open", Path::new(staged.name())))?;
+    let mut walk = RawWalk::of(root, Path::new(""))?;
+    let entry = walk.next(&mut |_| ())?;
+    match entry {
+        Some(entry) if expected.first() == Some(&digest_of(&entry.header.to_blocks())) => Ok(()),
+        _ => Err(OverlayError::NotTheSame { path: path_of(b"./"), what: "owner, mode, time or attributes" }),
+    }
+}
+
+fn not_the_same(header: &Header, what: &'static str) -> OverlayError {
+    OverlayError::NotTheSame { path: path_of(&header.name), what }
+}
+
+/// File systems keep holes in blocks of their own, and some more of them than were made: what has data nowhere else is as it
+/// should be, if all else reads as zeros.
+fn adopt_extents(header: &mut Header, expected: Option<&Vec<Extent>>, content: &Content) {
+    let whole = [Extent { start_bytes: 0, size_bytes: header.size_bytes }];
+    let found = header.extents.as_deref().unwrap_or(&whole);
+    if expected.is_none_or(|expected| are_within(found, expected, content.block_bytes)) {
+        header.extents = expected.cloned();
+    }
+}
