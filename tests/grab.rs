@@ -527,7 +527,7 @@ fn an_image_of_containerd_with_several_names_is_one() {
         assert!(shown.contains(&format!("0  {}", Digest::of(b"plain"))), "{text}: {shown}");
     }
     // A config that is damaged is none, and neither is one without an end.
-    let larger = [&config[..], &[b' '; 9 << 20]].concat();
+    let larger = [&config[..], &vec![b' '; 9 << 20]].concat();
     for (number, damaged) in [b"{}".to_vec(), larger].into_iter().enumerate() {
         let digest = if number == 0 { digest.clone() } else { Digest::of(&damaged) };
         let sandbox = Sandbox::new();

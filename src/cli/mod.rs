@@ -175,10 +175,10 @@ async fn interruption() -> Failure {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        let mut hang_up = if ignores_hang_up() { None } else { signal(SignalKind::hangup()).ok() };
+        let mut terminal = if ignores_hang_up() { None } else { signal(SignalKind::hangup()).ok() };
         let hung_up = async {
-            match &mut hang_up {
-                Some(hang_up) => hang_up.recv().await,
+            match &mut terminal {
+                Some(terminal) => terminal.recv().await,
                 None => std::future::pending().await,
             }
         };

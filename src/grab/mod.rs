@@ -136,8 +136,8 @@ impl<'a> Grab<'a> {
         }
     }
 
-    /// Takes away names that runs left which were killed, once those of this run are. Where nothing was grabbed nobody knows which of them lead to this
-    /// machine, so all stay.
+    /// Takes away names that runs left which were killed, once those of this run are. Where nothing was grabbed nobody knows
+    /// which of them lead to this machine, so all stay.
     pub async fn clean_up_after_others(&self) -> Result<()> {
         if self.is_reached.load(Ordering::Relaxed) && self.names.are_taken_away() {
             temporary_name::take_away_stale(self.daemon, self.address).await?;
