@@ -19,7 +19,7 @@ use insta::assert_snapshot;
 use sealift::fsio::Existing;
 use sealift::image::Digest;
 use sealift::layer_file::{About, ContainerMetadata, DockerInfo, Seal, write};
-use sealift::overlay::Plan;
+use sealift::overlay::{MountedBy, Plan};
 use serde_json::{Value, json};
 use support::engine::{Script, TestEngine, inspected};
 use support::sandbox::Sandbox;
@@ -110,7 +110,7 @@ impl Case {
             platform: Some("linux/amd64".into()),
         };
         change(&mut about);
-        let plan = Plan::of(&upper, &|_| true).unwrap();
+        let plan = Plan::of(&upper, MountedBy::Root, &|_| true).unwrap();
         write(&file, Existing::Replace, &plan, packing, about, &|_| true).unwrap();
         file
     }
