@@ -188,7 +188,7 @@ pub(crate) fn fill(site: &Site) {
         attribute(&path("tool"), "security.capability", b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
         special(&path("null"), FileType::CharacterDevice, makedev(1, 3));
         special(&path("disk"), FileType::BlockDevice, makedev(259, 1_000_000));
-        fs::set_permissions(path("unreadable"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(path("unreadable"), fs::Permissions::from_mode(0o0)).unwrap();
     }
     for (name, seconds, nanoseconds) in [
         ("a-file", 1_700_000_000, 123_456_789),
@@ -235,7 +235,7 @@ pub(crate) fn walked(root: &Path) -> BTreeMap<Vec<u8>, String> {
         if stat.is_dir() {
             paths.extend(fs::read_dir(&full).unwrap().map(|entry| path.join(entry.unwrap().file_name())));
         } else if stat.is_symlink() {
-            write!(line, " -> {:?}", fs::read_link(&full).unwrap()).unwrap();
+            write!(line, " -> {}", fs::read_link(&full).unwrap().display()).unwrap();
         } else if stat.is_file() {
             write!(line, " {}", content(&full, stat.size())).unwrap();
         } else {

@@ -105,7 +105,9 @@ fn append(builder: &mut Builder<Vec<u8>>, name: &str, kind: EntryType, content: 
 
 fn file_of(entries: &[(&str, EntryType, &[u8], &str)], checksum: &[u8]) -> Vec<u8> {
     let mut layer = Builder::new(Vec::new());
-    entries.iter().for_each(|(name, kind, content, link)| append(&mut layer, name, *kind, content, link));
+    for (name, kind, content, link) in entries {
+        append(&mut layer, name, *kind, content, link);
+    }
     let metadata = json!({
         "version": "1.0", "created": "", "compressed": false, "container_metadata": {}, "docker_info": {},
         "layer_checksum": Digest::of(checksum).hex(),
@@ -148,7 +150,9 @@ fn what_would_do_harm_is_refused() {
         (vec![("", file, b"x", "")], "is not the root"),
     ] {
         let mut checksum = Vec::new();
-        entries.iter().for_each(|(name, _, content, _)| checksum.extend([name.as_bytes(), content].concat()));
+        for (name, _, content, _) in &entries {
+            checksum.extend([name.as_bytes(), content].concat());
+        }
         let problems = problems_of(&file_of(&entries, &checksum));
         assert!(problems[0].what.contains(what), "{entries:?}: {problems:?}");
     }
