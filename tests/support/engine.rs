@@ -219,7 +219,7 @@ fn answer(method: &str, target: &str, script: &mut Script) -> (u16, Value) {
     let missing = |name: &str| (404, json!({"message": format!("No such image: {name}")}));
     if let Some(rest) = call.strip_prefix("containers/") {
         if let Some((_, order)) = rest.rsplit_once('/').filter(|_| method == "POST") {
-            return script.orders.get(order).cloned().unwrap_or((204, Value::Null));
+            return script.orders.get(order).cloned().unwrap_or((200, Value::Null));
         }
         let name = rest.strip_suffix("/json").unwrap();
         let missing = || (404, json!({"message": format!("No such container: {name}")}));
