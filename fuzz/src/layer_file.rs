@@ -67,7 +67,9 @@ fn verdict(bytes: &[u8]) -> Vec<Problem> {
     let first = problems_of(&path);
     assert_eq!(first, problems_of(&path));
     let _ = fs::remove_file(&path);
-    first.iter().for_each(|problem| check_message(problem));
+    for problem in &first {
+        check_message(problem);
+    }
     first
 }
 

@@ -75,7 +75,7 @@ impl Write for WriteBehind {
         if self.chunk.len() == CHUNK_BYTES {
             let next = self.empty.try_recv().unwrap_or_else(|_| Vec::with_capacity(CHUNK_BYTES));
             let chunk = std::mem::replace(&mut self.chunk, next);
-            if !self.full.as_ref().is_some_and(|full| full.send(chunk).is_ok()) {
+            if self.full.as_ref().is_none_or(|full| full.send(chunk).is_err()) {
                 let ended = self.join().err();
                 return Err(ended.map_or_else(|| io::ErrorKind::BrokenPipe.into(), io::Error::other));
             }
@@ -116,7 +116,7 @@ mod tests {
         let read_only = || FileHandle::open_foreign(&path, Links::Follow).unwrap();
         let mut writing = WriteBehind::new(read_only());
         let failure = loop {
-            if let Err(failure) = writing.write_all(&[0; CHUNK_BYTES]) {
+            if let Err(failure) = writing.write_all(&vec![0; CHUNK_BYTES]) {
                 break failure;
             }
         };

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::image::Digest;
-use crate::overlay::Tree;
+use crate::overlay::{MountedBy, Tree};
 
 /// The version that is written here.
 pub const VERSION: &str = "2.0";
@@ -134,6 +134,14 @@ pub struct DockerInfo {
     /// host's own. 1.0 has no such key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_namespace: Option<String>,
+}
+
+impl DockerInfo {
+    /// Who mounts layers there.
+    pub fn mounted_by(&self) -> MountedBy {
+        let is_rootless = self.user_namespace.as_deref().is_some_and(|word| word.starts_with("rootless"));
+        if is_rootless { MountedBy::User } else { MountedBy::Root }
+    }
 }
 
 /// The file's `layer.tar`.

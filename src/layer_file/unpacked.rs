@@ -158,8 +158,7 @@ impl Unpacked {
         let (checked, synced) = thread::scope(|scope| {
             // The disk is busy meanwhile; what is read is still in memory.
             let syncing = scope.spawn(|| syncfs(staged.folder()));
-            let checked =
-                check(&staged, &made, &expected.entries, &mut |bytes| contents.update(bytes), watch);
+            let checked = check(&staged, &made, &expected, &mut |bytes| contents.update(bytes), watch);
             (checked, syncing.join())
         });
         checked?;
@@ -173,7 +172,7 @@ impl Unpacked {
             return Err(OverlayError::NotTheSame { path, what: "the contents of its files" }.into());
         }
         finish_root(&staged, &made.root)?;
-        check_root(&staged, &expected.entries)?;
+        check_root(&staged, &expected)?;
         fsync(staged.folder()).map_err(|errno| failed(errno.into()))?;
         Ok(VerifiedTree { staged })
     }

@@ -19,7 +19,7 @@ use crate::blob::{HashThread, Packing};
 use crate::foreign::shown;
 use crate::fsio::{FileHandle, Links};
 use crate::overlay::{
-    Entries, EntryError, HeaderError, RawReader, Summed, Watch, checksummed_path, read_header,
+    Entries, EntryError, HeaderError, RawReader, Summed, TreeSum, Watch, checksummed_path, read_header,
 };
 
 /// Bytes read at a time.
@@ -238,6 +238,7 @@ impl LayerFile {
                 return Err(Stop);
             }
         };
+        let layer = layer.map(|sum| sum.finish(metadata.docker_info.mounted_by()));
         self.compare(&metadata, layer.as_ref(), layer_bytes, (sha256.finish(), checksum), findings);
         findings.metadata = Some(metadata);
         findings.layer = layer.map(|summed| Layer::Raw { summed, layer_bytes });
@@ -250,12 +251,12 @@ impl LayerFile {
         stream: &mut (dyn Read + Send),
         layer_bytes: u64,
         findings: &mut Findings,
-    ) -> Result<(Option<Summed>, HashThread, HashThread), Stop> {
+    ) -> Result<(Option<TreeSum>, HashThread, HashThread), Stop> {
         let mut contents = HashThread::new();
         let mut layer = Hashed { stream: stream.take(layer_bytes), hash: HashThread::new() };
         let mut reader = RawReader::new(&mut layer);
         let summed = match read_entries(&mut reader, &mut contents) {
-            Ok(()) => Some(std::mem::take(&mut reader.sum).finish()),
+            Ok(()) => Some(std::mem::take(&mut reader.sum)),
             Err(EntryError::Wrong(what)) => {
                 findings.problem(Part::Layer, what);
                 None
@@ -319,6 +320,11 @@ impl LayerFile {
         if metadata.layer_checksum != checksum.hex() {
             let stated = shown(&metadata.layer_checksum);
             let what = format!("its contents hash to {}, and metadata.json says {stated}", checksum.hex());
+            findings.problem(Part::Layer, what);
+        }
+        if let Some(name) = &summed.first_handle {
+            let name = shown(&String::from_utf8_lossy(name));
+            let what = format!("`{name}`: it has an attribute that means something on another disk only");
             findings.problem(Part::Layer, what);
         }
         if *tree != summed.tree {

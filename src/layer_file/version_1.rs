@@ -26,8 +26,8 @@ use crate::blob::{HashThread, Packing};
 use crate::foreign::shown;
 use crate::fsio::{FileHandle, RESERVED_BYTES, ScratchFile};
 use crate::overlay::{
-    Entries, EntryError, Extent, Header, HeaderError, Kind, ROOT, Rules, Summed, Time, TreeSum, Watch,
-    checksummed_path,
+    Entries, EntryError, Extent, Header, HeaderError, Kind, MountedBy, ROOT, Rules, Summed, Time, TreeSum,
+    Watch, checksummed_path,
 };
 use gnu_tar::{GnuTar, Member};
 
@@ -221,11 +221,12 @@ impl Reading<'_> {
         Ended::Broken(Stop)
     }
 
+    /// In a packed file that may well be the packing's fault.
     fn broken(&mut self, part: Part, error: HeaderError) -> Ended {
+        let part = if self.file.packing == Packing::Plain { part } else { Part::Packing };
         match error {
             HeaderError::Wrong(what) => self.wrong(part, what.to_owned()),
             HeaderError::Read(error) => {
-                let part = if self.file.packing == Packing::Plain { part } else { Part::Packing };
                 self.wrong(part, format!("it can't be read: {}", shown(&error.to_string())))
             }
         }
@@ -313,7 +314,7 @@ impl Reading<'_> {
         }
         self.findings.metadata = Some(metadata);
         self.findings.lost = LOST.iter().map(ToString::to_string).collect();
-        let indexed = Indexed { entries, contents, summed: sum.finish(), checksum: read_back };
+        let indexed = Indexed { entries, contents, summed: sum.finish(MountedBy::Root), checksum: read_back };
         self.findings.layer = Some(Layer::Version1(Arc::new(indexed)));
         Ok(())
     }

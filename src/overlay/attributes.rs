@@ -6,8 +6,11 @@ use rustix::fd::{AsFd, AsRawFd};
 use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr, getxattr, listxattr, setxattr};
 use rustix::io::Errno;
 
-/// Where overlayfs keeps its own, as root and within a user namespace.
-const OVERLAY: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];
+use super::MountedBy;
+
+/// Where overlayfs keeps its own, and where it does so within a user namespace.
+const OF_ROOT: &[u8] = b"trusted.overlay.";
+const OF_USER: &[u8] = b"user.overlay.";
 /// Those of them that mean something on this disk only.
 const HANDLES: [&[u8]; 4] = [b"origin", b"impure", b"uuid", b"nlink"];
 /// A label is this machine's policy's, which another's has no use for.
@@ -55,51 +58,53 @@ impl Attributes {
     }
 
     /// Those that are the entry's own, and not overlayfs's.
-    pub(super) fn into_own(mut self) -> Named {
-        self.0.retain(|name, _| overlay_word(name).is_none());
+    pub(super) fn into_own(mut self, mounted_by: MountedBy) -> Named {
+        self.0.retain(|name, _| overlay_word(name, mounted_by).is_none());
         self.0
     }
 
     /// All that mean the same elsewhere.
-    pub(super) fn into_kept(mut self) -> Named {
-        self.0.retain(|name, _| is_kept(name));
+    pub(super) fn into_kept(mut self, mounted_by: MountedBy) -> Named {
+        self.0.retain(|name, _| is_kept(name, mounted_by));
         self.0
     }
 
-    fn overlay(&self, word: &[u8]) -> Option<&[u8]> {
-        let (_, value) = self.0.iter().find(|(name, _)| overlay_word(name) == Some(word))?;
+    fn overlay(&self, word: &[u8], mounted_by: MountedBy) -> Option<&[u8]> {
+        let (_, value) = self.0.iter().find(|(name, _)| overlay_word(name, mounted_by) == Some(word))?;
         Some(value)
     }
 
     /// True for a directory that hides what stands below it.
-    pub(super) fn are_opaque(&self) -> bool {
-        self.overlay(b"opaque") == Some(b"y")
+    pub(super) fn are_opaque(&self, mounted_by: MountedBy) -> bool {
+        self.overlay(b"opaque", mounted_by) == Some(b"y")
     }
 
     /// True for a file that stands for the absence of one, where devices could not (Linux 6.7).
-    pub(super) fn are_whiteout(&self) -> bool {
-        self.overlay(b"whiteout").is_some()
+    pub(super) fn are_whiteout(&self, mounted_by: MountedBy) -> bool {
+        self.overlay(b"whiteout", mounted_by).is_some()
     }
 
     /// True where the contents of this stand elsewhere, in a layer below.
-    pub(super) fn lead_below(&self) -> bool {
-        self.overlay(b"redirect").is_some() || self.are_metacopy()
+    pub(super) fn lead_below(&self, mounted_by: MountedBy) -> bool {
+        self.overlay(b"redirect", mounted_by).is_some() || self.are_metacopy(mounted_by)
     }
 
     /// True for a file whose contents stand in a layer below.
-    pub(super) fn are_metacopy(&self) -> bool {
-        self.overlay(b"metacopy").is_some()
+    pub(super) fn are_metacopy(&self, mounted_by: MountedBy) -> bool {
+        self.overlay(b"metacopy", mounted_by).is_some()
     }
 }
 
 /// What overlayfs calls an attribute of its own.
-pub(super) fn overlay_word(name: &[u8]) -> Option<&[u8]> {
-    OVERLAY.iter().find_map(|prefix| name.strip_prefix(*prefix))
+pub(super) fn overlay_word(name: &[u8], mounted_by: MountedBy) -> Option<&[u8]> {
+    let of_user = || name.strip_prefix(OF_USER).filter(|_| mounted_by == MountedBy::User);
+    name.strip_prefix(OF_ROOT).or_else(of_user)
 }
 
 /// True for what means the same on another disk and machine.
-pub(super) fn is_kept(name: &[u8]) -> bool {
-    name != LABEL && overlay_word(name).is_none_or(|word| !HANDLES.contains(&word) && word != b"metacopy")
+pub(super) fn is_kept(name: &[u8], mounted_by: MountedBy) -> bool {
+    name != LABEL
+        && overlay_word(name, mounted_by).is_none_or(|word| !HANDLES.contains(&word) && word != b"metacopy")
 }
 
 /// Gives attributes to an open file or folder. On errors, tells of which.

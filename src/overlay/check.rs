@@ -9,24 +9,24 @@ use super::holes::{Extent, are_within};
 use super::plan::{Watch, checksummed_path, tell};
 use super::raw::{RawEntry, RawWalk};
 use super::staged::Staged;
-use super::tree::{END_BYTES, EntryDigest, digest_of, padding_bytes};
+use super::tree::{END_BYTES, Summed, digest_of, padding_bytes};
 use super::unpack::Made;
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// Compares what is in the folder with these entries. `contents` is told of what a layer checksum is over. The root itself is
+/// Compares what is in the folder with the entries of a tree. `contents` is told of what a layer checksum is over. The root itself is
 /// not looked at.
 pub(crate) fn check(
     staged: &Staged,
     made: &Made,
-    expected: &[EntryDigest],
+    expected: &Summed,
     contents: &mut dyn FnMut(&[u8]),
     watch: Watch<'_>,
 ) -> Result<(), OverlayError> {
     let root = staged.folder().try_clone_to_owned();
     let root = root.map_err(crate::fsio::FileError::io("open", Path::new(staged.name())))?;
-    let mut walk = RawWalk::of(root, Path::new(""))?;
+    let mut walk = RawWalk::of(root, Path::new(""), expected.mounted_by)?;
     let mut extra = None;
     let mut chunk = vec![0; CHUNK_BYTES];
     let mut place = 0;
@@ -40,7 +40,7 @@ pub(crate) fn check(
             header.clone_from(&made.root);
         }
         let blocks = header.to_blocks();
-        if expected.get(place) != Some(&digest_of(&blocks)) {
+        if expected.entries.get(place) != Some(&digest_of(&blocks)) {
             return Err(not_the_same(&header, "name, kind, owner, mode, time, attributes, links or holes"));
         }
         tell(watch, blocks.len() as u64)?;
@@ -60,20 +60,20 @@ pub(crate) fn check(
         }
         place += 1;
     }
-    if place != expected.len() || extra.is_some() {
+    if place != expected.entries.len() || extra.is_some() {
         return Err(OverlayError::NotTheSame { path: path_of(b"./"), what: "the number of entries" });
     }
     tell(watch, END_BYTES)
 }
 
 /// Compares the root itself, once it is what it is to be.
-pub(crate) fn check_root(staged: &Staged, expected: &[EntryDigest]) -> Result<(), OverlayError> {
+pub(crate) fn check_root(staged: &Staged, expected: &Summed) -> Result<(), OverlayError> {
     let root = staged.folder().try_clone_to_owned();
     let root = root.map_err(crate::fsio::FileError::io("open", Path::new(staged.name())))?;
-    let mut walk = RawWalk::of(root, Path::new(""))?;
+    let mut walk = RawWalk::of(root, Path::new(""), expected.mounted_by)?;
     let entry = walk.next(&mut |_| ())?;
     match entry {
-        Some(entry) if expected.first() == Some(&digest_of(&entry.header.to_blocks())) => Ok(()),
+        Some(entry) if expected.entries.first() == Some(&digest_of(&entry.header.to_blocks())) => Ok(()),
         _ => Err(OverlayError::NotTheSame { path: path_of(b"./"), what: "owner, mode, time or attributes" }),
     }
 }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Stat;
 
+use super::MountedBy;
 use super::error::OverlayError;
 use super::header::{BLOCK_BYTES, Header, Kind, Time};
 use super::raw::{header, kind_of};
@@ -19,6 +20,8 @@ use super::walk::{Contents, Found, Walk};
 use crate::foreign::shown;
 use crate::fsio::FileError;
 
+/// Whose snapshot it is nothing tells; images have attributes of neither.
+const MADE_BY: MountedBy = MountedBy::User;
 /// What stands before a removed file's name.
 const WHITEOUT: &[u8] = b".wh.";
 /// The name that says that a directory hides what stands below it.
@@ -119,15 +122,15 @@ impl Layer<'_> {
             return Ok(());
         };
         let mut header = header(name.clone(), kind, &stat);
-        if header.is_whiteout() || attributes.are_whiteout() {
+        if header.is_whiteout() || attributes.are_whiteout(MADE_BY) {
             let name = [folder, WHITEOUT, base].concat();
             return self.write_whiteout(Header { mode: 0o600, ..self::header(name, Kind::File, &stat) });
         }
-        if attributes.lead_below() {
+        if attributes.lead_below(MADE_BY) {
             return Err(OverlayError::Below(walk.shown()));
         }
-        let is_opaque = attributes.are_opaque();
-        header.attributes = attributes.into_own();
+        let is_opaque = attributes.are_opaque(MADE_BY);
+        header.attributes = attributes.into_own(MADE_BY);
         self.abridge(&mut header);
         if kind != Kind::Directory && stat.st_nlink > 1 && self.is_linked(&mut header, &stat) {
             return self.write(&header.to_blocks());

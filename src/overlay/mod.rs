@@ -54,6 +54,15 @@ pub(crate) use staged::Staged;
 pub(crate) use tree::{Summed, TreeSum};
 pub(crate) use unpack::{Made, UnpackError, finish_root, unpack};
 
+/// Who mounts a directory, which says what attributes in it are overlayfs's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MountedBy {
+    /// Root: `trusted.overlay.*`. What is called `user.overlay.*` belongs to a program.
+    Root,
+    /// A user, within a namespace of his own: `user.overlay.*`, too.
+    User,
+}
+
 /// Whether devices may be made (whiteouts always may).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Devices {

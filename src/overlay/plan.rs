@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::MountedBy;
 use super::decode::check_readable;
 use super::error::OverlayError;
 use super::header::BLOCK_BYTES;
@@ -39,8 +40,8 @@ pub struct Plan {
 
 impl Plan {
     /// Walks the upper directory at `root`. Blocks. `watch` is told of an entry as of one byte.
-    pub fn of(root: &Path, watch: Watch<'_>) -> Result<Self, OverlayError> {
-        let mut walk = RawWalk::open(root)?;
+    pub fn of(root: &Path, mounted_by: MountedBy, watch: Watch<'_>) -> Result<Self, OverlayError> {
+        let mut walk = RawWalk::open(root, mounted_by)?;
         let (mut rules, mut sum) = (Rules::default(), TreeSum::default());
         let (mut left_out, mut extents) = (Vec::new(), HashMap::new());
         let mut place = 0;
@@ -58,7 +59,7 @@ impl Plan {
             place += 1;
             tell(watch, 1)?;
         }
-        Ok(Self { root: root.to_owned(), summed: sum.finish(), extents, left_out })
+        Ok(Self { root: root.to_owned(), summed: sum.finish(mounted_by), extents, left_out })
     }
 
     /// The size of `layer.tar`.
@@ -84,7 +85,7 @@ impl Plan {
         contents: &mut dyn FnMut(&[u8]),
         watch: Watch<'_>,
     ) -> Result<(), OverlayError> {
-        let mut walk = RawWalk::open(&self.root)?;
+        let mut walk = RawWalk::open(&self.root, self.summed.mounted_by)?;
         let mut expected = self.summed.entries.iter();
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut place = 0;

@@ -6,6 +6,7 @@ use std::path::Path;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Stat, major, minor};
 
+use super::MountedBy;
 use super::attributes::Named;
 use super::content::Content;
 use super::error::{OverlayError, path_of};
@@ -21,6 +22,7 @@ pub(crate) const ROOT: &[u8] = b"./";
 /// A walk that gives each entry with the header that it has in a raw tar.
 pub(super) struct RawWalk {
     walk: Walk,
+    mounted_by: MountedBy,
     is_begun: bool,
     /// The first name of each file that has several, by device and inode.
     links: HashMap<(u64, u64), Vec<u8>>,
@@ -34,16 +36,16 @@ pub(super) struct RawEntry {
 }
 
 impl RawWalk {
-    pub(super) fn open(root: &Path) -> Result<Self, OverlayError> {
-        Ok(Self::new(Walk::open(root)?))
+    pub(super) fn open(root: &Path, mounted_by: MountedBy) -> Result<Self, OverlayError> {
+        Ok(Self::new(Walk::open(root)?, mounted_by))
     }
 
-    pub(super) fn of(folder: OwnedFd, root: &Path) -> Result<Self, OverlayError> {
-        Ok(Self::new(Walk::of(folder, root)?))
+    pub(super) fn of(folder: OwnedFd, root: &Path, mounted_by: MountedBy) -> Result<Self, OverlayError> {
+        Ok(Self::new(Walk::of(folder, root)?, mounted_by))
     }
 
-    fn new(walk: Walk) -> Self {
-        Self { walk, is_begun: false, links: HashMap::new() }
+    fn new(walk: Walk, mounted_by: MountedBy) -> Self {
+        Self { walk, mounted_by, is_begun: false, links: HashMap::new() }
     }
 
     /// The next entry, the root's first. Sockets are told and passed over.
@@ -51,7 +53,7 @@ impl RawWalk {
         if !self.is_begun {
             self.is_begun = true;
             let (stat, attributes) = self.walk.look_at_root()?;
-            let attributes = encoded(attributes.into_kept());
+            let attributes = encoded(attributes.into_kept(self.mounted_by));
             let header = Header { attributes, ..header(ROOT.to_vec(), Kind::Directory, &stat) };
             return Ok(Some(RawEntry { header, content: None }));
         }
@@ -85,10 +87,10 @@ impl RawWalk {
                 });
             }
         }
-        if attributes.are_metacopy() {
+        if attributes.are_metacopy(self.mounted_by) {
             return Err(OverlayError::Metacopy(self.walk.shown()));
         }
-        header.attributes = encoded(attributes.into_kept());
+        header.attributes = encoded(attributes.into_kept(self.mounted_by));
         let mut content = None;
         match contents {
             Contents::File(file) => {

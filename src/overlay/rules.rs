@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use sha2::{Digest as _, Sha256};
 
+use super::MountedBy;
 use super::attributes::{MAX_BYTES, is_kept};
 use super::header::{Header, Kind, Time};
 use super::raw::{ROOT, decoded};
@@ -148,7 +149,8 @@ fn check_attribute(name: &[u8], value: &[u8]) -> Result<(), &'static str> {
     if !is_name || name.len() > MAX_NAME_BYTES || name.contains(&0) || value.len() > MAX_BYTES {
         return Err("it has an attribute that can't be");
     }
-    if !is_kept(&name) {
+    // Whether those of users are overlayfs's, too, is known when all is read ([`super::tree`]).
+    if !is_kept(&name, MountedBy::Root) {
         return Err("it has an attribute that means something on another disk only");
     }
     Ok(())

@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::attributes::overlay_word;
+use super::MountedBy;
+use super::attributes::{is_kept, overlay_word};
 use super::header::{BLOCK_BYTES, Header, Kind};
 use super::holes::Extent;
 use crate::image::{Algorithm, Digest, Hasher};
@@ -78,6 +79,18 @@ pub(crate) struct TreeSum {
     tar_bytes: u64,
     disk_bytes: u64,
     first_device: Option<Vec<u8>>,
+    /// As they are if root mounts it, and if a user does.
+    marks: [Marks; 2],
+}
+
+/// What overlayfs's attributes say.
+#[derive(Default)]
+struct Marks {
+    opaque: u64,
+    redirects: u64,
+    marked_whiteouts: u64,
+    /// The path of something with an attribute that should not be there.
+    first_handle: Option<Vec<u8>>,
 }
 
 /// A tree that was added up.
@@ -92,6 +105,10 @@ pub(crate) struct Summed {
     pub(crate) disk_bytes: u64,
     /// The path of a device that is no whiteout.
     pub(crate) first_device: Option<Vec<u8>>,
+    /// Who mounts it.
+    pub(crate) mounted_by: MountedBy,
+    /// The path of something with an attribute that means something on another disk only.
+    pub(crate) first_handle: Option<Vec<u8>>,
 }
 
 impl TreeSum {
@@ -108,15 +125,18 @@ impl TreeSum {
             Kind::CharacterDevice if header.is_whiteout() => &mut counts.whiteouts,
             Kind::CharacterDevice | Kind::BlockDevice => &mut counts.devices,
         } += 1;
-        let has = |word: &[u8], wanted: Option<&[u8]>| {
-            let is_it = |(name, value): (&Vec<u8>, &Vec<u8>)| {
-                overlay_word(name) == Some(word) && wanted.is_none_or(|wanted| wanted == value)
-            };
-            u64::from(header.attributes.iter().any(is_it))
-        };
-        counts.opaque += has(b"opaque", Some(b"y"));
-        counts.redirects += has(b"redirect", None);
-        counts.marked_whiteouts += has(b"whiteout", None) + has(b"opaque", Some(b"x"));
+        for (name, value) in &header.attributes {
+            for (marks, mounted_by) in self.marks.iter_mut().zip([MountedBy::Root, MountedBy::User]) {
+                let word = overlay_word(name, mounted_by);
+                marks.opaque += u64::from(word == Some(b"opaque") && value == b"y");
+                marks.redirects += u64::from(word == Some(b"redirect"));
+                let is_marked = word == Some(b"whiteout") || (word == Some(b"opaque") && value == b"x");
+                marks.marked_whiteouts += u64::from(is_marked);
+                if marks.first_handle.is_none() && !is_kept(name, mounted_by) {
+                    marks.first_handle = Some(header.name.clone());
+                }
+            }
+        }
         counts.sparse += u64::from(header.extents.is_some());
         counts.attributes += header.attributes.len() as u64;
         if header.kind == Kind::File {
@@ -132,8 +152,12 @@ impl TreeSum {
         self.entries.len() <= MAX_ENTRIES
     }
 
-    /// The path of a device that is no whiteout, if there was one.
-    pub(crate) fn finish(self) -> Summed {
+    /// The tree, for who mounts it.
+    pub(crate) fn finish(mut self, mounted_by: MountedBy) -> Summed {
+        let [of_root, of_user] = self.marks;
+        let marks = if mounted_by == MountedBy::Root { of_root } else { of_user };
+        (self.counts.opaque, self.counts.redirects) = (marks.opaque, marks.redirects);
+        self.counts.marked_whiteouts = marks.marked_whiteouts;
         let mut hasher = Hasher::new(Algorithm::Sha256);
         self.entries.iter().for_each(|entry| hasher.update(entry));
         Summed {
@@ -142,6 +166,8 @@ impl TreeSum {
             tar_bytes: self.tar_bytes.saturating_add(END_BYTES),
             disk_bytes: self.disk_bytes,
             first_device: self.first_device,
+            mounted_by,
+            first_handle: marks.first_handle,
         }
     }
 }

@@ -7,10 +7,10 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sealift::fsio::Existing;
-use sealift::layer_file::{About, LayerFileError, write};
+use sealift::layer_file::{LayerFileError, write};
 use sealift::overlay::{Devices, OverlayError};
 
-use super::tree::Site;
+use super::tree::{Site, about};
 
 /// Writes the file, while `change` happens after so many bytes.
 fn written_while(site: &Site, after_bytes: u64, change: impl Fn() + Sync) -> Option<String> {
@@ -24,7 +24,7 @@ fn written_while(site: &Site, after_bytes: u64, change: impl Fn() + Sync) -> Opt
         }
         true
     };
-    let result = write(&site.file(), Existing::Replace, &plan, None, About::default(), &watch);
+    let result = write(&site.file(), Existing::Replace, &plan, None, about(), &watch);
     let changed = result.err().map(|error| match error {
         LayerFileError::Overlay(OverlayError::Changed(path)) => path,
         error => panic!("{error}"),
@@ -61,11 +61,11 @@ fn what_changed_since_it_was_planned_is_named() {
     fs::write(site.path("two"), "two").unwrap();
     let plan = site.plan();
     fs::write(site.path("two"), "TWO").unwrap();
-    let error = write(&site.file(), Existing::Replace, &plan, None, About::default(), &|_| true).unwrap_err();
+    let error = write(&site.file(), Existing::Replace, &plan, None, about(), &|_| true).unwrap_err();
     assert_eq!(error.to_string(), format!("{} changed while it was read", site.path("two").display()));
     let plan = site.plan();
     fs::write(site.path("three"), "").unwrap();
-    assert!(write(&site.file(), Existing::Replace, &plan, None, About::default(), &|_| true).is_err());
+    assert!(write(&site.file(), Existing::Replace, &plan, None, about(), &|_| true).is_err());
     assert!(!site.file().exists());
 }
 

@@ -9,10 +9,10 @@ use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sealift::blob::Packing;
 use sealift::fsio::Existing;
-use sealift::layer_file::{About, LayerFile, Seal, Verdict, write};
-use sealift::overlay::{Devices, LeftOut, OverlayError, Plan, remove_tree};
+use sealift::layer_file::{About, DockerInfo, LayerFile, Seal, Verdict, write};
+use sealift::overlay::{Devices, LeftOut, MountedBy, OverlayError, Plan, remove_tree};
 
-use super::tree::{Site, attribute, fill, is_root, walked};
+use super::tree::{Site, about, attribute, fill, is_root, mounted_by, walked};
 
 #[test]
 fn whatever_is_in_an_upper_directory_comes_out_again() {
@@ -158,15 +158,46 @@ fn contents_that_stand_in_the_image_are_refused() {
     let site = Site::new();
     fs::write(site.path("moved"), "").unwrap();
     attribute(&site.path("moved"), "user.overlay.metacopy", b"");
-    let error = Plan::of(&site.upper(), &|_| true).unwrap_err();
+    let error = Plan::of(&site.upper(), MountedBy::User, &|_| true).unwrap_err();
     assert!(matches!(&error, OverlayError::Metacopy(path) if *path == site.path("moved")), "{error}");
+}
+
+#[test]
+fn a_programs_own_attributes_are_kept_where_root_mounts() {
+    let site = Site::new();
+    for name in
+        ["user.overlay.metacopy", "user.overlay.origin", "user.overlay.opaque", "user.overlay.redirect"]
+    {
+        attribute(&site.upper(), name, b"y");
+    }
+    let counts = |mounted_by| {
+        let plan = Plan::of(&site.upper(), mounted_by, &|_| true);
+        plan.map(|plan| {
+            (plan.tree().counts.attributes, plan.tree().counts.opaque, plan.tree().counts.redirects)
+        })
+    };
+    assert_eq!(counts(MountedBy::Root).unwrap(), (4, 0, 0));
+    // Of a user's directory they are overlayfs's.
+    assert_eq!(counts(MountedBy::User).unwrap(), (2, 1, 1));
+    let plan = Plan::of(&site.upper(), MountedBy::Root, &|_| true).unwrap();
+    write(&site.file(), Existing::Replace, &plan, None, About::default(), &|_| true).unwrap();
+    assert_eq!(site.out_and_in(), walked(&site.upper()));
+    // A file that says otherwise is not to bring handles along.
+    write(&site.file(), Existing::Replace, &plan, None, rootless(), &|_| true).unwrap();
+    let Verdict::Broken { problems, .. } = site.verdict() else { panic!() };
+    assert!(problems[0].what.ends_with("means something on another disk only"), "{problems:?}");
+}
+
+fn rootless() -> About {
+    let user_namespace = Some("rootless".to_owned());
+    About { docker: DockerInfo { user_namespace, ..DockerInfo::default() }, ..About::default() }
 }
 
 #[test]
 fn what_nobody_waits_for_ends_and_leaves_nothing() {
     let site = Site::new();
     fill(&site);
-    let stopped = write(&site.file(), Existing::Replace, &site.plan(), None, About::default(), &|_| false);
+    let stopped = write(&site.file(), Existing::Replace, &site.plan(), None, about(), &|_| false);
     assert_eq!(stopped.unwrap_err().to_string(), "it was stopped");
     assert!(!site.file().exists());
     site.written(Some(Seal::Gzip));
@@ -190,9 +221,9 @@ fn progress_is_told_to_the_last_byte() {
         told.fetch_add(bytes, Ordering::Relaxed);
         true
     };
-    let plan = Plan::of(&site.upper(), &watch).unwrap();
+    let plan = Plan::of(&site.upper(), mounted_by(), &watch).unwrap();
     assert_eq!(told.swap(0, Ordering::Relaxed), plan.tree().counts.entries);
-    write(&site.file(), Existing::Replace, &plan, None, About::default(), &watch).unwrap();
+    write(&site.file(), Existing::Replace, &plan, None, about(), &watch).unwrap();
     assert_eq!(told.swap(0, Ordering::Relaxed), plan.size_bytes());
     let file = LayerFile::open(&site.file()).unwrap();
     let size_bytes = file.size_bytes();
@@ -241,6 +272,6 @@ fn nobody_but_its_owner_reads_the_file() {
         assert_eq!(mode(&partial), 0o600);
         true
     };
-    write(&site.file(), Existing::Replace, &site.plan(), None, About::default(), &watch).unwrap();
+    write(&site.file(), Existing::Replace, &site.plan(), None, about(), &watch).unwrap();
     assert_eq!(mode(&site.file()), 0o600);
 }

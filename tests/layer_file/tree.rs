@@ -17,14 +17,26 @@ use rustix::fs::{
 use sealift::fsio::Existing;
 use sealift::image::Digest;
 use sealift::layer_file::{
-    About, LayerFile, LayerFileError, Seal, Unpacked, Verdict, VerifiedLayerFile, WrittenFile, write,
+    About, DockerInfo, LayerFile, LayerFileError, Seal, Unpacked, Verdict, VerifiedLayerFile, WrittenFile,
+    write,
 };
-use sealift::overlay::{Devices, Plan};
+use sealift::overlay::{Devices, MountedBy, Plan};
 use tempfile::TempDir;
 
 /// Whoever is root can give files away, and has `trusted` attributes.
 pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// Who mounts what the tests make.
+pub(crate) fn mounted_by() -> MountedBy {
+    if is_root() { MountedBy::Root } else { MountedBy::User }
+}
+
+/// What a file says of the Docker that these are of.
+pub(crate) fn about() -> About {
+    let user_namespace = (!is_root()).then(|| "rootless".to_owned());
+    About { docker: DockerInfo { user_namespace, ..DockerInfo::default() }, ..About::default() }
 }
 
 /// A folder with an upper directory, the file it becomes, and what is unpacked.
@@ -54,11 +66,11 @@ impl Site {
     }
 
     pub(crate) fn plan(&self) -> Plan {
-        Plan::of(&self.upper(), &|_| true).unwrap()
+        Plan::of(&self.upper(), mounted_by(), &|_| true).unwrap()
     }
 
     pub(crate) fn written(&self, seal: Option<Seal>) -> WrittenFile {
-        write(&self.file(), Existing::Replace, &self.plan(), seal, About::default(), &|_| true).unwrap()
+        write(&self.file(), Existing::Replace, &self.plan(), seal, about(), &|_| true).unwrap()
     }
 
     pub(crate) fn verdict(&self) -> Verdict {
@@ -176,7 +188,7 @@ pub(crate) fn fill(site: &Site) {
         attribute(&path("tool"), "security.capability", b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
         special(&path("null"), FileType::CharacterDevice, makedev(1, 3));
         special(&path("disk"), FileType::BlockDevice, makedev(259, 1_000_000));
-        fs::set_permissions(path("unreadable"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(path("unreadable"), fs::Permissions::from_mode(0o0)).unwrap();
     }
     for (name, seconds, nanoseconds) in [
         ("a-file", 1_700_000_000, 123_456_789),
@@ -223,7 +235,7 @@ pub(crate) fn walked(root: &Path) -> BTreeMap<Vec<u8>, String> {
         if stat.is_dir() {
             paths.extend(fs::read_dir(&full).unwrap().map(|entry| path.join(entry.unwrap().file_name())));
         } else if stat.is_symlink() {
-            write!(line, " -> {:?}", fs::read_link(&full).unwrap()).unwrap();
+            write!(line, " -> {}", fs::read_link(&full).unwrap().display()).unwrap();
         } else if stat.is_file() {
             write!(line, " {}", content(&full, stat.size())).unwrap();
         } else {

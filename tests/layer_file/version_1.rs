@@ -105,7 +105,9 @@ fn append(builder: &mut Builder<Vec<u8>>, name: &str, kind: EntryType, content: 
 
 fn file_of(entries: &[(&str, EntryType, &[u8], &str)], checksum: &[u8]) -> Vec<u8> {
     let mut layer = Builder::new(Vec::new());
-    entries.iter().for_each(|(name, kind, content, link)| append(&mut layer, name, *kind, content, link));
+    for (name, kind, content, link) in entries {
+        append(&mut layer, name, *kind, content, link);
+    }
     let metadata = json!({
         "version": "1.0", "created": "", "compressed": false, "container_metadata": {}, "docker_info": {},
         "layer_checksum": Digest::of(checksum).hex(),
@@ -148,7 +150,9 @@ fn what_would_do_harm_is_refused() {
         (vec![("", file, b"x", "")], "is not the root"),
     ] {
         let mut checksum = Vec::new();
-        entries.iter().for_each(|(name, _, content, _)| checksum.extend([name.as_bytes(), content].concat()));
+        for (name, _, content, _) in &entries {
+            checksum.extend([name.as_bytes(), content].concat());
+        }
         let problems = problems_of(&file_of(&entries, &checksum));
         assert!(problems[0].what.contains(what), "{entries:?}: {problems:?}");
     }
@@ -194,10 +198,14 @@ fn header_of(name: &str, kind: EntryType, size_bytes: u64) -> Header {
     header
 }
 
-fn packed(bytes: &[u8], zeros: usize) -> Vec<u8> {
+/// Packed, with more behind.
+fn packed(bytes: &[u8], more_bytes: usize) -> Vec<u8> {
     let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
     encoder.write_all(bytes).unwrap();
-    (0..zeros >> 20).for_each(|_| encoder.write_all(&[b'x'; 1 << 20]).unwrap());
+    let more = vec![b'x'; 1 << 20];
+    for _ in 0..more_bytes >> 20 {
+        encoder.write_all(&more).unwrap();
+    }
     encoder.finish().unwrap()
 }
 
@@ -222,7 +230,6 @@ fn names_and_extensions_are_read_only_as_far_as_any_are_long() {
 
 #[test]
 fn a_name_does_not_become_thousands_of_folders() {
-    let started = std::time::Instant::now();
     let layer_of = |names: &[String]| {
         let mut layer = Builder::new(Vec::new());
         for name in names {
@@ -239,7 +246,6 @@ fn a_name_does_not_become_thousands_of_folders() {
     let many: Vec<String> = (0..2000).map(|first| deep(&first.to_string(), 2000)).collect();
     assert_eq!(layer_of(&many), "layer.tar: too many of its folders are missing");
     assert_eq!(layer_of(&[deep("a", 30_000)]), "layer.tar: a name is longer than Linux has them");
-    assert!(started.elapsed() < std::time::Duration::from_secs(30));
 }
 
 #[test]

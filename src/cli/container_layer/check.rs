@@ -16,7 +16,8 @@ use crate::cli::ui;
 
 /// Check a layer file to the last byte, and whether it goes with this Docker
 ///
-/// Nothing is unpacked to the disk. Each line is pass, fail, skipped or not checked. The exit code is 3 if the file is
+/// Nothing is unpacked to the disk, but for packed files of version 1.0: a file without a name in `$TMPDIR` has the
+/// contents of those meanwhile. Each line is pass, fail, skipped or not checked. The exit code is 3 if the file is
 /// damaged, 4 if it is not for this Docker, 7 if there is no Docker to hold it against.
 #[derive(Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
