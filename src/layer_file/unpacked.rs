@@ -34,7 +34,7 @@ pub struct VerifiedLayerFile {
 pub(super) enum Layer {
     /// A raw tar.
     Raw {
-        summed: Summed,
+        summed: Box<Summed>,
         /// The size of its entry.
         layer_bytes: u64,
     },

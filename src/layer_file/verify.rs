@@ -241,7 +241,7 @@ impl LayerFile {
         let layer = layer.map(|sum| sum.finish(metadata.docker_info.mounted_by()));
         self.compare(&metadata, layer.as_ref(), layer_bytes, (sha256.finish(), checksum), findings);
         findings.metadata = Some(metadata);
-        findings.layer = layer.map(|summed| Layer::Raw { summed, layer_bytes });
+        findings.layer = layer.map(|summed| Layer::Raw { summed: Box::new(summed), layer_bytes });
         Ok(())
     }
 

@@ -248,6 +248,7 @@ impl Reading<'_> {
         let start_bytes = outer.position_bytes;
         let mut tar = GnuTar::new(outer);
         let (mut kept_bytes, mut apparent_bytes) = (0, 0);
+        let mut chunk = vec![0; CHUNK_BYTES];
         while let Some(member) = tar.next().map_err(|error| self.broken(Part::Layer, error))? {
             let Some(header) = header_of(&member) else {
                 let name = shown(&String::from_utf8_lossy(&member.name));
@@ -264,7 +265,6 @@ impl Reading<'_> {
             };
             self.kept.add(&header).map_err(|what| self.wrong(Part::Layer, what.to_owned()))?;
             self.entries.push(Indexing { header, offset_bytes });
-            let mut chunk = [0; CHUNK_BYTES];
             loop {
                 let read = tar.read(&mut chunk);
                 let read = read.map_err(|error| self.broken(Part::Layer, error.into()))?;
