@@ -130,7 +130,7 @@ impl TreeSum {
                 let word = overlay_word(name, mounted_by);
                 marks.opaque += u64::from(word == Some(b"opaque") && value == b"y");
                 marks.redirects += u64::from(word == Some(b"redirect"));
-                let is_marked = word == Some(b"whiteout") || word == Some(b"opaque") && value == b"x";
+                let is_marked = word == Some(b"whiteout") || (word == Some(b"opaque") && value == b"x");
                 marks.marked_whiteouts += u64::from(is_marked);
                 if marks.first_handle.is_none() && !is_kept(name, mounted_by) {
                     marks.first_handle = Some(header.name.clone());

@@ -33,7 +33,8 @@ struct Programs {
     looked: String,
 }
 
-const LOOK: &str = "cat /new/deep/file /new/another-name /says /etc/only; test -e /other || echo gone";
+const LOOK: &str = "cat /new/deep/file /new/another-name /says /folder/only; \
+     test -e /other -o -e /etc/image -o -e /folder/old || echo gone";
 
 impl Programs {
     fn of_busybox(test: &str) -> Self {

@@ -21,7 +21,7 @@ pub(super) const IDLE: &[&str] = &["/bin/busybox", "sleep", "100000"];
 pub(super) struct Image(String);
 
 impl Image {
-    /// One of a test's own, of busybox, with the files `/says` and `/other`.
+    /// One of a test's own, of busybox, with the files `/says`, `/other` and `/folder/old`.
     pub(super) fn busybox(test: &str) -> Self {
         Self(push_own(format!("e2e/container-layer/{test}").leak()).name())
     }

@@ -37,7 +37,10 @@ echo line >'/new/two
 lines'
 echo more >>/says
 $b rm /other
-$b rm -r /etc && $b mkdir /etc && echo only >/etc/only
+$b rm /etc/image
+$b rm -r /folder
+$b mkdir /folder
+echo only >/folder/only
 $b truncate -s 3M /new/sparse
 i=0; while [ $i -lt 300 ]; do echo $i >/new/deep/$i; i=$((i+1)); done
 ";

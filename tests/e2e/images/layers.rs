@@ -70,7 +70,8 @@ pub(super) fn push_config_bytes() -> Image {
 /// Layers that no other image has, one of them twice: loaders may take images in and away at the same time.
 pub(crate) fn push_own(repository: &'static str) -> Image {
     let says = LayerBuilder::new().file("says", 0o644, repository.as_bytes()).gzip();
-    let other = LayerBuilder::new().file("other", 0o644, repository.as_bytes()).gzip();
+    let other = LayerBuilder::new().file("other", 0o644, repository.as_bytes());
+    let other = other.folder("folder/").file("folder/old", 0o644, repository.as_bytes()).gzip();
     let layers = [LayerBuilder::busybox(repository).gzip(), says.clone(), other, says];
     let config = config("amd64", &layers, &["/bin/cat", "/says"]);
     push(&OCI, repository, Some(TAG), &to_vec(&config).unwrap(), &layers);
