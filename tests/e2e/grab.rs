@@ -364,7 +364,9 @@ fn grabs(source: &Source, repository: &str, loader: &dyn Loader, keeps_blobs: bo
         }
     }
     // Interrupted, if it has not ended by then.
-    let mut running = Running::start(&folder, &mut source.grab(&folder, &[&name, "--layer", "0"]));
+    let out = session().work_folder(&format!("grab-{}-ended", repository.replace('/', "-")));
+    let mut command = source.grab(&folder, &[&name, "--layer", "0", "--outdir"]);
+    let mut running = Running::start(&out, command.arg(&out));
     running.await_event("grab_started");
     running.signal(Signal::INT);
     let ended = running.end();
