@@ -237,6 +237,9 @@ fn the_report_is_there_for_programs() {
     assert_eq!(report["metadata"]["container_metadata"]["image"], "postgres:16");
 }
 
+/// A name, what is changed, and what is said.
+type Unfit<'a> = (&'a str, &'a dyn Fn(&mut About), &'a str);
+
 #[test]
 fn each_mismatch_fails_unless_it_is_skipped() {
     let of_driver = |about: &mut About| about.docker.driver = "vfs".into();
@@ -251,7 +254,7 @@ fn each_mismatch_fails_unless_it_is_skipped() {
         of_image(about);
         about.container.image = "nobody/knows:this".into();
     };
-    let cases: [(&str, &dyn Fn(&mut About), &str); 6] = [
+    let cases: [Unfit<'_>; 6] = [
         ("other_driver", &of_driver, "--skip-storage"),
         ("other_users", &of_users, "--skip-storage"),
         ("other_os", &of_os, "--skip-os"),

@@ -57,6 +57,7 @@ fn header(name: &str, size_bytes: usize) -> Vec<u8> {
 }
 
 /// What is wrong with the file; the same if it is asked again.
+#[allow(clippy::disallowed_methods, reason = "a scratch file, which nobody else reads")]
 fn verdict(bytes: &[u8]) -> Vec<Problem> {
     let path = std::env::temp_dir().join(format!(
         "sealift-fuzz-{}-{:?}",

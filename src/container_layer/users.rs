@@ -31,8 +31,9 @@ fn namespace_of(info: &Info, is_local: bool) -> Option<String> {
 
 /// Root in a rootless Docker is the owner of its folder; all others are of the ranges that subuid(5) and subgid(5) give that
 /// user, by name or number.
-fn rootless_range((uid, gid): (u32, u32), passwd: &str, subuid: &str, subgid: &str) -> Option<String> {
-    let number = uid.to_string();
+fn rootless_range(owner: (u32, u32), passwd: &str, of_users: &str, of_groups: &str) -> Option<String> {
+    let (user, group) = owner;
+    let number = user.to_string();
     let name = passwd.lines().find_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;
@@ -40,13 +41,13 @@ fn rootless_range((uid, gid): (u32, u32), passwd: &str, subuid: &str, subgid: &s
     });
     let ranges = |table: &str| {
         let of_user = |line: &str| {
-            let (user, range) = line.trim().split_once(':')?;
-            (user == number || Some(user) == name).then(|| range.to_owned())
+            let (of, range) = line.trim().split_once(':')?;
+            (of == number || Some(of) == name).then(|| range.to_owned())
         };
         let ranges: Vec<_> = table.lines().filter_map(of_user).collect();
         (!ranges.is_empty()).then(|| ranges.join(","))
     };
-    Some(format!("rootless, users {uid},{}, groups {gid},{}", ranges(subuid)?, ranges(subgid)?))
+    Some(format!("rootless, users {user},{}, groups {group},{}", ranges(of_users)?, ranges(of_groups)?))
 }
 
 #[cfg(test)]

@@ -444,7 +444,8 @@ fn a_full_disk_is_told_before_and_meanwhile() {
     output_of(dockers.layer(&["export", &many.name]).arg(&file));
     let taken = disk.path().join("taken");
     fs::create_dir(&taken).unwrap();
-    let last = (0_u32..).find(|number| fs::File::create(taken.join(number.to_string())).is_err()).unwrap();
+    let is_refused = |number: &u32| fs::File::create(taken.join(number.to_string())).is_err();
+    let last = (0..1_000_000).find(is_refused).unwrap();
     (last - 500..last).for_each(|number| fs::remove_file(taken.join(number.to_string())).unwrap());
     let said = failure_of(&mut import(), 7);
     assert!(

@@ -51,7 +51,7 @@ struct Aim {
 
 impl Aim {
     fn at(&mut self, kill: usize) -> u64 {
-        if kill % 2 == 0 { self.random.below(1000) } else { u64::midpoint(self.low, self.high) }
+        if kill.is_multiple_of(2) { self.random.below(1000) } else { u64::midpoint(self.low, self.high) }
     }
 
     fn saw(&mut self, part: u64, is_after: bool) {
@@ -156,7 +156,6 @@ fn killed(set: Set, kind: Kind, times: usize, test: &str) {
             reset();
         }
     }
-    println!("{test}: {found:?}");
     assert_eq!(found.before + found.after, times);
     assert!(found.before > 0 && found.after > 0, "kills came too early, or too late: {found:?}");
     // A restore puts nothing beside the layer.

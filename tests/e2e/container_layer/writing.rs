@@ -150,9 +150,12 @@ fn times(place: &Path) {
     set_time(&folder, 1_000_000_000, 987_654_321);
 }
 
-fn set_time(path: &Path, tv_sec: i64, tv_nsec: i64) {
+fn set_time(path: &Path, seconds: i64, nanoseconds: i64) {
     let unchanged = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
-    let times = Timestamps { last_access: unchanged, last_modification: Timespec { tv_sec, tv_nsec } };
+    let times = Timestamps {
+        last_access: unchanged,
+        last_modification: Timespec { tv_sec: seconds, tv_nsec: nanoseconds },
+    };
     utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
 }
 
