@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Threats: the file may be anybody's, so nothing is touched before all of it was verified, and it is unpacked by
-//! [`crate::overlay`], which reaches nothing by a path. Runs die: [`exchange`] is before or after, never between, and what a
+//! [`crate::overlay`], which reaches nothing by a path. Runs die: `exchange` is before or after, never between, and what a
 //! dead run left is ended or undone by the next. Docker starts containers when it likes: it is asked before and after, and an import
 //! has made the old layer a backup by then.
 //!

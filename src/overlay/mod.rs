@@ -11,7 +11,7 @@
 //! Threats: whoever made the image or the container made these names, links and attributes. Nothing is reached by a path:
 //! each folder is opened from the one above it, no symlink is followed, nothing but files and folders is opened, and what is
 //! another kind of thing when it is opened than when it was looked at is refused. What is unpacked was made by whoever has
-//! the file: [`reader`] and [`unpack`] say how it is held.
+//! the file: `reader` and `unpack` say how it is held.
 //!
 //! Neighbours: [`crate::containerd_store`] says which directory is an image's layer; [`crate::layer_file`] is the file that a
 //! raw tar stands in.
