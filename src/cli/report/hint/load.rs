@@ -88,8 +88,8 @@ fn unreachable(daemon: &str, address: &str, why: Why) -> String {
                 .into()
         }
         _ if is_socket => {
-            "is docker running? `systemctl start docker` starts it; `--host` names another, `--help` tells how to choose \
-             podman or containerd"
+            "is docker running? `systemctl start docker` starts it; `--host` names another; `load` and `grab` reach podman and \
+             containerd, too: see their `--help`"
                 .into()
         }
         Why::Connection(Connection::Certificate) => {
