@@ -1,8 +1,9 @@
 //! Imports that are killed at any moment of their lives: the container is as before or as after, and the next run cleans.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -41,27 +42,45 @@ struct Found {
     cleaned: usize,
 }
 
-/// Where the next kill goes, in parts of a thousand of a run: every other one anywhere, those between ever nearer to where
-/// it is decided.
-struct Aim {
-    random: Random,
-    low: u64,
-    high: u64,
+/// When a kill comes.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// After so much of the time that a whole run took, in thousandths.
+    Time(u64),
+    /// As soon as something is beside the layer that was not.
+    Unpacking,
+    /// As soon as the journal is there: just before the exchange, or just after it.
+    Journal,
+    /// As soon as the layer is another.
+    Exchanged,
 }
 
-impl Aim {
-    fn at(&mut self, kill: usize) -> u64 {
-        if kill.is_multiple_of(2) { self.random.below(1000) } else { u64::midpoint(self.low, self.high) }
+impl Moment {
+    fn of(kill: usize, random: &mut Random) -> Self {
+        match kill % 4 {
+            0 => Self::Time(random.below(1200)),
+            1 => Self::Unpacking,
+            2 => Self::Journal,
+            _ => Self::Exchanged,
+        }
     }
 
-    fn saw(&mut self, part: u64, is_after: bool) {
-        if is_after {
-            self.high = part;
-            self.low = self.low.min(part * 3 / 4);
-        } else {
-            self.low = part;
-            // It is slower now than it was.
-            self.high = self.high.max(part + 500 * u64::from(self.high < part + 50));
+    /// Waits for it, or for the end of the run.
+    fn wait_for(self, run: &mut Child, whole: Duration, upper: &Path) {
+        let inode = || fs::metadata(upper).map(|layer| layer.ino()).ok();
+        let beside = || fs::read_dir(upper.parent().unwrap()).unwrap().count();
+        let (layer, others) = (inode(), beside());
+        let has_come = || match self {
+            Self::Time(_) => true,
+            Self::Unpacking => beside() > others,
+            Self::Journal => upper.with_file_name("sealift-import.json").exists(),
+            Self::Exchanged => inode() != layer,
+        };
+        if let Self::Time(part) = self {
+            sleep(whole.mul_f64(Duration::from_millis(part).as_secs_f64()));
+        }
+        while !has_come() && run.try_wait().unwrap().is_none() {
+            std::hint::spin_loop();
         }
     }
 }
@@ -118,14 +137,14 @@ fn killed(set: Set, kind: Kind, times: usize, test: &str) {
     let whole = started.elapsed();
     reset();
 
-    let mut aim = Aim { random: Random::new(times as u64), low: 0, high: 1200 };
+    let (mut random, upper) = (Random::new(times as u64), target.upper());
     let mut found = Found::default();
     for kill in 0..times {
-        let part = aim.at(kill);
+        let moment = Moment::of(kill, &mut random);
         let mut run = run();
         let mut running =
             run.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        sleep(whole.mul_f64(Duration::from_millis(part).as_secs_f64()));
+        moment.wait_for(&mut running, whole, &upper);
         running.kill().unwrap();
         running.wait().unwrap();
 
@@ -139,7 +158,7 @@ fn killed(set: Set, kind: Kind, times: usize, test: &str) {
         if is_after {
             found.after += 1;
         } else {
-            are_equal(before, &now, &format!("kill {kill} at {part}/1000: neither before nor after"));
+            are_equal(before, &now, &format!("kill {kill}, {moment:?}: neither before nor after"));
             found.before += 1;
         }
         let expected = match kind {
@@ -151,7 +170,6 @@ fn killed(set: Set, kind: Kind, times: usize, test: &str) {
         let has_notes = beside.len() == 2 * backups || kind == Kind::ImportWithoutBackup;
         assert!(expected.contains(&backups) && has_notes, "kill {kill}: {beside:?}");
         assert!(beside.iter().all(|name| name.starts_with("sealift-backup-")), "kill {kill}: {beside:?}");
-        aim.saw(part, is_after);
         if is_after {
             reset();
         }
