@@ -680,7 +680,7 @@ fn a_grab_takes_little_memory_and_the_disk_of_one_layer() {
 }
 
 #[test]
-#[ignore = "slow: a layer of 1 GiB"]
+#[ignore = "slow: tests/run --long"]
 fn so_does_that_of_a_layer_of_a_gibibyte() {
     takes_little("grab-gibibyte", 1024);
 }
