@@ -3,11 +3,9 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 
@@ -22,7 +20,7 @@ use crate::archive::entry::{BLOCK_BYTES, file_header};
 use crate::archive::names::{Names, Oddity, Place};
 use crate::archive::reader::{Member, MemberKind, Members, ReadError};
 use crate::blob::{Bounds, Limits, Measured, Packing, Unpacked, measure};
-use crate::fsio::{FileError, FileHandle, HandleReader, Links, ScratchFile};
+use crate::fsio::{FileError, FileHandle, HandleReader, Links, ScratchFile, of_each};
 use crate::image::{Algorithm, Digest};
 
 /// What is kept of a stream's documents, all together.
@@ -368,22 +366,11 @@ impl Archive {
         places.sort_by_key(|place| std::cmp::Reverse(place.size_bytes));
         let size_bytes = places.iter().map(|place| place.size_bytes).sum();
         let bounds = Bounds::new(limits, Arc::new(AtomicU64::new(size_bytes)));
-        let (next, found) = (AtomicUsize::new(0), Mutex::new(Contents::new()));
-        let work = || {
-            while let Some(place) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let content = self
-                    .medium
-                    .read(*place)
-                    .and_then(|content| content.ok_or_else(|| io::ErrorKind::Unsupported.into()));
-                let measured = content.and_then(|content| {
-                    measure(content, place.size_bytes, &bounds, &self.algorithms, progress)
-                });
-                found.lock().unwrap_or_else(PoisonError::into_inner).insert(*place, measured);
-            }
-        };
-        let workers = thread::available_parallelism().map_or(1, NonZero::get);
-        thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(work))));
-        found.into_inner().unwrap_or_else(PoisonError::into_inner)
+        let measured = of_each(&places, |place| {
+            let content = self.medium.read(*place)?.ok_or(io::ErrorKind::Unsupported)?;
+            measure(content, place.size_bytes, &bounds, &self.algorithms, progress)
+        });
+        places.into_iter().zip(measured).collect()
     }
 }
 

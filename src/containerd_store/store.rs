@@ -1,10 +1,7 @@
 //! The images of one namespace.
 
 use std::collections::HashMap;
-use std::num::NonZero;
 use std::path::Path;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::error::StoreError;
 use super::image::StoredImage;
@@ -13,6 +10,7 @@ use super::meta_db::damaged;
 use super::names;
 use super::root::Root;
 use crate::bolt::{Bucket, Entry};
+use crate::fsio::of_each;
 use crate::image::{Descriptor, Platform};
 
 /// The images of one namespace of a containerd root.
@@ -61,12 +59,17 @@ impl Store {
         let damaged = damaged(&meta_db);
         let Some(bucket) = self.bucket()? else { return Ok(Vec::new()) };
         let entries = bucket.entries().map_err(&damaged)?;
-        let images = entries.filter_map(|entry| match entry {
-            Ok((name, Entry::Bucket(image))) => Some(StoredImage::of(name, &image, &meta_db)),
-            Ok((_, Entry::Value(_))) => None,
-            Err(error) => Some(Err(damaged(error))),
-        });
-        Ok(images.collect())
+        let buckets: Vec<_> = entries
+            .filter_map(|entry| match entry {
+                Ok((name, Entry::Bucket(image))) => Some(Ok((name, image))),
+                Ok((_, Entry::Value(_))) => None,
+                Err(error) => Some(Err(error)),
+            })
+            .collect();
+        Ok(of_each(&buckets, |bucket| match bucket {
+            Ok((name, image)) => StoredImage::of(name, image, &meta_db),
+            Err(error) => Err(damaged(error.clone())),
+        }))
     }
 
     /// The image of exactly this name.
@@ -158,7 +161,7 @@ impl Store {
 
     /// What is told of each image by what of it is there, in their order. What several names stand for is looked at once,
     /// and all by as many threads as there are processors.
-    pub fn survey<T: Send + Sync>(
+    pub fn survey<T: Send>(
         &self,
         images: &[StoredImage],
         tell: impl Fn(&StoredImage, &Inventory) -> T + Sync,
@@ -169,24 +172,14 @@ impl Store {
             by_target.entry((digest, media_type, size_bytes)).or_default().push(place);
         }
         let targets: Vec<_> = by_target.into_values().collect();
-        let told: Vec<_> = images.iter().map(|_| OnceLock::new()).collect();
-        let next = AtomicUsize::new(0);
-        let work = || {
-            while let Some(places) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let inventory = self.inventory(&images[places[0]]);
-                for place in places {
-                    told[*place].get_or_init(|| tell(&images[*place], &inventory));
-                }
-            }
-        };
-        let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(targets.len());
-        std::thread::scope(|scope| {
-            for _ in 1..threads {
-                scope.spawn(work);
-            }
-            work();
+        let told = of_each(&targets, |places| {
+            let inventory = self.inventory(&images[places[0]]);
+            let told = places.iter().map(|place| (*place, tell(&images[*place], &inventory)));
+            told.collect::<Vec<_>>()
         });
-        told.into_iter().filter_map(OnceLock::into_inner).collect()
+        let mut told: Vec<_> = told.into_iter().flatten().collect();
+        told.sort_unstable_by_key(|(place, _)| *place);
+        told.into_iter().map(|(_, told)| told).collect()
     }
 
     fn bucket(&self) -> Result<Option<Bucket<'_>>, StoreError> {

@@ -9,6 +9,7 @@
 
 mod blocking;
 mod copy;
+mod each;
 mod error;
 mod foreign;
 mod handle;
@@ -27,6 +28,7 @@ mod write_behind;
 
 pub use blocking::{Waiting, blocking};
 pub use copy::{CopyError, copy_range};
+pub use each::of_each;
 pub use error::FileError;
 pub use foreign::{ForeignFolder, Links, open_regular};
 pub(crate) use handle::begin_to_sync;

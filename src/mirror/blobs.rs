@@ -3,17 +3,13 @@
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::sync::{Mutex, PoisonError};
 
 use crate::blob::{RegionError, RegionWriter, Verifier};
 use crate::containerd_store::{Content, StoreError};
 use crate::error::{Error, Result};
-use crate::fsio::{CopyError, Existing, FileError, Links, PartialFile, copy_range, open_regular};
+use crate::fsio::{CopyError, Existing, FileError, Links, PartialFile, copy_range, of_each, open_regular};
 use crate::image::{Descriptor, Digest};
 
 /// Bytes copied at a time: few enough to be in the page cache when they are hashed.
@@ -152,33 +148,22 @@ pub(super) fn copy_all(
     is_awaited: &(dyn Fn() -> bool + Sync),
     tell: Tell<'_>,
 ) -> Result<Copied> {
-    let next = AtomicUsize::new(0);
     let copied = Mutex::new(Copied::default());
     let ended = || copied.lock().unwrap_or_else(PoisonError::into_inner);
     let failed = Mutex::new(None);
     let fails = || failed.lock().unwrap_or_else(PoisonError::into_inner);
-    let work = || {
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(blob) = blobs.get(index) else { return };
-            let goes_on = || is_awaited() && fails().is_none();
-            match copy_one(blob, &goes_on, &|step| tell((index, step))) {
-                Ok(Ended::Copied) => {}
-                Ok(Ended::Kept) => _ = ended().kept.insert(blob.digest().clone()),
-                Ok(Ended::Lost) => _ = ended().lost.insert(blob.digest().clone()),
-                Err(error) => {
-                    fails().get_or_insert(error);
-                    return;
-                }
-            }
+    let numbered: Vec<_> = blobs.iter().enumerate().collect();
+    of_each(&numbered, |(index, blob)| {
+        if fails().is_some() {
+            return;
         }
-    };
-    let workers = thread::available_parallelism().map_or(1, NonZero::get).min(blobs.len());
-    thread::scope(|scope| {
-        for _ in 1..workers {
-            scope.spawn(work);
+        let goes_on = || is_awaited() && fails().is_none();
+        match copy_one(blob, &goes_on, &|step| tell((*index, step))) {
+            Ok(Ended::Copied) => {}
+            Ok(Ended::Kept) => _ = ended().kept.insert(blob.digest().clone()),
+            Ok(Ended::Lost) => _ = ended().lost.insert(blob.digest().clone()),
+            Err(error) => _ = fails().get_or_insert(error),
         }
-        work();
     });
     match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some(error) => Err(error),

@@ -98,7 +98,7 @@ fn listed(stores: &[Store], format: Format) -> (Vec<Row>, Vec<StoreError>) {
 }
 
 /// Our types have string keys and no failing serializers, so this can't fail.
-fn json(told: &Told) -> String {
+fn json(told: &Told<'_>) -> String {
     serde_json::to_string(told).unwrap_or_default()
 }
 
@@ -108,30 +108,30 @@ fn joined(rows: Vec<Row>, between: &str) -> String {
 
 /// What is told of an image.
 #[derive(Serialize)]
-struct Told {
-    namespace: String,
-    name: String,
-    digest: Digest,
-    media_type: MediaType,
+struct Told<'a> {
+    namespace: &'a str,
+    name: &'a str,
+    digest: &'a Digest,
+    media_type: &'a MediaType,
     /// What its blobs that are there take.
     size_bytes: u64,
     created: Option<String>,
     updated: Option<String>,
-    labels: BTreeMap<String, String>,
+    labels: &'a BTreeMap<String, String>,
     /// True if a platform of it is there with all its blobs; of others containerd may have the manifests alone.
     is_whole: bool,
     /// The platforms that are whole or, where none is, those whose manifests are there.
     available: Vec<String>,
     /// All that the index names.
-    platforms: Vec<ToldPlatform>,
-    blobs: Vec<ToldBlob>,
+    platforms: Vec<ToldPlatform<'a>>,
+    blobs: Vec<ToldBlob<'a>>,
 }
 
 #[derive(Serialize)]
-struct ToldPlatform {
+struct ToldPlatform<'a> {
     platform: Option<String>,
-    manifest: Digest,
-    config: Option<Digest>,
+    manifest: &'a Digest,
+    config: Option<&'a Digest>,
     /// Whether its manifest is there.
     is_there: bool,
     /// By its descriptors; 0 where the manifest isn't there.
@@ -139,29 +139,29 @@ struct ToldPlatform {
     /// How many of its blobs are missing or damaged.
     lacking: usize,
     /// Where blobs are missing: the snapshotter that has the image unpacked, if one has.
-    unpacked_in: Option<String>,
+    unpacked_in: Option<&'a str>,
 }
 
 #[derive(Serialize)]
-struct ToldBlob {
-    digest: Digest,
-    media_type: MediaType,
+struct ToldBlob<'a> {
+    digest: &'a Digest,
+    media_type: &'a MediaType,
     size_bytes: u64,
     state: &'static str,
 }
 
-impl Told {
-    fn of(store: &Store, image: &StoredImage, inventory: &Inventory) -> Self {
+impl<'a> Told<'a> {
+    fn of(store: &'a Store, image: &'a StoredImage, inventory: &'a Inventory) -> Self {
         let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
         Self {
-            namespace: store.namespace().to_owned(),
-            name: image.name.clone(),
-            digest: image.target.digest.clone(),
-            media_type: image.target.media_type.clone(),
+            namespace: store.namespace(),
+            name: &image.name,
+            digest: &image.target.digest,
+            media_type: &image.target.media_type,
             size_bytes: inventory.size_bytes(),
             created: time(image.created),
             updated: time(image.updated),
-            labels: image.labels.clone(),
+            labels: &image.labels,
             is_whole: inventory.is_usable(),
             available: inventory.available(LayersFrom::Content).iter().map(ToString::to_string).collect(),
             platforms: inventory.platforms.iter().map(ToldPlatform::of).collect(),
@@ -172,7 +172,7 @@ impl Told {
     fn state(&self) -> String {
         let count = |state| self.blobs.iter().filter(|blob| blob.state == state).count();
         let (missing, damaged) = (count(MISSING), count(DAMAGED));
-        let unpacked = self.platforms.iter().find_map(|held| held.unpacked_in.as_deref());
+        let unpacked = self.platforms.iter().find_map(|held| held.unpacked_in);
         match (missing, damaged, unpacked) {
             (_, 0, _) if self.is_whole => "whole".to_owned(),
             (0, 0, _) => "nothing of it".to_owned(),
@@ -186,39 +186,30 @@ impl Told {
     }
 
     /// What an export would miss.
-    fn lacking(&self) -> Vec<&ToldBlob> {
-        let is_lacking = |blob: &&ToldBlob| blob.state == DAMAGED || !self.is_whole && blob.state == MISSING;
+    fn lacking(&self) -> Vec<&ToldBlob<'_>> {
+        let is_lacking =
+            |blob: &&ToldBlob<'_>| blob.state == DAMAGED || !self.is_whole && blob.state == MISSING;
         self.blobs.iter().filter(is_lacking).collect()
     }
 }
 
-impl ToldPlatform {
-    fn of(held: &HeldPlatform) -> Self {
+impl<'a> ToldPlatform<'a> {
+    fn of(held: &'a HeldPlatform) -> Self {
         let is_there = held.state == BlobState::There;
         Self {
             platform: held.platform.as_ref().map(ToString::to_string),
-            manifest: held.manifest.digest.clone(),
-            config: held.config.as_ref().map(|config| config.digest.clone()),
+            manifest: &held.manifest.digest,
+            config: held.config.as_ref().map(|config| &config.digest),
             is_there,
             size_bytes: if is_there { held.size_bytes() } else { 0 },
             lacking: held.lacking,
-            unpacked_in: held.unpacked_in.clone(),
+            unpacked_in: held.unpacked_in.as_deref(),
         }
     }
 }
 
-fn blobs(inventory: &Inventory) -> Vec<ToldBlob> {
-    let told = |HeldBlob { descriptor, state }: &HeldBlob| ToldBlob {
-        digest: descriptor.digest.clone(),
-        media_type: descriptor.media_type.clone(),
-        size_bytes: descriptor.size_bytes,
-        state: match state {
-            BlobState::There => "there",
-            BlobState::Missing => MISSING,
-            BlobState::Damaged => DAMAGED,
-        },
-    };
-    inventory.blobs.iter().map(told).collect()
+fn blobs(inventory: &Inventory) -> Vec<ToldBlob<'_>> {
+    inventory.blobs.iter().map(ToldBlob::of).collect()
 }
 
 /// An image as it is shown: a row of the table, and below it what the image lacks; or a text by itself.
@@ -228,11 +219,11 @@ struct Row {
 }
 
 impl Row {
-    fn of(image: &Told) -> Self {
+    fn of(image: &Told<'_>) -> Self {
         let updated = image.updated.as_deref().and_then(|time| time.get(..10)).unwrap_or("-");
         let cells = vec![
-            shown(&image.namespace),
-            shown(&image.name),
+            shown(image.namespace),
+            shown(image.name),
             image.digest.short().to_owned(),
             ui::size(image.size_bytes),
             if image.available.is_empty() { "-".to_owned() } else { image.available.join(",") },
@@ -277,17 +268,30 @@ fn table(rows: &[Row]) -> String {
     lines.join("\n")
 }
 
-impl ToldBlob {
+impl<'a> ToldBlob<'a> {
+    fn of(HeldBlob { descriptor, state }: &'a HeldBlob) -> Self {
+        Self {
+            digest: &descriptor.digest,
+            media_type: &descriptor.media_type,
+            size_bytes: descriptor.size_bytes,
+            state: match state {
+                BlobState::There => "there",
+                BlobState::Missing => MISSING,
+                BlobState::Damaged => DAMAGED,
+            },
+        }
+    }
+
     fn words(&self) -> String {
         format!("{:<8} {}  {}  {}", self.state, self.digest, ui::size(self.size_bytes), self.media_type)
     }
 }
 
 /// All that is known of an image.
-fn block(image: &Told) -> String {
+fn block(image: &Told<'_>) -> String {
     let mut rows = vec![
-        ("image", shown(&image.name)),
-        ("namespace", shown(&image.namespace)),
+        ("image", shown(image.name)),
+        ("namespace", shown(image.namespace)),
         ("digest", image.digest.to_string()),
         ("type", image.media_type.to_string()),
         ("size", ui::size(image.size_bytes)),
