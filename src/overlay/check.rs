@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::ahead::{Step, walk_ahead};
 use super::content::Content;
 use super::error::{OverlayError, path_of};
 use super::header::Header;
@@ -26,11 +27,28 @@ pub(crate) fn check(
 ) -> Result<(), OverlayError> {
     let root = staged.folder().try_clone_to_owned();
     let root = root.map_err(crate::fsio::FileError::io("open", Path::new(staged.name())))?;
-    let mut walk = RawWalk::of(root, Path::new(""), expected.mounted_by)?;
-    let mut extra = None;
+    let walk = RawWalk::of(root, Path::new(""), expected.mounted_by)?;
+    let count = walk_ahead(walk, |steps| check_entries(steps, made, expected, contents, watch))?;
+    if count != expected.entries.len() {
+        return Err(OverlayError::NotTheSame { path: path_of(b"./"), what: "the number of entries" });
+    }
+    tell(watch, END_BYTES)
+}
+
+/// Says how many there are.
+fn check_entries(
+    steps: &mut dyn Iterator<Item = Result<Step, OverlayError>>,
+    made: &Made,
+    expected: &Summed,
+    contents: &mut dyn FnMut(&[u8]),
+    watch: Watch<'_>,
+) -> Result<usize, OverlayError> {
     let mut chunk = vec![0; CHUNK_BYTES];
     let mut place = 0;
-    while let Some(RawEntry { mut header, content }) = walk.next(&mut |one| extra = Some(one))? {
+    for step in steps {
+        let Step::Entry(RawEntry { mut header, content }) = step? else {
+            return Err(OverlayError::NotTheSame { path: path_of(b"./"), what: "a socket is in it" });
+        };
         let path = path_of(&header.name);
         if let Some(content) = &content {
             adopt_extents(&mut header, made.extents.get(&place), content);
@@ -60,10 +78,7 @@ pub(crate) fn check(
         }
         place += 1;
     }
-    if place != expected.entries.len() || extra.is_some() {
-        return Err(OverlayError::NotTheSame { path: path_of(b"./"), what: "the number of entries" });
-    }
-    tell(watch, END_BYTES)
+    Ok(place)
 }
 
 /// Compares the root itself, once it is what it is to be.

@@ -224,9 +224,12 @@ impl Block {
         self.0[offset..][..end].copy_from_slice(&text[..end]);
     }
 
-    fn octal(&mut self, offset: usize, width: usize, number: u64) {
-        let digits = format!("{number:0width$o}", width = width - 1);
-        self.0[offset..][..digits.len()].copy_from_slice(digits.as_bytes());
+    /// As many digits as there is room for, but for the last place, which stays as it is.
+    fn octal(&mut self, offset: usize, width: usize, mut number: u64) {
+        for digit in self.0[offset..][..width - 1].iter_mut().rev() {
+            *digit = b'0' + (number.to_le_bytes()[0] & 7);
+            number >>= 3;
+        }
     }
 
     fn checked(mut self) -> [u8; BLOCK_BYTES] {

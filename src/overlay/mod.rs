@@ -16,6 +16,7 @@
 //! Neighbours: [`crate::containerd_store`] says which directory is an image's layer; [`crate::layer_file`] is the file that a
 //! raw tar stands in.
 
+mod ahead;
 mod attributes;
 mod check;
 mod content;

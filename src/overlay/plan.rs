@@ -8,12 +8,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::MountedBy;
+use super::ahead::{Step, walk_ahead};
 use super::decode::check_readable;
 use super::error::OverlayError;
 use super::header::BLOCK_BYTES;
 use super::holes::Extent;
 use super::layer::LeftOut;
-use super::raw::RawWalk;
+use super::raw::{RawWalk, shown};
 use super::rules::Rules;
 use super::tree::{Summed, Tree, TreeSum, digest_of};
 
@@ -41,24 +42,33 @@ pub struct Plan {
 impl Plan {
     /// Walks the upper directory at `root`. Blocks. `watch` is told of an entry as of one byte.
     pub fn of(root: &Path, mounted_by: MountedBy, watch: Watch<'_>) -> Result<Self, OverlayError> {
-        let mut walk = RawWalk::open(root, mounted_by)?;
         let (mut rules, mut sum) = (Rules::default(), TreeSum::default());
         let (mut left_out, mut extents) = (Vec::new(), HashMap::new());
-        let mut place = 0;
-        while let Some(entry) = walk.next(&mut |one| left_out.push(one))? {
-            let blocks = entry.header.to_blocks();
-            // What could not be read back is not written.
-            let is_readable = rules.check(&entry.header).and_then(|()| check_readable(&blocks));
-            is_readable.map_err(|what| OverlayError::Odd { path: walk.shown(), what })?;
-            if !sum.add(&entry.header, &blocks) {
-                return Err(OverlayError::TooMany);
+        walk_ahead(RawWalk::open(root, mounted_by)?, |steps| {
+            let mut place = 0;
+            for step in steps {
+                let header = match step? {
+                    Step::Entry(entry) => entry.header,
+                    Step::LeftOut(one) => {
+                        left_out.push(one);
+                        continue;
+                    }
+                };
+                let blocks = header.to_blocks();
+                // What could not be read back is not written.
+                let is_readable = rules.check(&header).and_then(|()| check_readable(&blocks));
+                is_readable.map_err(|what| OverlayError::Odd { path: shown(root, &header.name), what })?;
+                if !sum.add(&header, &blocks) {
+                    return Err(OverlayError::TooMany);
+                }
+                if let Some(found) = header.extents {
+                    extents.insert(place, found);
+                }
+                place += 1;
+                tell(watch, 1)?;
             }
-            if let Some(found) = entry.header.extents {
-                extents.insert(place, found);
-            }
-            place += 1;
-            tell(watch, 1)?;
-        }
+            Ok(())
+        })?;
         Ok(Self { root: root.to_owned(), summed: sum.finish(mounted_by), extents, left_out })
     }
 
@@ -85,6 +95,7 @@ impl Plan {
         contents: &mut dyn FnMut(&[u8]),
         watch: Watch<'_>,
     ) -> Result<(), OverlayError> {
+        // Not ahead: a folder is looked at again when all in it was read.
         let mut walk = RawWalk::open(&self.root, self.summed.mounted_by)?;
         let mut expected = self.summed.entries.iter();
         let mut chunk = vec![0; CHUNK_BYTES];
@@ -95,13 +106,13 @@ impl Plan {
             place += 1;
             let blocks = entry.header.to_blocks();
             if expected.next() != Some(&digest_of(&blocks)) {
-                return Err(OverlayError::Changed(walk.shown()));
+                return Err(OverlayError::Changed(shown(&self.root, &entry.header.name)));
             }
             output.write_all(&blocks).map_err(OverlayError::Output)?;
             tell(watch, blocks.len() as u64)?;
             contents(checksummed_path(&entry.header.name));
             if let Some(content) = entry.content {
-                let path = walk.shown();
+                let path = shown(&self.root, &entry.header.name);
                 let extents = entry.header.extents.as_deref();
                 content.read(extents, &mut chunk, &path, &mut |data| {
                     output.write_all(data).map_err(OverlayError::Output)?;

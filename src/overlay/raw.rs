@@ -1,7 +1,9 @@
 //! An upper directory as it is, entry by entry: whiteouts are devices, opacity and redirects are attributes.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Stat, major, minor};
@@ -68,11 +70,6 @@ impl RawWalk {
         Ok(None)
     }
 
-    /// How messages call the entry.
-    pub(super) fn shown(&self) -> std::path::PathBuf {
-        self.walk.shown()
-    }
-
     fn entry(&mut self, found: Found) -> Result<RawEntry, OverlayError> {
         let Found { stat, attributes, contents } = found;
         let kind = kind_of(&contents).ok_or_else(|| OverlayError::Changed(self.walk.shown()))?;
@@ -111,6 +108,14 @@ impl RawWalk {
             Contents::Special(_) => {}
         }
         Ok(RawEntry { header, content })
+    }
+}
+
+/// How messages call an entry of the tree at `root`.
+pub(super) fn shown(root: &Path, name: &[u8]) -> PathBuf {
+    match name {
+        ROOT => root.to_owned(),
+        name => root.join(OsStr::from_bytes(name.strip_suffix(b"/").unwrap_or(name))),
     }
 }
 

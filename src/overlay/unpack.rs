@@ -6,6 +6,7 @@
 //! own is not passed on or changed. A file's target of a hard link is found from the root, beneath it, through no link and
 //! no mount.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -29,12 +30,17 @@ use super::raw::decoded;
 use super::reader::{Entries, EntryError};
 use super::staged::Staged;
 use super::tree::{END_BYTES, EntryDigest, digest_of, padding_bytes};
-use crate::fsio::{FileError, begin_to_sync};
+use crate::fsio::{FileError, begin_to_sync, of_each};
 
 /// Bytes written at a time.
 const CHUNK_BYTES: usize = 256 << 10;
 /// Of what is at least as large the disk takes its share at once.
 const LARGE_BYTES: u64 = 4 << 20;
+/// What is no larger is held in memory, with so many others.
+const SMALL_BYTES: u64 = 64 << 10;
+const SMALL_FILES: usize = 64;
+/// Fewer are made before another thread had begun.
+const FEW_FILES: usize = 6;
 /// The longest path that the system takes at once.
 const MAX_PATH_BYTES: usize = 4000;
 
@@ -89,6 +95,7 @@ pub(crate) fn unpack(
         root: staged.folder(),
         descent,
         here: Vec::new(),
+        small: Vec::new(),
         chunk: vec![0; CHUNK_BYTES],
         durability: Durability::here(),
     };
@@ -112,6 +119,7 @@ pub(crate) fn unpack(
     while !making.here.is_empty() {
         making.leave()?;
     }
+    making.make_small()?;
     if expected.next().is_some() { Err(UnpackError::Changed) } else { Ok(Made { root, extents }) }
 }
 
@@ -126,8 +134,19 @@ struct Making<'a> {
     descent: Descent<Header>,
     /// The path of the lowest, with a slash; empty at the root.
     here: Vec<u8>,
+    /// Files of the lowest folder that are still to be made.
+    small: Vec<SmallFile>,
     chunk: Vec<u8>,
     durability: Durability,
+}
+
+/// A file whose data is in memory.
+struct SmallFile {
+    header: Header,
+    /// Its name in its folder.
+    base: Vec<u8>,
+    /// What is not a hole.
+    data: Vec<u8>,
 }
 
 impl Making<'_> {
@@ -147,6 +166,13 @@ impl Making<'_> {
         if matches!(base, b"" | b"." | b"..") || base.contains(&b'/') {
             return Err(UnpackError::Changed);
         }
+        if header.kind == Kind::File && header.data_bytes() <= SMALL_BYTES {
+            let base = base.to_vec();
+            let data = read_data(&header, entries, watch)?;
+            self.small.push(SmallFile { header, base, data });
+            return if self.small.len() == SMALL_FILES { self.make_small() } else { Ok(()) };
+        }
+        self.make_small()?;
         let Some((folder, _)) = self.descent.lowest() else { return Err(UnpackError::Changed) };
         let creating = OverlayError::doing("create", &path);
         match header.kind {
@@ -160,10 +186,7 @@ impl Making<'_> {
                 self.descent.enter(opened, header).map_err(OverlayError::doing("open", &path))?;
             }
             Kind::File => {
-                let flags =
-                    OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let file = openat(folder, base, flags, Mode::RUSR | Mode::WUSR).map_err(creating)?;
-                let file = File::from(file);
+                let file = create(folder, base).map_err(creating)?;
                 fill(&file, &header, entries, &mut self.chunk, watch)?;
                 if header.data_bytes() >= LARGE_BYTES {
                     begin_to_sync(&file, 0..header.size_bytes);
@@ -186,8 +209,21 @@ impl Making<'_> {
         Ok(())
     }
 
+    /// Makes the small files, by all processors: most of the time goes into their names, owners and modes.
+    fn make_small(&mut self) -> Result<(), UnpackError> {
+        let (small, durability) = (std::mem::take(&mut self.small), self.durability);
+        let Some((folder, _)) = self.descent.lowest() else { return Err(UnpackError::Changed) };
+        let made = if small.len() < FEW_FILES {
+            small.iter().map(|file| file.make(folder, durability)).collect()
+        } else {
+            of_each(&small, |file| file.make(folder, durability))
+        };
+        Ok(made.into_iter().collect::<Result<(), _>>()?)
+    }
+
     /// A folder has all that is in it.
     fn leave(&mut self) -> Result<(), UnpackError> {
+        self.make_small()?;
         let path = path_of(&self.here);
         let left = self.descent.leave().map_err(OverlayError::doing("open", &path))?;
         let Some((folder, header)) = left.filter(|_| !self.here.is_empty()) else {
@@ -202,6 +238,51 @@ impl Making<'_> {
     }
 }
 
+impl SmallFile {
+    fn make(&self, folder: &OwnedFd, durability: Durability) -> Result<(), OverlayError> {
+        let Self { header, base, data } = self;
+        let path = path_of(&header.name);
+        let file = create(folder, base).map_err(OverlayError::doing("create", &path))?;
+        if header.extents.is_some() {
+            ftruncate(&file, header.size_bytes).map_err(OverlayError::doing("write", &path))?;
+        }
+        let mut rest = &data[..];
+        for extent in data_extents(header).iter() {
+            let (now, later) = rest.split_at(usize::try_from(extent.size_bytes).unwrap_or(rest.len()));
+            file.write_all_at(now, extent.start_bytes).map_err(FileError::io("write", &path))?;
+            rest = later;
+        }
+        finish_open(&file, header)?;
+        durability.finished(&file).map_err(OverlayError::doing("write", &path))
+    }
+}
+
+/// Makes a new file, for its owner only until it is finished.
+fn create(folder: &OwnedFd, base: &[u8]) -> Result<File, Errno> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(folder, base, flags, Mode::RUSR | Mode::WUSR).map(File::from)
+}
+
+/// Where a file's data belongs.
+fn data_extents(header: &Header) -> Cow<'_, [Extent]> {
+    let whole = || vec![Extent { start_bytes: 0, size_bytes: header.size_bytes }];
+    header.extents.as_deref().map_or_else(|| Cow::Owned(whole()), Cow::Borrowed)
+}
+
+/// Reads all of a small file's data.
+fn read_data(header: &Header, entries: &mut dyn Entries, watch: Watch<'_>) -> Result<Vec<u8>, UnpackError> {
+    let mut data = vec![0; usize::try_from(header.data_bytes()).unwrap_or_default()];
+    let mut filled = 0;
+    while filled < data.len() {
+        match entries.read(&mut data[filled..])? {
+            0 => return Err(UnpackError::Changed),
+            read => filled += read,
+        }
+    }
+    tell(watch, filled as u64)?;
+    Ok(data)
+}
+
 /// Writes a file's data where it belongs. Holes are never written.
 fn fill(
     file: &File,
@@ -214,8 +295,7 @@ fn fill(
     if header.extents.is_some() {
         ftruncate(file, header.size_bytes).map_err(OverlayError::doing("write", &path()))?;
     }
-    let whole = [Extent { start_bytes: 0, size_bytes: header.size_bytes }];
-    for extent in header.extents.as_deref().unwrap_or(&whole) {
+    for extent in data_extents(header).iter() {
         let mut position_bytes = extent.start_bytes;
         while position_bytes < extent.end_bytes() {
             let left = usize::try_from(extent.end_bytes() - position_bytes).unwrap_or(usize::MAX);

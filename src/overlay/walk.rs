@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::vec;
 
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
 
@@ -61,7 +61,8 @@ pub(super) enum Contents {
 impl Walk {
     /// Opens the root of a tree.
     pub(super) fn open(root: &Path) -> Result<Self, OverlayError> {
-        let folder = openat(CWD, root, OPEN_FOLDER, Mode::empty()).map_err(OverlayError::reading(root))?;
+        let folder = open_untouched(CWD, root.as_os_str().as_bytes(), OPEN_FOLDER)
+            .map_err(OverlayError::reading(root))?;
         Self::of(folder, root)
     }
 
@@ -154,7 +155,7 @@ impl Walk {
             FileType::Directory => OFlags::RDONLY | OFlags::DIRECTORY,
             _ => OFlags::PATH,
         };
-        let opened = openat(folder, base, how | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+        let opened = open_untouched(folder, base, how | OFlags::NOFOLLOW | OFlags::CLOEXEC)?;
         let stat = fstat(&opened)?;
         if FileType::from_raw_mode(stat.st_mode) != kind {
             return Err(Errno::STALE);
@@ -178,6 +179,18 @@ impl Walk {
         self.path.push(b'/');
         let listing = Listing::of(&folder, self.path.len()).map_err(OverlayError::reading(&path))?;
         self.descent.enter(folder, listing).map_err(OverlayError::reading(&path))
+    }
+}
+
+/// Opens what is there so that reading it leaves no time of access behind, where that is allowed: the owner and root may.
+fn open_untouched(folder: impl AsFd, name: &[u8], how: OFlags) -> Result<OwnedFd, Errno> {
+    // Held on to only, nothing is read.
+    if how.contains(OFlags::PATH) {
+        return openat(folder, name, how, Mode::empty());
+    }
+    match openat(&folder, name, how | OFlags::NOATIME, Mode::empty()) {
+        Err(Errno::PERM) => openat(folder, name, how, Mode::empty()),
+        opened => opened,
     }
 }
 
