@@ -46,9 +46,9 @@ fuzz_targets() {
     done
 }
 
-# Each of them for 20 s, or in a long run for ten million inputs; two at a time.
+# Each of them for 10 s, or in a long run for ten million inputs; two at a time.
 fuzz_with_nightly() {
-    local amount=-max_total_time=20 host targets
+    local amount=-max_total_time=10 host targets
     targets=$(fuzz_targets)
     [[ -n $targets ]] || return 0
     [[ -z $LONG ]] || amount=-runs=10000000
