@@ -131,20 +131,14 @@ pub(super) fn kind_of(contents: &Contents) -> Option<Kind> {
 pub(super) fn header(name: Vec<u8>, kind: Kind, stat: &Stat) -> Header {
     let is_device = matches!(kind, Kind::CharacterDevice | Kind::BlockDevice);
     Header {
-        name,
-        kind,
-        mode: stat.st_mode & 0o7777,
         uid: stat.st_uid,
         gid: stat.st_gid,
-        size_bytes: 0,
         modified: Time {
             seconds: stat.st_mtime,
             nanoseconds: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
         },
-        target: Vec::new(),
         device: if is_device { (major(stat.st_rdev), minor(stat.st_rdev)) } else { (0, 0) },
-        attributes: Named::new(),
-        extents: None,
+        ..Header::new(name, kind, stat.st_mode & 0o7777)
     }
 }
 
