@@ -709,6 +709,9 @@ fn layers_in_an_archive_load_and_run_everywhere() {
     assert!(said.contains("is there already"), "{said}");
 }
 
+/// Said of an archive with a manifest that was made up.
+const FOR_GRAPH_DRIVERS: &str = "loads only into a Docker with a graph driver that has the layers below";
+
 /// The patch alone, on a base that is there: from a graph driver to another, from containerd's store to all loaders.
 #[test]
 fn the_last_layers_load_on_a_base_that_is_there() {
@@ -727,7 +730,8 @@ fn the_last_layers_load_on_a_base_that_is_there() {
     let (id, before) = (own.id(&app), own.list());
     let folder = session().work_folder("grab-base-out");
     let of_driver = folder.join("driver.tar");
-    output_of(own.grab(&[&app, "--layer", "-1", "--on-base", "--tar"]).arg(&of_driver));
+    let said = said_by(own.grab(&[&app, "--layer", "-1", "--on-base", "--tar"]).arg(&of_driver));
+    assert!(said.contains(FOR_GRAPH_DRIVERS), "{said}");
     assert_eq!(own.list(), before);
     assert!(of_driver.metadata().unwrap().len() < 20 << 10, "the base is not in it");
     output_of(&mut own.docker(&["image", "rm", &app]));
@@ -738,7 +742,9 @@ fn the_last_layers_load_on_a_base_that_is_there() {
 
     let modern = Source::docker(Set::Modern, &app);
     let of_store = folder.join("store.tar");
-    output_of(modern.grab(&folder, &[&app, "--layer", "-1", "--on-base", "--tar"]).arg(&of_store));
+    let last = &[&app, "--layer", "-1", "--on-base", "--tar"];
+    let said = said_by(modern.grab(&folder, last).arg(&of_store));
+    assert!(!said.contains(FOR_GRAPH_DRIVERS), "it has containerd's manifest: {said}");
     let said =
         failure_of(&mut modern.grab(&folder, &[&app, "--layer", "0", "--on-base", "--tar", "x.tar"]), 2);
     assert!(said.contains("the last layers of one image"), "{said}");

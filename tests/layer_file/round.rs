@@ -82,16 +82,14 @@ fn common_tools_read_the_file() {
         assert_eq!(after.get(&path), Some(&line), "{}", String::from_utf8_lossy(&path));
     }
     let plain = fs::read(site.file()).unwrap();
-    for (seal, program) in [(Seal::Gzip, "gzip"), (Seal::Zstd, "zstd")] {
+    for (seal, program, name) in [(Seal::Gzip, "gzip", "packed.gz"), (Seal::Zstd, "zstd", "packed.zst")] {
         site.written(Some(seal));
         let packed = fs::read(site.file()).unwrap();
         let mut unpacked = Vec::new();
         seal.packing().unpack(&packed[..]).unwrap().read_to_end(&mut unpacked).unwrap();
         assert_eq!(unpacked.len(), plain.len());
-        if program == "gzip" {
-            fs::write(site.0.path().join("packed.gz"), &packed).unwrap();
-            assert!(run("gzip", &["-dc", "packed.gz"]) == unpacked);
-        }
+        fs::write(site.0.path().join(name), &packed).unwrap();
+        assert!(run(program, &["-dc", name]) == unpacked, "{program}");
     }
 }
 
