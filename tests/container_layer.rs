@@ -8,7 +8,7 @@
     clippy::disallowed_methods,
     reason = "a test fails by panicking, and writes what it likes"
 )]
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 
 mod support;
 

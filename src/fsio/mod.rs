@@ -29,6 +29,7 @@ pub use blocking::{Waiting, blocking};
 pub use copy::{CopyError, copy_range};
 pub use error::FileError;
 pub use foreign::{ForeignFolder, Links, open_regular};
+#[cfg(target_os = "linux")]
 pub(crate) use handle::begin_to_sync;
 pub use handle::{FileHandle, HandleReader};
 pub use left_over::LeftOver;

@@ -7,17 +7,26 @@ use sealift::fsio::FileError;
 use sealift::layer_file::LayerFileError;
 use sealift::overlay::OverlayError;
 
+use crate::cli::report::NotPassed;
 use crate::cli::ui;
 
-pub(super) const COPY_ANEW: &str =
+const COPY_ANEW: &str =
     "nothing was changed; the file came here damaged or cut: copy it anew, or export it anew";
-pub(super) const UNFIT: &str =
+const UNFIT: &str =
     "what fails is told above; `--skip-image`, `--skip-storage`, `--skip-os` and `--skip-arch` leave it out";
-pub(super) const UNCHECKED: &str = "`--host` names a Docker; with `--skip-image --skip-storage --skip-os --skip-arch` the file alone is checked";
+const UNCHECKED: &str = "`--host` names a Docker; with `--skip-image --skip-storage --skip-os --skip-arch` the file alone is checked";
 
 /// `prune` of all, or of containers, would take the container that is to get the layer.
 const ROOM: &str = "but not by `docker system prune` or `docker container prune`: they remove stopped containers, this \
      one too; `docker image prune` and `docker builder prune` don't";
+
+pub(super) fn of_check(not_passed: &NotPassed) -> &'static str {
+    match not_passed {
+        NotPassed::Damaged(_) => COPY_ANEW,
+        NotPassed::Unfit(_) => UNFIT,
+        NotPassed::Unchecked(_) => UNCHECKED,
+    }
+}
 
 pub(super) fn hint(error: &ContainerLayerError) -> Option<String> {
     if let Some(file) = error.file() {
