@@ -242,7 +242,8 @@ impl Reading<'_> {
             None
         } else {
             let room_bytes = layer_bytes.saturating_add(RESERVED_BYTES);
-            Some(ScratchFile::nameless(&self.file.scratch_folder, room_bytes)?.handle())
+            let scratch = ScratchFile::nameless(&self.file.scratch_folder, room_bytes);
+            Some(scratch.map_err(LayerFileError::Scratch)?.handle())
         };
         let start_bytes = outer.position_bytes;
         let mut tar = GnuTar::new(outer);
@@ -271,7 +272,7 @@ impl Reading<'_> {
                     break;
                 }
                 if let Some(scratch) = &scratch {
-                    scratch.write_at(&chunk[..read], kept_bytes)?;
+                    scratch.write_at(&chunk[..read], kept_bytes).map_err(LayerFileError::Scratch)?;
                     kept_bytes += read as u64;
                 }
             }

@@ -146,15 +146,18 @@ fn not_unpacked(source: &ContainerLayerError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
     use std::path::Path;
 
     use sealift::container_layer::ContainerLayerError;
     use sealift::fsio::FileError;
+    use sealift::layer_file::LayerFileError;
 
     use super::hint;
+    use crate::cli::report::Failure;
 
     fn full(path: &Path) -> ContainerLayerError {
-        FileError::io("write", path)(std::io::ErrorKind::StorageFull.into()).into()
+        FileError::io("write", path)(ErrorKind::StorageFull.into()).into()
     }
 
     /// What removes stopped containers removes the one that is to get the layer, with its backups.
@@ -170,6 +173,26 @@ mod tests {
             assert!(told.contains("nothing was changed"), "{told}");
             assert!(told.contains("not by `docker system prune`") && !told.contains("-o"), "{told}");
         }
+    }
+
+    /// An import keeps nothing in `$TMPDIR`.
+    #[test]
+    fn what_has_no_place_beside_the_layer_is_not_sent_elsewhere() {
+        let refused = |folder| {
+            let error = FileError::io("create a file in", folder);
+            ContainerLayerError::from(LayerFileError::Scratch(error(ErrorKind::ReadOnlyFilesystem.into())))
+        };
+        let folder = Path::new("/docker/overlay2/ab");
+        let source = Box::new(refused(folder));
+        let import = ContainerLayerError::NotUnpacked { folder: folder.to_owned(), source };
+        insta::assert_snapshot!(Failure::from(import).text(), @r"
+        error: cannot unpack the layer in /docker/overlay2/ab
+          caused by: cannot create a file in /docker/overlay2/ab
+          caused by: read-only filesystem or storage medium
+        hint: nothing was changed; run the same command again once that is mended
+        ");
+        // A check does.
+        assert!(hint(&refused(Path::new("/tmp"))).unwrap().contains("TMPDIR"));
     }
 
     #[test]
