@@ -31,6 +31,9 @@ pub(super) const STAGED: &str = "sealift-import-";
 /// What an old layer that is removed is called meanwhile.
 pub(super) const DOOMED: &str = "sealift-removed-";
 
+/// How it went to remove something.
+type Removed = Result<(), ContainerLayerError>;
+
 /// The folder of a container's layer. Nobody else's sealift works there as long as this lives.
 #[derive(Debug)]
 pub(super) struct Place {
@@ -98,19 +101,15 @@ impl Place {
         Ok(format!("{before}{:016x}", random(&self.path)?))
     }
 
-    /// Removes what imports that are dead left under such names. True if there was anything.
-    pub(super) fn remove_left(&self, before: &str) -> Result<bool, ContainerLayerError> {
-        let names = self.names()?;
-        let left: Vec<_> =
-            names.iter().filter(|name| name.as_bytes().starts_with(before.as_bytes())).collect();
-        for name in &left {
-            self.remove(name)?;
-        }
-        Ok(!left.is_empty())
+    /// Removes what imports that are dead left under such names, and says of each how that went.
+    pub(super) fn remove_left(&self, before: &str) -> Result<Vec<Removed>, ContainerLayerError> {
+        let mut names = self.names()?;
+        names.retain(|name| name.as_bytes().starts_with(before.as_bytes()));
+        Ok(names.iter().map(|name| self.remove(name)).collect())
     }
 
     /// Removes the directory of this name with all in it; one that isn't there is gone already.
-    pub(super) fn remove(&self, name: impl AsRef<OsStr>) -> Result<(), ContainerLayerError> {
+    pub(super) fn remove(&self, name: impl AsRef<OsStr>) -> Removed {
         Ok(remove_tree(self.folder.as_fd(), name.as_ref())?)
     }
 

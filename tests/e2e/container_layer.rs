@@ -214,13 +214,15 @@ fn a_container_that_runs_is_frozen_for_as_long_as_it_takes() {
         let upper = walk(&container.upper());
 
         fs::remove_file(&file).unwrap();
-        let mut running = Running::start(&folder, &mut export());
-        running.await_event("layer_started");
-        running.signal(Signal::INT);
-        let ended = running.end();
-        assert_eq!(ended.code, Some(130), "{}", ended.said);
-        assert_eq!(container.status(), "running", "Ctrl-C");
-        assert_eq!(names(&folder), ["said"], "Ctrl-C leaves nothing");
+        for (signal, code) in [(Signal::INT, 130), (Signal::HUP, 129)] {
+            let mut running = Running::start(&folder, &mut export());
+            running.await_event("layer_started");
+            running.signal(signal);
+            let ended = running.end();
+            assert_eq!(ended.code, Some(code), "{}", ended.said);
+            assert_eq!(container.status(), "running", "{signal:?}");
+            assert_eq!(names(&folder), ["said"], "{signal:?} leaves nothing");
+        }
 
         container.docker(&["pause"]);
         output_of(&mut export());
@@ -457,6 +459,69 @@ fn a_full_disk_is_told_before_and_meanwhile() {
     assert_eq!(beside, names(container.upper().parent().unwrap()));
     drop((container, many));
     daemon.end(Signal::TERM);
+}
+
+/// This file system takes much more for each file than others do, so what was room enough at first is full halfway.
+#[test]
+fn a_disk_that_gets_full_while_a_layer_is_unpacked_leaves_all_as_it_was() {
+    let folder = session().work_folder("layer-gets-full");
+    let (image, file) = (Image::busybox("gets-full"), folder.join("layer.tar"));
+    let sessions = Dockers::of(Set::Old);
+    let source = sessions.run(&image, "gets-full-source", dockers::IDLE);
+    source
+        .exec("/bin/busybox mkdir /many; i=0; while [ $i -lt 2000 ]; do echo $i >/many/$i; i=$((i+1)); done");
+    source.kill();
+    output_of(sessions.layer(&["export", &source.name]).arg(&file));
+    let clusters = ["-O", "bigalloc", "-C", "262144", "-N", "8000"];
+    let disk = Disk::mount_with(&folder, "200M", "ext4", &clusters);
+    let (mut daemon, dockers) = own_docker(Set::Old, "gets-full", &disk.path().join("docker"), &[]);
+    let target = dockers.run(&image, "gets-full", dockers::IDLE);
+    target.exec("echo word >/word; /bin/busybox rm /other");
+    target.kill();
+    let (before, beside) = (walk(&target.upper()), names(target.upper().parent().unwrap()));
+    let said = failure_of(dockers.layer(&["import"]).arg(&file).arg(&target.name), 7);
+    for words in
+        ["cannot unpack the layer in", "No space left on device", "nothing was changed; make room there"]
+    {
+        assert!(said.contains(words), "{said}");
+    }
+    are_equal(&before, &walk(&target.upper()), "on a disk that got full");
+    assert_eq!(beside, names(target.upper().parent().unwrap()));
+    target.start();
+    assert_eq!(target.exec("/bin/cat /word; test -e /other || echo gone"), "word\ngone\n");
+    drop(target);
+    daemon.end(Signal::TERM);
+}
+
+/// What a dead import left may be in use: it takes room, and hinders nobody.
+#[test]
+fn a_leftover_that_will_not_go_away_is_told_and_all_goes_on() {
+    let (dockers, image) = (Dockers::of(Set::Old), Image::busybox("stays"));
+    let file = session().work_folder("layer-stays").join("layer.tar");
+    let container = dockers.run(&image, "stays", dockers::IDLE);
+    container.exec("echo word >/word");
+    container.kill();
+    let left = container.upper().with_file_name("sealift-import-0123456789abcdef");
+    fs::create_dir_all(left.join("mounted")).unwrap();
+    output_of(Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(left.join("mounted")));
+    let before = walk(&container.upper());
+    let path = file.to_str().unwrap();
+    for command in [
+        &["export", &container.name, path][..],
+        &["import", path, &container.name],
+        &["restore", &container.name, "--no-backup"],
+        &["backups", &container.name],
+    ] {
+        let said = said_by(&mut dockers.layer(command));
+        let stays = format!("left what can't be removed: cannot remove {}/mounted: ", left.display());
+        assert!(said.contains(&stays), "{said}");
+        are_equal(&before, &walk(&container.upper()), command[0]);
+    }
+    output_of(Command::new("umount").arg(left.join("mounted")));
+    let said = said_by(&mut dockers.layer(&["backups", &container.name]));
+    assert!(said.contains("what it had unpacked is removed") && !left.exists(), "{said}");
+    container.start();
+    assert_eq!(container.exec("/bin/cat /word"), "word\n");
 }
 
 /// Docker tells nowhere where the root of a containerd that is not its own is; a container that lives has it mounted.
