@@ -23,6 +23,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::error::ContainerLayerError;
+use super::upper::Directories;
 use crate::fsio::FileError;
 use crate::overlay::remove_tree;
 
@@ -40,17 +41,19 @@ pub(super) struct Place {
     folder: OwnedFd,
     path: PathBuf,
     layer: OsString,
+    below: Vec<PathBuf>,
 }
 
 impl Place {
-    /// That of the layer at `upper`. Blocks.
-    pub(super) fn lock(upper: &Path) -> Result<Self, ContainerLayerError> {
-        let not_here = || ContainerLayerError::NotHere { path: upper.to_owned() };
+    /// That of a container's own layer. Blocks.
+    pub(super) fn lock(directories: Directories) -> Result<Self, ContainerLayerError> {
+        let Directories { upper, below } = directories;
+        let not_here = || ContainerLayerError::NotHere { path: upper.clone() };
         let (path, layer) = upper.parent().zip(upper.file_name()).ok_or_else(not_here)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let folder = openat(CWD, path, flags, Mode::empty()).map_err(failed("open", path))?;
         match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { folder, path: path.to_owned(), layer: layer.to_owned() }),
+            Ok(()) => Ok(Self { folder, path: path.to_owned(), layer: layer.to_owned(), below }),
             Err(Errno::WOULDBLOCK) => Err(ContainerLayerError::Locked { folder: path.to_owned() }),
             Err(errno) => Err(failed("lock", path)(errno).into()),
         }
@@ -69,6 +72,11 @@ impl Place {
     /// What the layer is called in it.
     pub(super) fn layer(&self) -> &OsStr {
         &self.layer
+    }
+
+    /// The directories that it is above, the highest first.
+    pub(super) fn below(&self) -> &[PathBuf] {
+        &self.below
     }
 
     /// How messages call what has this name.

@@ -216,7 +216,7 @@ pub enum Warning {
         inside: String,
     },
     /// Sockets, which are nothing without the program that listens there.
-    #[error("{} left out, and what the image has by the same name shows up again: {}",
+    #[error("{} left out; the program that listens there makes it anew: {}",
         if *.sockets == 1 { "1 socket is".to_owned() } else { format!("{sockets} sockets are") }, some_of(.paths))]
     SocketsLeftOut {
         /// How many.

@@ -17,6 +17,7 @@
 //! raw tar stands in.
 
 mod attributes;
+mod below;
 mod check;
 mod content;
 mod decode;

@@ -32,6 +32,7 @@ pub(crate) fn tell(watch: Watch<'_>, bytes: u64) -> Result<(), OverlayError> {
 #[derive(Debug)]
 pub struct Plan {
     root: PathBuf,
+    below: Vec<PathBuf>,
     summed: Summed,
     /// Where the data is in files with holes, by their places among the entries.
     extents: HashMap<usize, Vec<Extent>>,
@@ -39,9 +40,15 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Walks the upper directory at `root`. Blocks. `watch` is told of an entry as of one byte.
-    pub fn of(root: &Path, mounted_by: MountedBy, watch: Watch<'_>) -> Result<Self, OverlayError> {
-        let mut walk = RawWalk::open(root, mounted_by)?;
+    /// Walks the upper directory at `root`, which is above those of `below`, the highest first. Blocks. `watch` is told of
+    /// an entry as of one byte.
+    pub fn of(
+        root: &Path,
+        below: Vec<PathBuf>,
+        mounted_by: MountedBy,
+        watch: Watch<'_>,
+    ) -> Result<Self, OverlayError> {
+        let mut walk = RawWalk::open(root, &below, mounted_by)?;
         let (mut rules, mut sum) = (Rules::default(), TreeSum::default());
         let (mut left_out, mut extents) = (Vec::new(), HashMap::new());
         let mut place = 0;
@@ -59,7 +66,7 @@ impl Plan {
             place += 1;
             tell(watch, 1)?;
         }
-        Ok(Self { root: root.to_owned(), summed: sum.finish(mounted_by), extents, left_out })
+        Ok(Self { root: root.to_owned(), below, summed: sum.finish(mounted_by), extents, left_out })
     }
 
     /// The size of `layer.tar`.
@@ -85,7 +92,7 @@ impl Plan {
         contents: &mut dyn FnMut(&[u8]),
         watch: Watch<'_>,
     ) -> Result<(), OverlayError> {
-        let mut walk = RawWalk::open(&self.root, self.summed.mounted_by)?;
+        let mut walk = RawWalk::open(&self.root, &self.below, self.summed.mounted_by)?;
         let mut expected = self.summed.entries.iter();
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut place = 0;

@@ -7,6 +7,7 @@ mod tree;
 mod writing;
 
 use std::fs;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -75,8 +76,7 @@ fn round_trip(set: Set, image: &Image, of: &Programs, test: &str) {
         let options: Vec<_> = Some(packing).into_iter().filter(|option| !option.is_empty()).collect();
         let mut export = dockers.layer(&["export", &source.name]);
         let said = said_by(export.arg(&file).args(&options));
-        let left_out =
-            "1 socket is left out, and what the image has by the same name shows up again: `rest/socket`";
+        let left_out = "1 socket is left out; the program that listens there makes it anew: `rest/socket`";
         assert!(said.contains(left_out), "{said}");
         output_of(dockers.layer(&["check"]).arg(&file));
         // GNU tar asks gzip and zstd, which pass over the seal.
@@ -524,6 +524,34 @@ fn a_leftover_that_will_not_go_away_is_told_and_all_goes_on() {
     assert_eq!(container.exec("/bin/cat /word"), "word\n");
 }
 
+/// A socket is in no file; what of the image it took the place of stays away all the same.
+#[test]
+fn what_a_socket_took_the_place_of_stays_away() {
+    for set in [Set::Old, Set::Modern] {
+        let name = format!("sockets-{}", set.name());
+        let (dockers, image) = (Dockers::of(set), Image::busybox(&name));
+        let file = session().work_folder(&format!("layer-{name}")).join("layer.tar");
+        let source = dockers.run(&image, &format!("{name}-source"), dockers::IDLE);
+        source.exec("/bin/busybox rm /other; /bin/busybox rm -r /folder; /bin/busybox mkdir /folder /new");
+        for path in ["other", "folder/old", "new/socket"] {
+            drop(UnixListener::bind(source.root().join(path)).unwrap());
+        }
+        let said = said_by(dockers.layer(&["export", "--allow-running", &source.name]).arg(&file));
+        assert!(said.contains("3 sockets are left out"), "{said}");
+        let of_running = fs::read(&file).unwrap();
+        source.kill();
+        output_of(dockers.layer(&["export", &source.name]).arg(&file));
+        for bytes in [&of_running, &fs::read(&file).unwrap()] {
+            fs::write(&file, bytes).unwrap();
+            let look = "test -e /other || echo gone; /bin/busybox ls -A /folder /new";
+            let target = dockers.create(&image, &format!("{name}-target"), &["/bin/sh", "-c", look]);
+            output_of(dockers.layer(&["import"]).arg(&file).arg(&target.name));
+            are_equal(&source.merged(), &target.merged(), &name);
+            assert_eq!(target.start_and_end(), "gone\n/folder:\n\n/new:\n");
+        }
+    }
+}
+
 /// Docker tells nowhere where the root of a containerd that is not its own is; a container that lives has it mounted.
 #[test]
 fn a_containerd_that_is_elsewhere_is_found_by_the_mounts_of_what_runs() {
@@ -533,14 +561,14 @@ fn a_containerd_that_is_elsewhere_is_found_by_the_mounts_of_what_runs() {
     let (mut daemon, dockers) = own_docker(Set::Modern, "elsewhere", &data, &options);
     let (file, image) = (data.join("layer.tar"), Image::busybox("elsewhere"));
     let container = dockers.run(&image, "elsewhere", dockers::IDLE);
-    container.exec("echo word >/word");
+    container.exec("echo word >/word; /bin/busybox rm /other");
+    drop(UnixListener::bind(container.root().join("other")).unwrap());
     output_of(dockers.layer(&["export", &container.name, "--allow-running"]).arg(&file));
-    assert!(
-        output_of(
-            Command::new("tar").args(["--extract", "--to-stdout", "--file"]).arg(&file).arg("layer.tar")
-        )
-        .contains("word")
-    );
+    let extract = ["--extract", "--to-stdout", "--file"];
+    assert!(output_of(Command::new("tar").args(extract).arg(&file).arg("layer.tar")).contains("word"));
+    let metadata = output_of(Command::new("tar").args(extract).arg(&file).arg("metadata.json"));
+    let metadata: Value = serde_json::from_str(&metadata).unwrap();
+    assert_eq!(metadata["tree"]["whiteouts"], 1, "of the image below the socket its mount tells, too");
     container.kill();
     let said = failure_of(dockers.layer(&["export", &container.name]).arg(&file), 7);
     assert!(said.contains("no containerd root has a snapshot") && said.contains("--allow-running"), "{said}");

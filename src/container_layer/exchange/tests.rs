@@ -4,6 +4,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::*;
+use crate::container_layer::upper::Directories;
 
 /// A container's folder whose layer says `old`.
 fn folder() -> TempDir {
@@ -26,7 +27,11 @@ fn occasion(date: &str) -> Occasion {
 }
 
 fn lock(folder: &TempDir) -> Place {
-    Place::lock(&folder.path().join("diff")).unwrap()
+    Place::lock(directories(folder)).unwrap()
+}
+
+fn directories(folder: &TempDir) -> Directories {
+    Directories { upper: folder.path().join("diff"), below: Vec::new() }
 }
 
 /// An exchange with a new layer that says `new`.
@@ -237,7 +242,7 @@ fn a_journal_that_fits_nothing_is_left_to_people() {
 fn two_runs_never_meet() {
     let folder = folder();
     let place = lock(&folder);
-    let again = Place::lock(&folder.path().join("diff"));
+    let again = Place::lock(directories(&folder));
     assert!(matches!(again, Err(ContainerLayerError::Locked { .. })));
     drop(place);
     lock(&folder);
