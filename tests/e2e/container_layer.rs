@@ -681,7 +681,7 @@ fn five_thousand_files_are_out_and_in_about_as_fast_as_with_tar() {
         let place = source.upper().join(format!("data/{}", number / 100));
         fs::create_dir_all(&place).unwrap();
         let size = if number % 1000 == 999 { 16 << 20 } else { 1024 + random.below(7000) };
-        let bytes: Vec<u8> = (0..size).map(|_| u8::try_from(random.below(256)).unwrap()).collect();
+        let bytes = random.bytes(usize::try_from(size).unwrap());
         fs::write(place.join(format!("file-{number}")), bytes).unwrap();
     }
     let upper = walk(&source.upper());
