@@ -11,6 +11,7 @@ use crate::archive::writer::Incomplete;
 use crate::archive::{PlanError, StreamError};
 use crate::archived::{OpenError, Unresolved, Unsound};
 use crate::blob::{BlobError, InflateError, RegionError};
+#[cfg(target_os = "linux")]
 use crate::container_layer::ContainerLayerError;
 use crate::containerd_store::{RebuildError, StoreError};
 use crate::daemon::DaemonError;
@@ -145,6 +146,7 @@ pub enum Error {
     #[error(transparent)]
     Grab(#[from] GrabError),
     /// A container's layer can't be had, or not be put in the place of another.
+    #[cfg(target_os = "linux")]
     #[error(transparent)]
     ContainerLayer(ContainerLayerError),
     /// A layer can't be made anew of its snapshot.
@@ -229,6 +231,7 @@ impl From<RebuildError> for Error {
     }
 }
 
+#[cfg(target_os = "linux")]
 impl From<ContainerLayerError> for Error {
     fn from(error: ContainerLayerError) -> Self {
         match error {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::image::{Digest, Platform, Reference, Registry};
 use crate::reuse::Note;
 
-pub use warning::{MAX_GRAPH_DRIVER_LAYERS, Warning, in_words};
+pub use warning::{MAX_GRAPH_DRIVER_LAYERS, Warning, in_words, with_causes};
 
 /// Something that happened during a verb.
 #[derive(Clone, Copy, Debug)]

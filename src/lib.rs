@@ -18,6 +18,7 @@ pub mod attempts;
 pub mod blob;
 pub mod bolt;
 pub mod config;
+#[cfg(target_os = "linux")]
 pub mod container_layer;
 pub mod containerd_store;
 pub mod daemon;
@@ -30,6 +31,7 @@ pub mod grab;
 pub mod image;
 pub mod image_list;
 pub mod inspect;
+#[cfg(target_os = "linux")]
 pub mod layer_file;
 pub mod load;
 pub mod mirror;

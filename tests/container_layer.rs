@@ -8,7 +8,7 @@
     clippy::disallowed_methods,
     reason = "a test fails by panicking, and writes what it likes"
 )]
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 
 mod support;
 
@@ -110,7 +110,7 @@ impl Case {
             platform: Some("linux/amd64".into()),
         };
         change(&mut about);
-        let plan = Plan::of(&upper, MountedBy::Root, &|_| true).unwrap();
+        let plan = Plan::of(&upper, Vec::new(), MountedBy::Root, &|_| true).unwrap();
         write(&file, Existing::Replace, &plan, packing, about, &|_| true).unwrap();
         file
     }

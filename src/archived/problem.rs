@@ -1,9 +1,9 @@
 //! What can be wrong with an archive: each kind with the object it is about.
 
 use std::collections::{HashMap, HashSet};
-use std::error::Error;
 
 use crate::archive::reader::ReadError;
+use crate::event::with_causes;
 use crate::foreign::shown;
 use crate::image::manifest::ManifestError;
 use crate::image::{DiffId, Digest, JsonError, Platform};
@@ -70,7 +70,7 @@ impl IntoIterator for Problems {
 #[non_exhaustive]
 pub enum Problem {
     /// The tar can't be read to its end.
-    #[error("the tar can't be read on: {}", in_full(.0))]
+    #[error("the tar can't be read on: {}", with_causes(.0))]
     Tar(#[source] ReadError),
     /// The tar has no end: most likely the file was cut between two entries.
     #[error(
@@ -145,7 +145,7 @@ pub enum Problem {
         limit: usize,
     },
     /// A manifest or index is none.
-    #[error("`{}` can't be read: {}", shown(.path), in_full(.source))]
+    #[error("`{}` can't be read: {}", shown(.path), with_causes(.source))]
     Manifest {
         /// Its name.
         path: String,
@@ -350,17 +350,6 @@ fn missing(what: &str, path: &str, named_by: &str) -> String {
         "" => format!("`{named_by}` names no {what}"),
         path => format!("its {what} `{path}`, which `{named_by}` names, is missing"),
     }
-}
-
-/// An error with its causes, on one line.
-fn in_full(error: &dyn Error) -> String {
-    let mut texts = vec![error.to_string()];
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        texts.push(error.to_string());
-        cause = error.source();
-    }
-    texts.join(": ")
 }
 
 impl Problem {

@@ -3,11 +3,11 @@
 //! Threats: the bytes are foreign. What inflates too far, or not at all, is read to its end without being handed on.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::inflate::{Excess, Limits, decoder};
 use super::packing::Packing;
+use super::tee::Tee;
 use crate::image::{Algorithm, Digest, Hasher};
 
 /// Bytes inflated at a time.
@@ -44,8 +44,11 @@ pub fn take_in(
     packed: &mut (dyn Write + Send),
     plain: &mut dyn Write,
 ) -> io::Result<TakenIn> {
-    let taken_bytes = Arc::new(AtomicU64::new(0));
-    let mut blob = Tapped { blob, packed, taken_bytes: Arc::clone(&taken_bytes), failure: None };
+    let taken_bytes = AtomicU64::new(0);
+    let mut blob = Tee::new(blob, |bytes: &[u8]| {
+        taken_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        packed.write_all(bytes)
+    });
     let (mut hasher, mut size_bytes, mut excess) = (Hasher::new(algorithm), 0, None);
     let packing = each_chunk(&mut blob, |packing, chunk| {
         size_bytes += chunk.len() as u64;
@@ -58,9 +61,7 @@ pub fn take_in(
         }
         plain.write_all(chunk).map(|()| true)
     })?;
-    let rest = io::copy(&mut blob, &mut io::sink());
-    blob.failure.map_or(Ok(()), Err)?;
-    rest?;
+    blob.finish()?;
     Ok(match (packing, excess) {
         (Some(packing), _) => TakenIn::Layer(Unpacking { packing, digest: hasher.finish(), size_bytes }),
         (None, Some(excess)) => TakenIn::Excess(excess),
@@ -82,35 +83,6 @@ fn each_chunk(
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(_) => return Ok(None),
-        }
-    }
-}
-
-/// A blob whose bytes are written down as they are read.
-struct Tapped<'a, R> {
-    blob: R,
-    packed: &'a mut (dyn Write + Send),
-    taken_bytes: Arc<AtomicU64>,
-    /// What the disk or the line said, which is not the blob's fault.
-    failure: Option<io::Error>,
-}
-
-impl<R: Read> Read for Tapped<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.blob.read(buffer).and_then(|read| {
-            self.packed.write_all(&buffer[..read])?;
-            Ok(read)
-        });
-        match read {
-            Ok(read) => {
-                self.taken_bytes.fetch_add(read as u64, Ordering::Relaxed);
-                Ok(read)
-            }
-            Err(error) => {
-                let kind = error.kind();
-                self.failure = Some(error);
-                Err(kind.into())
-            }
         }
     }
 }

@@ -14,6 +14,7 @@ use std::thread;
 use super::Packing;
 use super::inflate::{Limits, ManyBombs, decoder};
 use super::packing::is_bomb;
+use super::tee::Tee;
 use crate::image::{Algorithm, Digest, Hasher};
 
 /// Bytes read, inflated and handed on at a time.
@@ -116,7 +117,8 @@ pub fn measure(
     thread::scope(|scope| {
         let (sender, receiver) = mpsc::sync_channel(CHUNKS_WAITING);
         let hashing = scope.spawn(move || hash(&receiver, algorithms));
-        let inflation = read(content, size_bytes, bounds, sender, progress);
+        let inflation = read(content, size_bytes, bounds, &sender, progress);
+        drop(sender);
         let (content, inflated) = match hashing.join() {
             Ok(hashed) => hashed,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -178,17 +180,16 @@ fn read(
     content: impl Read + Send,
     size_bytes: u64,
     bounds: &Bounds,
-    sender: SyncSender<Chunk>,
+    sender: &SyncSender<Chunk>,
     progress: &(dyn Fn(u64) + Sync),
 ) -> io::Result<Inflation> {
-    let inflated_sender = sender.clone();
-    let mut content = Teed { content, sender, progress, failure: None };
-    let inflated = inflate(&mut content, size_bytes, bounds, &inflated_sender);
-    let rest = io::copy(&mut content, &mut io::sink());
-    match content.failure {
-        Some(failure) => Err(failure),
-        None => rest.and(inflated),
-    }
+    let mut content = Tee::new(content, |bytes: &[u8]| {
+        progress(bytes.len() as u64);
+        let _ = sender.send(Chunk::Content(bytes.to_vec()));
+        Ok(())
+    });
+    let inflated = inflate(&mut content, size_bytes, bounds, sender);
+    content.finish().and(inflated)
 }
 
 fn inflate(
@@ -221,34 +222,6 @@ fn inflate(
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return broken(error.to_string()),
-        }
-    }
-}
-
-/// A content, of which all that is read goes to the hashing thread too.
-struct Teed<'a, R> {
-    content: R,
-    sender: SyncSender<Chunk>,
-    progress: &'a (dyn Fn(u64) + Sync),
-    /// What the disk said, which is not the content's fault.
-    failure: Option<io::Error>,
-}
-
-impl<R: Read> Read for Teed<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.content.read(buffer) {
-            Ok(0) => Ok(0),
-            Ok(read) => {
-                (self.progress)(read as u64);
-                let _ = self.sender.send(Chunk::Content(buffer[..read].to_vec()));
-                Ok(read)
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => Err(error),
-            Err(error) => {
-                let kind = error.kind();
-                self.failure = Some(error);
-                Err(kind.into())
-            }
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod inflate;
 mod measure;
 mod packing;
 mod region;
+mod tee;
 mod verify;
 
 pub use hashing::HashThread;

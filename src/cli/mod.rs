@@ -8,6 +8,7 @@
 mod completions;
 mod config;
 mod connection;
+#[cfg(target_os = "linux")]
 mod container_layer;
 mod containerd_store;
 mod daemon_arguments;
@@ -64,6 +65,7 @@ enum Command {
     Push(Box<push::Arguments>),
     Tags(tags::Arguments),
     ContainerdStore(containerd_store::Arguments),
+    #[cfg(target_os = "linux")]
     ContainerLayer(container_layer::Arguments),
     Login(login::Arguments),
     Logout(logout::Arguments),
@@ -111,6 +113,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Push(command) => until_interrupted(push::run(*command, context()?)),
         Command::Tags(command) => until_interrupted(tags::run(command, context()?)),
         Command::ContainerdStore(command) => until_interrupted(containerd_store::run(command, context()?)),
+        #[cfg(target_os = "linux")]
         Command::ContainerLayer(command) => until_interrupted(container_layer::run(command, context()?)),
         Command::Login(command) => {
             let context = context()?;

@@ -4,11 +4,10 @@ mod arguments;
 mod bars;
 mod plain;
 
-use std::error::Error;
 use std::io::IsTerminal;
 
 use clap::ValueEnum;
-use sealift::event::{Event, LayerWork, Reporter, Silent};
+use sealift::event::{Event, LayerWork, Reporter, Silent, with_causes};
 use sealift::image::Digest;
 use sealift::reuse::Note;
 use serde_json::json;
@@ -112,12 +111,6 @@ fn note_words(note: &Note) -> String {
         }
         Note::Skipped(error) => format!("warning: {}", with_causes(error)),
     }
-}
-
-/// An error and its causes on one line.
-fn with_causes(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause: &&dyn Error| (*cause).source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// What a person should know even of a pull that is not watched.

@@ -9,6 +9,8 @@
 //! | 4 | not found | 130 | interrupted |
 //! | | | 143 | terminated |
 
+#[cfg(target_os = "linux")]
+mod container_layer;
 mod hint;
 
 use std::error::Error as _;
@@ -20,7 +22,6 @@ use sealift::Error;
 use sealift::archive::{PlanError, StreamError};
 use sealift::archived::OpenError;
 use sealift::config::ConfigError;
-use sealift::container_layer::ContainerLayerError;
 use sealift::containerd_store::{RebuildError, StoreError as ContainerdError};
 use sealift::daemon::{DaemonError, EndpointError};
 use sealift::fsio::FileError;
@@ -28,9 +29,7 @@ use sealift::grab::GrabError;
 use sealift::image::platform::PlatformError;
 use sealift::image::reference::ReferenceError;
 use sealift::image_list::ListError;
-use sealift::layer_file::LayerFileError;
 use sealift::load::LoadError;
-use sealift::overlay::OverlayError;
 use sealift::pull::ResolveError;
 use sealift::push::{DestinationError, RenameError};
 use sealift::registry::login::StoreError;
@@ -40,6 +39,8 @@ use sealift::verify::RepairError;
 use sealift::verify::against::AgainstError;
 
 use super::ui;
+#[cfg(target_os = "linux")]
+pub(super) use container_layer::NotPassed;
 
 /// Why a command ends without success.
 #[derive(Debug, thiserror::Error)]
@@ -110,15 +111,10 @@ pub(super) enum Failure {
     /// An archive was mended, and not every image of it could be.
     #[error("{} has not all images of {}", .mended.display(), .path.display())]
     NotAllMended { path: PathBuf, mended: PathBuf },
-    /// A layer file with problems, which were told.
-    #[error("{} is damaged, or no layer file", .0.display())]
-    DamagedLayer(PathBuf),
-    /// A layer file that is whole, but for another Docker.
-    #[error("{} is whole, but not for this Docker", .0.display())]
-    UnfitLayer(PathBuf),
-    /// A layer file that is whole; there was no Docker to hold it against.
-    #[error("{} is whole, but was not held against a Docker", .0.display())]
-    UncheckedLayer(PathBuf),
+    /// A layer file that did not pass its check.
+    #[cfg(target_os = "linux")]
+    #[error(transparent)]
+    LayerFile(#[from] NotPassed),
     /// By Ctrl-C.
     #[error("interrupted")]
     Interrupted,
@@ -168,12 +164,6 @@ impl From<AgainstError> for Failure {
 
 impl From<DaemonError> for Failure {
     fn from(error: DaemonError) -> Self {
-        Self::Sealift(error.into())
-    }
-}
-
-impl From<ContainerLayerError> for Failure {
-    fn from(error: ContainerLayerError) -> Self {
         Self::Sealift(error.into())
     }
 }
@@ -264,15 +254,16 @@ impl Failure {
             | Self::Destination(_)
             | Self::Rename(_)
             | Self::Config(_) => 2,
-            Self::NotInArchive { .. } | Self::NotKept { .. } | Self::UnfitLayer(_) => 4,
+            Self::NotInArchive { .. } | Self::NotKept { .. } => 4,
             Self::Wrong { wrong: 0, unread, .. } => unread.first().map_or(3, Self::code),
-            Self::Wrong { .. } | Self::NotAllMended { .. } | Self::DamagedLayer(_) => 3,
+            Self::Wrong { .. } | Self::NotAllMended { .. } => 3,
             Self::NoSuchArchive(_)
-            | Self::UncheckedLayer(_)
             | Self::NoConfigFolder
             | Self::NoCredentialsFolder
             | Self::Endpoint(EndpointError::File { .. } | EndpointError::NoFolder) => 7,
             Self::Several { failures, .. } => failures.first().map_or(1, Self::code),
+            #[cfg(target_os = "linux")]
+            Self::LayerFile(not_passed) => not_passed.code(),
             Self::HungUp => 129,
             Self::Interrupted => 130,
             Self::Terminated => 143,
@@ -377,7 +368,8 @@ fn code_of(error: &sealift::Error) -> u8 {
             GrabError::Start(_) | GrabError::NoRandomness => 7,
             _ => 1,
         },
-        Error::ContainerLayer(error) => layer_code(error),
+        #[cfg(target_os = "linux")]
+        Error::ContainerLayer(error) => container_layer::code(error),
         Error::Daemon(error) if !error.is_of_full_disk() => match error {
             DaemonError::Answered { .. }
             | DaemonError::Refused { .. }
@@ -387,36 +379,6 @@ fn code_of(error: &sealift::Error) -> u8 {
             _ => 7,
         },
         Error::Daemon(_) => 7,
-        _ => 1,
-    }
-}
-
-fn layer_code(error: &ContainerLayerError) -> u8 {
-    match error {
-        error if error.file().is_some() => 7,
-        ContainerLayerError::NotRoot
-        | ContainerLayerError::Remote { .. }
-        | ContainerLayerError::NotHere { .. }
-        | ContainerLayerError::NoSnapshot { .. }
-        | ContainerLayerError::Locked { .. }
-        | ContainerLayerError::Unfinished { .. }
-        | ContainerLayerError::NotUnpacked { .. }
-        | ContainerLayerError::Unasked(_)
-        | ContainerLayerError::Overlay(OverlayError::Output(_))
-        | ContainerLayerError::LayerFile(LayerFileError::Packing(_) | LayerFileError::TooLarge { .. }) => 7,
-        ContainerLayerError::NoSuchContainer { .. }
-        | ContainerLayerError::NoBackup { .. }
-        | ContainerLayerError::NoSuchBackup { .. }
-        | ContainerLayerError::OtherImage { .. }
-        | ContainerLayerError::OtherDriver { .. }
-        | ContainerLayerError::OtherUsers { .. } => 4,
-        ContainerLayerError::Broken { .. }
-        | ContainerLayerError::Unclear { .. }
-        | ContainerLayerError::Journal { .. }
-        | ContainerLayerError::Note { .. }
-        | ContainerLayerError::LayerFile(
-            LayerFileError::Changed(_) | LayerFileError::Overlay(OverlayError::NotTheSame { .. }),
-        ) => 3,
         _ => 1,
     }
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::error::ContainerLayerError;
-use super::exchange::{Recovered, recover};
+use super::exchange::{Recovered, Recovery, recover};
 use super::place::Place;
 use super::rights::require_root;
 use super::undivided::undivided;
-use super::upper::{is_overlayfs, mounted_at, upper_directory};
+use super::upper::{directories, is_overlayfs, mounted_at};
 use crate::daemon::{Container, Engine, Held, Info, Maker};
-use crate::event::{Event, Reporter, Warning};
+use crate::event::{Event, Reporter, Warning, with_causes};
 use crate::fsio::blocking;
 
 /// A Docker that answers.
@@ -67,18 +67,21 @@ impl Docker {
         let (container, info) = (container.clone(), self.info.clone());
         let locked = blocking(move || {
             require_root()?;
-            let upper = upper_directory(&container, &info)?;
-            if let Some(at) = mounted_at(&upper).filter(|_| !container.state.running) {
+            let directories = directories(&container, &info)?;
+            if let Some(at) = mounted_at(&directories.upper).filter(|_| !container.state.running) {
                 return Err(ContainerLayerError::Mounted { name: container.name, at });
             }
-            let place = Place::lock(&upper)?;
+            let place = Place::lock(directories)?;
             let recovered = recover(&place)?;
             Ok((place, recovered))
         });
-        let (place, recovered) = locked.await?;
-        if let Some(recovered) = recovered {
-            let (folder, is_ended) = (place.path().to_owned(), recovered == Recovered::Ended);
+        let (place, Recovery { done, stays }) = locked.await?;
+        if let Some(done) = done {
+            let (folder, is_ended) = (place.path().to_owned(), done == Recovered::Ended);
             reporter.report(Event::Warning(&Warning::ImportLeftOver { folder, is_ended }));
+        }
+        for error in stays {
+            reporter.report(Event::Warning(&Warning::LeftOverStays { why: with_causes(&error) }));
         }
         Ok(place)
     }

@@ -225,7 +225,9 @@ impl ContainerLayerError {
             Self::File(error)
             | Self::Overlay(OverlayError::File(error))
             | Self::LayerFile(
-                LayerFileError::File(error) | LayerFileError::Overlay(OverlayError::File(error)),
+                LayerFileError::File(error)
+                | LayerFileError::Scratch(error)
+                | LayerFileError::Overlay(OverlayError::File(error)),
             ) => Some(error),
             _ => None,
         }

@@ -67,6 +67,15 @@ pub(super) enum Recovered {
     Undone,
 }
 
+/// What became of what a dead run left.
+#[derive(Debug)]
+pub(super) struct Recovery {
+    /// None if there was nothing, or nothing of it went away.
+    pub(super) done: Option<Recovered>,
+    /// Why something is still there. The container needs nothing of it.
+    pub(super) stays: Vec<ContainerLayerError>,
+}
+
 /// A step, which may be done again.
 type Step = fn(&Exchange, &Place) -> Result<(), ContainerLayerError>;
 
@@ -183,15 +192,12 @@ impl Exchange {
         place.rename(JOURNAL, format!("{}{NOTE}", self.backup))?;
         Ok(place.sync()?)
     }
+}
 
-    /// Removes what was to take the layer's place.
-    fn undo(&self, place: &Place) -> Result<(), ContainerLayerError> {
-        if !self.is_backup {
-            place.remove(&self.staged)?;
-        }
-        place.unlink(JOURNAL)?;
-        Ok(place.sync()?)
-    }
+/// What was to take the layer's place is nobody's from here on.
+fn undo(place: &Place) -> Result<(), ContainerLayerError> {
+    place.unlink(JOURNAL)?;
+    Ok(place.sync()?)
 }
 
 /// Removes a backup. It has another name before anything of it is gone, so half of one is never taken for a whole.
@@ -212,9 +218,9 @@ fn unfinished(place: &Place, error: ContainerLayerError) -> ContainerLayerError 
     ContainerLayerError::Unfinished { folder: place.path().to_owned(), source: Box::new(error) }
 }
 
-/// Ends or undoes what a dead run began. Blocks.
-pub(super) fn recover(place: &Place) -> Result<Option<Recovered>, ContainerLayerError> {
-    let mut recovered = None;
+/// Ends or undoes what a dead run began. Blocks. An error is what leaves it open which layer is the container's.
+pub(super) fn recover(place: &Place) -> Result<Recovery, ContainerLayerError> {
+    let mut done = None;
     let journal = read_note(place, JOURNAL).map_err(|error| match error {
         ContainerLayerError::Note { path, source } => ContainerLayerError::Journal { path, source },
         error => error,
@@ -226,11 +232,11 @@ pub(super) fn recover(place: &Place) -> Result<Option<Recovered>, ContainerLayer
                 for step in &STEPS[AFTER_EXCHANGE..] {
                     step(&exchange, place)?;
                 }
-                recovered = Some(Recovered::Ended);
+                done = Some(Recovered::Ended);
             }
             Some(inode) if is_known && inode == exchange.old_inode => {
-                exchange.undo(place)?;
-                recovered = Some(Recovered::Undone);
+                undo(place)?;
+                done = Some(Recovered::Undone);
             }
             _ => {
                 let (journal, layer) = (place.path_of(JOURNAL), place.path_of(place.layer()));
@@ -238,11 +244,18 @@ pub(super) fn recover(place: &Place) -> Result<Option<Recovered>, ContainerLayer
             }
         }
     }
-    place.unlink(&format!("{JOURNAL}.new"))?;
-    // Without a journal nothing was exchanged.
-    let (had_doomed, had_staged) = (place.remove_left(DOOMED)?, place.remove_left(STAGED)?);
-    let left = had_doomed.then_some(Recovered::Ended).or(had_staged.then_some(Recovered::Undone));
-    Ok(recovered.or(left))
+    let mut stays: Vec<_> =
+        place.unlink(&format!("{JOURNAL}.new")).err().map(Into::into).into_iter().collect();
+    // Without a journal nothing is exchanged.
+    for (left, how) in [(DOOMED, Recovered::Ended), (STAGED, Recovered::Undone)] {
+        for removed in place.remove_left(left)? {
+            match removed {
+                Ok(()) => done = done.or(Some(how)),
+                Err(error) => stays.push(error),
+            }
+        }
+    }
+    Ok(Recovery { done, stays })
 }
 
 /// A journal or note; none if there is no such file.

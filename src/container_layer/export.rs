@@ -89,7 +89,8 @@ impl Export<'_> {
         let docker = Docker { engine: Arc::clone(&self.docker.engine), info: self.docker.info.clone() };
         let (container, runtime) = (container.clone(), Handle::current());
         let work = move |is_awaited: &(dyn Fn() -> bool + Sync)| {
-            let plan = Plan::of(&place.path_of(place.layer()), about.docker.mounted_by(), &|_| is_awaited())?;
+            let (upper, below) = (place.path_of(place.layer()), place.below().to_vec());
+            let plan = Plan::of(&upper, below, about.docker.mounted_by(), &|_| is_awaited())?;
             let size_bytes = plan.size_bytes();
             let untouched = || runtime.block_on(docker.check_untouched(&container));
             // The file gets its name after its last byte, and that is taken only if nobody started the container meanwhile.

@@ -15,7 +15,7 @@ use super::{Progress, awaited};
 use crate::daemon::Container;
 use crate::event::{Event, LayerWork, Reporter, Warning};
 use crate::fsio::space;
-use crate::layer_file::{LayerFile, Metadata, Verdict, VerifiedLayerFile, VerifiedTree};
+use crate::layer_file::{LayerFile, LayerFileError, Metadata, Verdict, VerifiedLayerFile, VerifiedTree};
 use crate::overlay::{Devices, Tree};
 
 /// What is imported, and how.
@@ -73,13 +73,16 @@ impl Import<'_> {
         let (path, reporter) = (self.file.to_owned(), Arc::clone(&self.reporter));
         let free_bytes = space(place.path()).map_or(u64::MAX, |space| space.free_bytes);
         let beside = place.path().to_owned();
-        match awaited(move |is_awaited| verify(&path, Some(&beside), free_bytes, &reporter, is_awaited))
-            .await?
+        match awaited(move |is_awaited| verify(&path, Some(&beside), free_bytes, &reporter, is_awaited)).await
         {
-            Verdict::Whole(file) => Ok(*file),
-            Verdict::Broken { problems, .. } => {
+            Ok(Verdict::Whole(file)) => Ok(*file),
+            Ok(Verdict::Broken { problems, .. }) => {
                 Err(ContainerLayerError::Broken { path: self.file.to_owned(), problems })
             }
+            Err(error @ ContainerLayerError::LayerFile(LayerFileError::Scratch(_))) => {
+                Err(not_unpacked(place.path(), error))
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -114,7 +117,7 @@ impl Import<'_> {
     ) -> Result<(Place, VerifiedTree), ContainerLayerError> {
         let folder = place.path().to_owned();
         self.unpack_in(place, file).await.map_err(|error| match error.file() {
-            Some(_) => ContainerLayerError::NotUnpacked { folder, source: Box::new(error) },
+            Some(_) => not_unpacked(&folder, error),
             None => error,
         })
     }
@@ -159,6 +162,10 @@ pub(super) fn verify(
     });
     reporter.report(Event::Checked { path });
     Ok(verdict?)
+}
+
+fn not_unpacked(folder: &Path, error: ContainerLayerError) -> ContainerLayerError {
+    ContainerLayerError::NotUnpacked { folder: folder.to_owned(), source: Box::new(error) }
 }
 
 /// Docker's graph driver and containerd's snapshotter keep the same thing on overlayfs; others keep others.

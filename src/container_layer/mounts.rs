@@ -11,6 +11,8 @@ pub(super) struct Overlay {
     pub(super) at: PathBuf,
     /// The directory that takes what is written.
     pub(super) upper: PathBuf,
+    /// Those below it, the highest first.
+    pub(super) below: Vec<PathBuf>,
 }
 
 /// The overlays of a mount table that can be written to.
@@ -27,8 +29,14 @@ fn overlay(line: &[u8]) -> Option<Overlay> {
         return None;
     }
     let options = of_system.nth(1)?;
-    let upper = options.split(|byte| *byte == b',').find_map(|option| option.strip_prefix(b"upperdir="))?;
-    Some(Overlay { at, upper: unescaped(upper) })
+    let options = || options.split(|byte| *byte == b',');
+    let upper = options().find_map(|option| option.strip_prefix(b"upperdir="))?;
+    // Newer kernels tell the directories one by one, if they were given so.
+    let lower = options().filter_map(|option| {
+        option.strip_prefix(b"lowerdir=").or_else(|| option.strip_prefix(b"lowerdir+="))
+    });
+    let below = lower.flat_map(|paths| paths.split(|byte| *byte == b':'));
+    Some(Overlay { at, upper: unescaped(upper), below: below.map(unescaped).collect() })
 }
 
 /// Blanks, commas and the like stand there as a backslash and three octal digits.
@@ -54,7 +62,11 @@ mod tests {
 90 22 0:50 / /run/a\040b/merged rw,relatime shared:3 master:1 - overlay overlay rw,lowerdir=/l/A:/l/B,upperdir=/x\040y\054z/diff,workdir=/x/work
 91 22 0:51 / /ro ro - overlay overlay ro,lowerdir=/l/A:/l/B
 ";
-        let expected = Overlay { at: "/run/a b/merged".into(), upper: "/x y,z/diff".into() };
-        assert_eq!(overlays(table), [expected]);
+        let at = PathBuf::from("/run/a b/merged");
+        let (upper, below) = ("/x y,z/diff".into(), vec!["/l/A".into(), "/l/B".into()]);
+        assert_eq!(overlays(table), [Overlay { at, upper, below }]);
+        let one_by_one =
+            b"90 22 0:50 / /mnt rw - overlay overlay rw,lowerdir+=/l/A,lowerdir+=/l/B,upperdir=/u\n";
+        assert_eq!(overlays(one_by_one)[0].below, [PathBuf::from("/l/A"), "/l/B".into()]);
     }
 }

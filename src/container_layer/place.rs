@@ -23,6 +23,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::error::ContainerLayerError;
+use super::upper::Directories;
 use crate::fsio::FileError;
 use crate::overlay::remove_tree;
 
@@ -31,23 +32,28 @@ pub(super) const STAGED: &str = "sealift-import-";
 /// What an old layer that is removed is called meanwhile.
 pub(super) const DOOMED: &str = "sealift-removed-";
 
+/// How it went to remove something.
+type Removed = Result<(), ContainerLayerError>;
+
 /// The folder of a container's layer. Nobody else's sealift works there as long as this lives.
 #[derive(Debug)]
 pub(super) struct Place {
     folder: OwnedFd,
     path: PathBuf,
     layer: OsString,
+    below: Vec<PathBuf>,
 }
 
 impl Place {
-    /// That of the layer at `upper`. Blocks.
-    pub(super) fn lock(upper: &Path) -> Result<Self, ContainerLayerError> {
-        let not_here = || ContainerLayerError::NotHere { path: upper.to_owned() };
+    /// That of a container's own layer. Blocks.
+    pub(super) fn lock(directories: Directories) -> Result<Self, ContainerLayerError> {
+        let Directories { upper, below } = directories;
+        let not_here = || ContainerLayerError::NotHere { path: upper.clone() };
         let (path, layer) = upper.parent().zip(upper.file_name()).ok_or_else(not_here)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let folder = openat(CWD, path, flags, Mode::empty()).map_err(failed("open", path))?;
         match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { folder, path: path.to_owned(), layer: layer.to_owned() }),
+            Ok(()) => Ok(Self { folder, path: path.to_owned(), layer: layer.to_owned(), below }),
             Err(Errno::WOULDBLOCK) => Err(ContainerLayerError::Locked { folder: path.to_owned() }),
             Err(errno) => Err(failed("lock", path)(errno).into()),
         }
@@ -66,6 +72,11 @@ impl Place {
     /// What the layer is called in it.
     pub(super) fn layer(&self) -> &OsStr {
         &self.layer
+    }
+
+    /// The directories that it is above, the highest first.
+    pub(super) fn below(&self) -> &[PathBuf] {
+        &self.below
     }
 
     /// How messages call what has this name.
@@ -98,19 +109,15 @@ impl Place {
         Ok(format!("{before}{:016x}", random(&self.path)?))
     }
 
-    /// Removes what imports that are dead left under such names. True if there was anything.
-    pub(super) fn remove_left(&self, before: &str) -> Result<bool, ContainerLayerError> {
-        let names = self.names()?;
-        let left: Vec<_> =
-            names.iter().filter(|name| name.as_bytes().starts_with(before.as_bytes())).collect();
-        for name in &left {
-            self.remove(name)?;
-        }
-        Ok(!left.is_empty())
+    /// Removes what imports that are dead left under such names, and says of each how that went.
+    pub(super) fn remove_left(&self, before: &str) -> Result<Vec<Removed>, ContainerLayerError> {
+        let mut names = self.names()?;
+        names.retain(|name| name.as_bytes().starts_with(before.as_bytes()));
+        Ok(names.iter().map(|name| self.remove(name)).collect())
     }
 
     /// Removes the directory of this name with all in it; one that isn't there is gone already.
-    pub(super) fn remove(&self, name: impl AsRef<OsStr>) -> Result<(), ContainerLayerError> {
+    pub(super) fn remove(&self, name: impl AsRef<OsStr>) -> Removed {
         Ok(remove_tree(self.folder.as_fd(), name.as_ref())?)
     }
 

@@ -1,4 +1,4 @@
-//! Where a container's own layer is on this disk: the directory above its image's.
+//! Where a container's own layer is on this disk: the directory above its image's, and those.
 //!
 //! ```text
 //! overlay2    inspect ──▶ GraphDriver.Data.UpperDir ──── and layerdb says that it is this container's
@@ -28,6 +28,15 @@ const NAMESPACE: &str = "moby";
 /// The root of a containerd that is not Docker's own.
 const SYSTEMS_CONTAINERD: &str = "/var/lib/containerd";
 
+/// The directories that a container's files are in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Directories {
+    /// The container's own.
+    pub(super) upper: PathBuf,
+    /// Its image's, the highest first.
+    pub(super) below: Vec<PathBuf>,
+}
+
 /// True for what keeps layers as the kernel's overlayfs has them: both put the same into their directories.
 pub(super) fn is_overlayfs(driver: &str) -> bool {
     driver == GRAPH_DRIVER || driver == SNAPSHOTTER
@@ -41,10 +50,12 @@ pub(super) fn driver_of(metadata: &Metadata) -> &str {
     }
 }
 
-/// The directory of a container's own layer. Blocks.
-pub(super) fn upper_directory(container: &Container, info: &Info) -> Result<PathBuf, ContainerLayerError> {
+/// The directories of a container. Blocks.
+pub(super) fn directories(container: &Container, info: &Info) -> Result<Directories, ContainerLayerError> {
     match (container.driver.as_str(), &container.upper_dir) {
-        (GRAPH_DRIVER, Some(path)) if is_of(container, path, info) => Ok(path.clone()),
+        (GRAPH_DRIVER, Some(path)) if is_of(container, path, info) => {
+            Ok(Directories { upper: path.clone(), below: container.lower_dirs.clone() })
+        }
         (GRAPH_DRIVER, Some(path)) => Err(ContainerLayerError::NotHere { path: path.clone() }),
         (SNAPSHOTTER, None) => match snapshot_of(container, info) {
             Err(error) => of_process(container).ok_or(error),
@@ -70,7 +81,7 @@ fn is_directory(path: &Path) -> bool {
 }
 
 /// Docker's own containerd is asked first, then the system's.
-fn snapshot_of(container: &Container, info: &Info) -> Result<PathBuf, ContainerLayerError> {
+fn snapshot_of(container: &Container, info: &Info) -> Result<Directories, ContainerLayerError> {
     let namespace = info.containerd_namespace.as_deref().unwrap_or(NAMESPACE);
     let looked = vec![info.root_dir.join("containerd/daemon"), SYSTEMS_CONTAINERD.into()];
     let mut first_error = None;
@@ -85,14 +96,15 @@ fn snapshot_of(container: &Container, info: &Info) -> Result<PathBuf, ContainerL
     Err(first_error.map_or(ContainerLayerError::NoSnapshot { name, looked }, Into::into))
 }
 
-fn snapshot_in(root: &Path, namespace: &str, id: &str) -> Result<Option<PathBuf>, StoreError> {
+fn snapshot_in(root: &Path, namespace: &str, id: &str) -> Result<Option<Directories>, StoreError> {
     let root = Root::open(root)?;
     let Some(snapshots) = Snapshots::open(&root)? else { return Ok(None) };
-    snapshots.of_container(&root, namespace, id)
+    let found = snapshots.of_container(&root, namespace, id)?;
+    Ok(found.map(|(upper, below)| Directories { upper, below }))
 }
 
 /// What the first process of a container that lives has as its root.
-fn of_process(container: &Container) -> Option<PathBuf> {
+fn of_process(container: &Container) -> Option<Directories> {
     let process = Path::new("/proc").join(container.state.pid.to_string());
     // The number may be another process's here.
     let groups = fs::read_to_string(process.join("cgroup")).ok()?;
@@ -100,8 +112,11 @@ fn of_process(container: &Container) -> Option<PathBuf> {
         return None;
     }
     let table = fs::read(process.join("mountinfo")).ok()?;
-    let root = overlays(&table).into_iter().find(|overlay| overlay.at == Path::new("/"))?;
-    Some(root.upper).filter(|upper| is_directory(upper))
+    let Overlay { upper, below, .. } =
+        overlays(&table).into_iter().find(|overlay| overlay.at == Path::new("/"))?;
+    let beside = folder_of_layers(&upper)?;
+    let below = below.into_iter().map(|path| beside.join(path)).collect();
+    is_directory(&upper).then_some(Directories { upper, below })
 }
 
 /// Where the directory is mounted as the upper one of an overlay, as far as this process sees. Blocks.
@@ -109,12 +124,16 @@ pub(super) fn mounted_at(upper: &Path) -> Option<PathBuf> {
     mounted_by(&fs::read("/proc/self/mountinfo").ok()?, upper)
 }
 
-/// Of many layers, Docker mounts by names relative to its driver's folder; and a directory may have several names. Where it
-/// mounts is always the same, beside the layer.
+/// The folder of a driver's layers, to which names are relative where one mounts many of them.
+fn folder_of_layers(upper: &Path) -> Option<&Path> {
+    upper.parent().map(|folder| folder.parent().unwrap_or(folder))
+}
+
+/// A directory may have several names. Where Docker mounts it is always the same, beside the layer.
 fn mounted_by(table: &[u8], upper: &Path) -> Option<PathBuf> {
-    let folder = upper.parent()?;
+    let (folder, layers) = (upper.parent()?, folder_of_layers(upper)?);
     let is_of = |overlay: &Overlay| {
-        let named = folder.parent().unwrap_or(folder).join(&overlay.upper);
+        let named = layers.join(&overlay.upper);
         overlay.at == folder.join("merged") || named == upper || is_same(&named, upper)
     };
     overlays(table).into_iter().find(is_of).map(|overlay| overlay.at)
@@ -133,7 +152,7 @@ mod tests {
     /// A Docker with its root there, and a container of it.
     fn told(root: &Path, driver: &str) -> (Container, Info) {
         let data = if driver == GRAPH_DRIVER {
-            format!(r#"{{"UpperDir":"{}/overlay2/ab/diff"}}"#, root.display())
+            format!(r#"{{"UpperDir":"{}/overlay2/ab/diff","LowerDir":"/below"}}"#, root.display())
         } else {
             "null".to_owned()
         };
@@ -148,7 +167,7 @@ mod tests {
     fn a_directory_that_docker_has_not_booked_for_the_container_is_not_believed() {
         let root = tempfile::tempdir().unwrap();
         let (container, info) = told(root.path(), GRAPH_DRIVER);
-        let upper = || upper_directory(&container, &info);
+        let upper = || directories(&container, &info);
         let is_not_here = || matches!(upper(), Err(ContainerLayerError::NotHere { .. }));
         assert!(is_not_here(), "a virtual machine's");
         let (book, diff) =
@@ -159,7 +178,8 @@ mod tests {
         fs::write(book.join("mount-id"), "cd").unwrap();
         assert!(is_not_here(), "another's");
         fs::write(book.join("mount-id"), "ab").unwrap();
-        assert_eq!(upper().unwrap(), diff);
+        let below = vec!["/below".into()];
+        assert_eq!(upper().unwrap(), Directories { upper: diff.clone(), below });
         fs::rename(&diff, root.path().join("elsewhere")).unwrap();
         std::os::unix::fs::symlink(root.path().join("elsewhere"), &diff).unwrap();
         assert!(is_not_here(), "a link");
@@ -169,9 +189,9 @@ mod tests {
     fn what_no_overlayfs_keeps_and_what_no_root_has_is_told() {
         let root = tempfile::tempdir().unwrap();
         let (container, info) = told(root.path(), "vfs");
-        assert!(matches!(upper_directory(&container, &info), Err(ContainerLayerError::Driver { .. })));
+        assert!(matches!(directories(&container, &info), Err(ContainerLayerError::Driver { .. })));
         let (container, info) = told(root.path(), SNAPSHOTTER);
-        let error = upper_directory(&container, &info).unwrap_err();
+        let error = directories(&container, &info).unwrap_err();
         let own = root.path().join("containerd/daemon");
         let ContainerLayerError::NoSnapshot { looked, .. } = error else { panic!("{error}") };
         assert_eq!(looked, [own, SYSTEMS_CONTAINERD.into()]);

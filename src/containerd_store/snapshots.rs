@@ -5,7 +5,6 @@
 //! container ────▶ its ID ──┘
 //! ```
 
-use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
@@ -25,6 +24,9 @@ const METADATA: &str = "io.containerd.snapshotter.v1.overlayfs/metadata.db";
 const ACTIVE: &[u8] = &[2];
 /// One that nobody writes to any more.
 const COMMITTED: &[u8] = &[3];
+
+/// More than overlayfs takes one above the other. What is damaged may be a ring.
+const MAX_LAYERS: usize = 512;
 
 /// The snapshots of a root, as they were at one moment.
 #[derive(Debug)]
@@ -53,17 +55,27 @@ impl Snapshots {
         namespace: &str,
         chain_id: &Digest,
     ) -> Result<Option<PathBuf>, StoreError> {
-        self.find(root, namespace, &chain_id.to_string(), COMMITTED)
+        let snapshot = self.find(root, namespace, &chain_id.to_string(), COMMITTED)?;
+        snapshot.map_or(Ok(None), |snapshot| self.upper(snapshot))
     }
 
-    /// The upper directory of a container's own snapshot, by its key: Docker's is the container's ID.
+    /// The upper directory of a container's own snapshot, by its key (Docker's is the container's ID), and those of the
+    /// snapshots below it, the highest first.
     pub fn of_container(
         &self,
         root: &Root,
         namespace: &str,
         key: &str,
-    ) -> Result<Option<PathBuf>, StoreError> {
-        self.find(root, namespace, key, ACTIVE)
+    ) -> Result<Option<(PathBuf, Vec<PathBuf>)>, StoreError> {
+        let Some(mut snapshot) = self.find(root, namespace, key, ACTIVE)? else { return Ok(None) };
+        let Some(own) = self.upper(snapshot)? else { return Ok(None) };
+        let mut below = Vec::new();
+        for _ in 0..MAX_LAYERS {
+            let Some(parent) = self.parent(snapshot)? else { break };
+            below.extend(self.upper(parent)?);
+            snapshot = parent;
+        }
+        Ok(Some((own, below)))
     }
 
     fn find(
@@ -72,24 +84,40 @@ impl Snapshots {
         namespace: &str,
         key: &str,
         kind: &[u8],
-    ) -> Result<Option<PathBuf>, StoreError> {
+    ) -> Result<Option<Bucket<'_>>, StoreError> {
         let Some(name) = name_of(root, namespace, key)? else { return Ok(None) };
-        let damaged = damaged(&self.metadata);
-        let all = [&b"v1"[..], b"snapshots", name];
-        let Some(snapshot) = within(self.database.root(), &all).map_err(&damaged)? else { return Ok(None) };
-        let is_of_kind = snapshot.value(b"kind").map_err(&damaged)? == Some(kind);
-        let number = snapshot.value(b"id").map_err(&damaged)?.and_then(uvarint);
-        Ok(number.filter(|_| is_of_kind).and_then(|number| self.upper(number)))
+        let Some(snapshot) = self.named(name)? else { return Ok(None) };
+        let is_of_kind = self.value(snapshot, b"kind")? == Some(kind);
+        Ok(is_of_kind.then_some(snapshot))
     }
 
-    /// The upper directory of a number. The disk may be another machine's: its links don't lead to what is here.
-    fn upper(&self, number: u64) -> Option<PathBuf> {
+    fn named(&self, name: &[u8]) -> Result<Option<Bucket<'_>>, StoreError> {
+        within(self.database.root(), &[b"v1", b"snapshots", name]).map_err(damaged(&self.metadata))
+    }
+
+    fn value<'a>(&self, snapshot: Bucket<'a>, name: &[u8]) -> Result<Option<&'a [u8]>, StoreError> {
+        snapshot.value(name).map_err(damaged(&self.metadata))
+    }
+
+    /// The snapshot that one is above.
+    fn parent(&self, snapshot: Bucket<'_>) -> Result<Option<Bucket<'_>>, StoreError> {
+        match self.value(snapshot, b"parent")? {
+            Some(name) if !name.is_empty() => self.named(name),
+            _ => Ok(None),
+        }
+    }
+
+    /// The upper directory of a snapshot. The disk may be another machine's: its links don't lead to what is here.
+    fn upper(&self, snapshot: Bucket<'_>) -> Result<Option<PathBuf>, StoreError> {
+        let Some(number) = self.value(snapshot, b"id")?.and_then(uvarint) else { return Ok(None) };
         let mut folder = self.folder.clone();
         for part in ["snapshots", &number.to_string(), "fs"] {
             folder.push(part);
-            folder.symlink_metadata().ok().filter(Metadata::is_dir)?;
+            if !folder.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+                return Ok(None);
+            }
         }
-        Some(folder)
+        Ok(Some(folder))
     }
 
     /// Where they are.

@@ -33,6 +33,8 @@ pub struct Container {
     pub driver: String,
     /// What a graph driver calls the layer's directory; a snapshotter says nothing of it.
     pub upper_dir: Option<PathBuf>,
+    /// The directories of its image, the highest first, where a graph driver tells them.
+    pub lower_dirs: Vec<PathBuf>,
 }
 
 /// What a container does.
@@ -155,10 +157,12 @@ struct GraphDriver {
     data: Option<DriverData>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct DriverData {
     upper_dir: Option<PathBuf>,
+    /// One after the other, with colons between them.
+    lower_dir: Option<String>,
 }
 
 /// From Docker 29 on, with containerd's image store.
@@ -185,10 +189,11 @@ struct Snapshot {
 impl From<Inspected> for Container {
     fn from(inspected: Inspected) -> Self {
         let snapshotter = inspected.storage.and_then(|storage| storage.root_fs?.snapshot).map(|one| one.name);
-        let (graph_driver, upper_dir) = match inspected.graph_driver {
-            Some(GraphDriver { name, data }) => (Some(name), data.and_then(|data| data.upper_dir)),
+        let (graph_driver, data) = match inspected.graph_driver {
+            Some(GraphDriver { name, data }) => (Some(name), data),
             None => (None, None),
         };
+        let DriverData { upper_dir, lower_dir } = data.unwrap_or_default();
         let driver = graph_driver.filter(|name| !name.is_empty()).or(snapshotter);
         Self {
             name: inspected.name.strip_prefix('/').unwrap_or(&inspected.name).to_owned(),
@@ -201,6 +206,7 @@ impl From<Inspected> for Container {
             mounts: inspected.mounts.unwrap_or_default(),
             driver: driver.unwrap_or_default(),
             upper_dir,
+            lower_dirs: lower_dir.iter().flat_map(|dirs| dirs.split(':')).map(PathBuf::from).collect(),
         }
     }
 }
@@ -315,11 +321,12 @@ mod tests {
         let container: Container = serde_json::from_str(
             r#"{"Id":"ab","Name":"/db","Image":"sha256:1","State":{"Status":"exited","Running":false},"Mounts":null,
                 "Config":{"Image":"postgres:16","Labels":null},
-                "GraphDriver":{"Name":"overlay2","Data":{"UpperDir":"/x/diff","LowerDir":"/y"}}}"#,
+                "GraphDriver":{"Name":"overlay2","Data":{"UpperDir":"/x/diff","LowerDir":"/y/diff:/z/diff"}}}"#,
         )
         .unwrap();
         assert_eq!((container.name.as_str(), container.driver.as_str()), ("db", "overlay2"));
         assert_eq!(container.upper_dir, Some("/x/diff".into()));
+        assert_eq!(container.lower_dirs, [PathBuf::from("/y/diff"), "/z/diff".into()]);
     }
 
     #[test]
@@ -331,6 +338,7 @@ mod tests {
             let text = format!(r#"{{"Id":"ab","Name":"/db","Image":"sha256:1",{storage}}}"#);
             let container: Container = serde_json::from_str(&text).unwrap();
             assert_eq!((container.driver.as_str(), container.upper_dir), ("overlayfs", None));
+            assert!(container.lower_dirs.is_empty());
         }
     }
 }

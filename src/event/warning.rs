@@ -1,5 +1,6 @@
 //! What is worth a word but no error, and the words.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -215,7 +216,7 @@ pub enum Warning {
         inside: String,
     },
     /// Sockets, which are nothing without the program that listens there.
-    #[error("{} left out, and what the image has by the same name shows up again: {}",
+    #[error("{} left out; the program that listens there makes it anew: {}",
         if *.sockets == 1 { "1 socket is".to_owned() } else { format!("{sockets} sockets are") }, some_of(.paths))]
     SocketsLeftOut {
         /// How many.
@@ -248,6 +249,14 @@ pub enum Warning {
         folder: PathBuf,
         /// True if its layer was in place already.
         is_ended: bool,
+    },
+    /// What an import that died left will not go away.
+    #[error(
+        "an import that did not end left what can't be removed: {why}; the container does without it, but it takes room"
+    )]
+    LeftOverStays {
+        /// What failed, with its causes.
+        why: String,
     },
     /// A mirror has no longer all of images that it had.
     #[error("{} names {} no more, as not all of {} is there; the blobs stay", .folder.display(), counted(*.images),
@@ -323,6 +332,12 @@ fn few_left(registry: &Registry, left: u64, allowed: Option<u64>, window: Option
         (None, None) => String::new(),
     };
     format!("{registry} lets you {things} {left} more {noun}{rule}; those who log in may have more")
+}
+
+/// An error and its causes on one line.
+pub fn with_causes(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause: &&dyn Error| (*cause).source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// A time as people say it: `90 s`, `2 min 30 s`, `6 h`.

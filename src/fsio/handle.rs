@@ -92,6 +92,7 @@ impl FileHandle {
     }
 
     /// The file itself, for what the system does by itself.
+    #[cfg(target_os = "linux")]
     pub(super) fn file(&self) -> &File {
         &self.file
     }

@@ -31,6 +31,7 @@ pub use copy::{CopyError, copy_range};
 pub use each::of_each;
 pub use error::FileError;
 pub use foreign::{ForeignFolder, Links, open_regular};
+#[cfg(target_os = "linux")]
 pub(crate) use handle::begin_to_sync;
 pub use handle::{FileHandle, HandleReader};
 pub use left_over::LeftOver;

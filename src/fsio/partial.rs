@@ -19,7 +19,7 @@ use super::left_over::{
 };
 use super::ranges::Ranges;
 use super::space::{check_room, check_size};
-use super::target::{Existing, check_target, folder_of, followed};
+use super::target::{Existing, check_target, followed};
 
 /// The extension of a file that isn't whole.
 pub(super) const PARTIAL: &str = "partial";
@@ -181,7 +181,7 @@ impl PartialFile {
         #[cfg(unix)]
         {
             // The file is whole and has its name; a file system that can't sync folders doesn't change that.
-            let _ = File::open(folder_of(&self.target)).and_then(|folder| folder.sync_all());
+            let _ = File::open(super::target::folder_of(&self.target)).and_then(|folder| folder.sync_all());
         }
         Ok(self.target.clone())
     }

@@ -13,6 +13,9 @@ pub enum LayerFileError {
     /// This machine stands in the way of the file.
     #[error(transparent)]
     File(FileError),
+    /// What is needed for a while has no place.
+    #[error(transparent)]
+    Scratch(FileError),
     /// The directory can't be read, or the tree not be made.
     #[error(transparent)]
     Overlay(OverlayError),

@@ -1,9 +1,7 @@
 //! The tar that a layer file is: three entries, each with the one header it can have.
 
-use std::collections::BTreeMap;
-
 use crate::image::Digest;
-use crate::overlay::{BLOCK_BYTES, Header, Kind, Time};
+use crate::overlay::{BLOCK_BYTES, Header, Kind};
 
 pub(super) const LAYER: &str = "layer.tar";
 pub(super) const METADATA: &str = "metadata.json";
@@ -15,20 +13,7 @@ pub(super) const MAX_METADATA_BYTES: u64 = 16 << 20;
 
 /// The header of an entry.
 pub(super) fn header(name: &str, size_bytes: u64) -> Vec<u8> {
-    let header = Header {
-        name: name.as_bytes().to_vec(),
-        kind: Kind::File,
-        mode: 0o644,
-        uid: 0,
-        gid: 0,
-        size_bytes,
-        modified: Time::default(),
-        target: Vec::new(),
-        device: (0, 0),
-        attributes: BTreeMap::new(),
-        extents: None,
-    };
-    header.to_blocks()
+    Header { size_bytes, ..Header::new(name, Kind::File, 0o644) }.to_blocks()
 }
 
 /// How much stands behind an entry of this size.

@@ -10,7 +10,6 @@
 
 mod gnu_tar;
 
-use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -243,7 +242,8 @@ impl Reading<'_> {
             None
         } else {
             let room_bytes = layer_bytes.saturating_add(RESERVED_BYTES);
-            Some(ScratchFile::nameless(&self.file.scratch_folder, room_bytes)?.handle())
+            let scratch = ScratchFile::nameless(&self.file.scratch_folder, room_bytes);
+            Some(scratch.map_err(LayerFileError::Scratch)?.handle())
         };
         let start_bytes = outer.position_bytes;
         let mut tar = GnuTar::new(outer);
@@ -272,7 +272,7 @@ impl Reading<'_> {
                     break;
                 }
                 if let Some(scratch) = &scratch {
-                    scratch.write_at(&chunk[..read], kept_bytes)?;
+                    scratch.write_at(&chunk[..read], kept_bytes).map_err(LayerFileError::Scratch)?;
                     kept_bytes += read as u64;
                 }
             }
@@ -339,32 +339,15 @@ fn header_of(member: &Member) -> Option<Header> {
         (name, _) => name.to_vec(),
     };
     let size_bytes = if kind == Kind::File { member.size_bytes } else { 0 };
+    let mode = header.mode().ok()? & 0o7777;
     Some(Header {
-        mode: header.mode().ok()? & 0o7777,
         uid: header.uid().ok()?.try_into().ok()?,
         gid: header.gid().ok()?.try_into().ok()?,
         modified: Time { seconds: header.mtime().ok()?.try_into().ok()?, nanoseconds: 0 },
         size_bytes,
         extents: member.extents.clone(),
-        ..folder(name, kind)
+        ..Header::new(name, kind, mode)
     })
-}
-
-/// Something that nothing more is known of.
-fn folder(name: Vec<u8>, kind: Kind) -> Header {
-    Header {
-        name,
-        kind,
-        mode: FOLDER_MODE,
-        uid: 0,
-        gid: 0,
-        size_bytes: 0,
-        modified: Time::default(),
-        target: Vec::new(),
-        device: (0, 0),
-        attributes: BTreeMap::new(),
-        extents: None,
-    }
 }
 
 /// The names on the way to an entry, and its own.
@@ -380,7 +363,7 @@ fn complete(mut named: Vec<Indexing>) -> Result<Vec<Indexing>, String> {
     let mut unnamed = 0;
     let mut add_folder = |all: &mut Vec<Indexing>, name: Vec<u8>| {
         unnamed += 1;
-        all.push(Indexing { header: folder(name, Kind::Directory), offset_bytes: 0 });
+        all.push(Indexing { header: Header::new(name, Kind::Directory, FOLDER_MODE), offset_bytes: 0 });
         if unnamed > MAX_UNNAMED_FOLDERS { Err("too many of its folders are missing") } else { Ok(()) }
     };
     for entry in named {

@@ -84,9 +84,14 @@ impl Attributes {
         self.overlay(b"whiteout", mounted_by).is_some()
     }
 
+    /// What this is called in the layers below.
+    pub(super) fn redirect(&self, mounted_by: MountedBy) -> Option<&[u8]> {
+        self.overlay(b"redirect", mounted_by)
+    }
+
     /// True where the contents of this stand elsewhere, in a layer below.
     pub(super) fn lead_below(&self, mounted_by: MountedBy) -> bool {
-        self.overlay(b"redirect", mounted_by).is_some() || self.are_metacopy(mounted_by)
+        self.redirect(mounted_by).is_some() || self.are_metacopy(mounted_by)
     }
 
     /// True for a file whose contents stand in a layer below.

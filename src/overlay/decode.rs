@@ -254,19 +254,7 @@ mod tests {
     }
 
     fn plain() -> Header {
-        Header {
-            name: b"a/holes".to_vec(),
-            kind: Kind::File,
-            mode: 0o644,
-            uid: 0,
-            gid: 0,
-            size_bytes: 0,
-            modified: Time::default(),
-            target: Vec::new(),
-            device: (0, 0),
-            attributes: BTreeMap::new(),
-            extents: None,
-        }
+        Header::new(b"a/holes", Kind::File, 0o644)
     }
 
     #[test]

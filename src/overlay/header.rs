@@ -85,6 +85,23 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    /// Something of root's that nothing more is known of.
+    pub(crate) fn new(name: impl Into<Vec<u8>>, kind: Kind, mode: u32) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            mode,
+            uid: 0,
+            gid: 0,
+            size_bytes: 0,
+            modified: Time::default(),
+            target: Vec::new(),
+            device: (0, 0),
+            attributes: BTreeMap::new(),
+            extents: None,
+        }
+    }
+
     /// How much data its file has.
     pub(crate) fn data_bytes(&self) -> u64 {
         match &self.extents {
@@ -294,19 +311,8 @@ mod tests {
     use super::*;
 
     fn file(name: &[u8]) -> Header {
-        Header {
-            name: name.to_vec(),
-            kind: Kind::File,
-            mode: 0o644,
-            uid: 0,
-            gid: 0,
-            size_bytes: 0,
-            modified: Time { seconds: 1_700_000_000, nanoseconds: 0 },
-            target: Vec::new(),
-            device: (0, 0),
-            attributes: BTreeMap::new(),
-            extents: None,
-        }
+        let modified = Time { seconds: 1_700_000_000, nanoseconds: 0 };
+        Header { modified, ..Header::new(name, Kind::File, 0o644) }
     }
 
     type Records = BTreeMap<Vec<u8>, Vec<u8>>;

@@ -18,6 +18,7 @@
 
 mod ahead;
 mod attributes;
+mod below;
 mod check;
 mod content;
 mod decode;

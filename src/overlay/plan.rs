@@ -33,6 +33,7 @@ pub(crate) fn tell(watch: Watch<'_>, bytes: u64) -> Result<(), OverlayError> {
 #[derive(Debug)]
 pub struct Plan {
     root: PathBuf,
+    below: Vec<PathBuf>,
     summed: Summed,
     /// Where the data is in files with holes, by their places among the entries.
     extents: HashMap<usize, Vec<Extent>>,
@@ -40,11 +41,17 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Walks the upper directory at `root`. Blocks. `watch` is told of an entry as of one byte.
-    pub fn of(root: &Path, mounted_by: MountedBy, watch: Watch<'_>) -> Result<Self, OverlayError> {
+    /// Walks the upper directory at `root`, which is above those of `below`, the highest first. Blocks. `watch` is told of
+    /// an entry as of one byte.
+    pub fn of(
+        root: &Path,
+        below: Vec<PathBuf>,
+        mounted_by: MountedBy,
+        watch: Watch<'_>,
+    ) -> Result<Self, OverlayError> {
         let (mut rules, mut sum) = (Rules::default(), TreeSum::default());
         let (mut left_out, mut extents) = (Vec::new(), HashMap::new());
-        walk_ahead(RawWalk::open(root, mounted_by)?, |steps| {
+        walk_ahead(RawWalk::open(root, &below, mounted_by)?, |steps| {
             let mut place = 0;
             for step in steps {
                 let header = match step? {
@@ -69,7 +76,7 @@ impl Plan {
             }
             Ok(())
         })?;
-        Ok(Self { root: root.to_owned(), summed: sum.finish(mounted_by), extents, left_out })
+        Ok(Self { root: root.to_owned(), below, summed: sum.finish(mounted_by), extents, left_out })
     }
 
     /// The size of `layer.tar`.
@@ -96,7 +103,7 @@ impl Plan {
         watch: Watch<'_>,
     ) -> Result<(), OverlayError> {
         // Not ahead: a folder is looked at again when all in it was read.
-        let mut walk = RawWalk::open(&self.root, self.summed.mounted_by)?;
+        let mut walk = RawWalk::open(&self.root, &self.below, self.summed.mounted_by)?;
         let mut expected = self.summed.entries.iter();
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut place = 0;

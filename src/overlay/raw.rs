@@ -10,6 +10,7 @@ use rustix::fs::{FileType, Stat, major, minor};
 
 use super::MountedBy;
 use super::attributes::Named;
+use super::below::Stack;
 use super::content::Content;
 use super::error::{OverlayError, path_of};
 use super::header::{Header, Kind, Time};
@@ -25,6 +26,8 @@ pub(crate) const ROOT: &[u8] = b"./";
 pub(super) struct RawWalk {
     walk: Walk,
     mounted_by: MountedBy,
+    /// What it is above; none where nobody asks for that.
+    stack: Option<Stack>,
     is_begun: bool,
     /// The first name of each file that has several, by device and inode.
     links: HashMap<(u64, u64), Vec<u8>>,
@@ -38,19 +41,23 @@ pub(super) struct RawEntry {
 }
 
 impl RawWalk {
-    pub(super) fn open(root: &Path, mounted_by: MountedBy) -> Result<Self, OverlayError> {
-        Ok(Self::new(Walk::open(root)?, mounted_by))
+    /// Of an upper directory and those below it, the highest first.
+    pub(super) fn open(root: &Path, below: &[PathBuf], mounted_by: MountedBy) -> Result<Self, OverlayError> {
+        let stack = Stack::new(root, below, mounted_by);
+        Ok(Self::new(Walk::open(root)?, mounted_by, Some(stack)))
     }
 
+    /// Of a tree that has no sockets.
     pub(super) fn of(folder: OwnedFd, root: &Path, mounted_by: MountedBy) -> Result<Self, OverlayError> {
-        Ok(Self::new(Walk::of(folder, root)?, mounted_by))
+        Ok(Self::new(Walk::of(folder, root)?, mounted_by, None))
     }
 
-    fn new(walk: Walk, mounted_by: MountedBy) -> Self {
-        Self { walk, mounted_by, is_begun: false, links: HashMap::new() }
+    fn new(walk: Walk, mounted_by: MountedBy, stack: Option<Stack>) -> Self {
+        Self { walk, mounted_by, stack, is_begun: false, links: HashMap::new() }
     }
 
-    /// The next entry, the root's first. Sockets are told and passed over.
+    /// The next entry, the root's first. Sockets are told and passed over; where one hides something, a whiteout does that
+    /// in its place.
     pub(super) fn next(&mut self, tell: &mut dyn FnMut(LeftOut)) -> Result<Option<RawEntry>, OverlayError> {
         if !self.is_begun {
             self.is_begun = true;
@@ -62,8 +69,13 @@ impl RawWalk {
         while self.walk.advance()? {
             let found = self.walk.look_at()?;
             if let Contents::Special(FileType::Socket) = found.contents {
-                tell(LeftOut::Socket(path_of(self.walk.path())));
-                continue;
+                let name = self.walk.path();
+                tell(LeftOut::Socket(path_of(name)));
+                if !self.stack.as_ref().map_or(Ok(false), |stack| stack.hides(name))? {
+                    continue;
+                }
+                let whiteout = header(name.to_vec(), Kind::CharacterDevice, &found.stat);
+                return Ok(Some(RawEntry { header: Header { mode: 0, ..whiteout }, content: None }));
             }
             return self.entry(found).map(Some);
         }
@@ -136,20 +148,14 @@ pub(super) fn kind_of(contents: &Contents) -> Option<Kind> {
 pub(super) fn header(name: Vec<u8>, kind: Kind, stat: &Stat) -> Header {
     let is_device = matches!(kind, Kind::CharacterDevice | Kind::BlockDevice);
     Header {
-        name,
-        kind,
-        mode: stat.st_mode & 0o7777,
         uid: stat.st_uid,
         gid: stat.st_gid,
-        size_bytes: 0,
         modified: Time {
             seconds: stat.st_mtime,
             nanoseconds: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
         },
-        target: Vec::new(),
         device: if is_device { (major(stat.st_rdev), minor(stat.st_rdev)) } else { (0, 0) },
-        attributes: Named::new(),
-        extents: None,
+        ..Header::new(name, kind, stat.st_mode & 0o7777)
     }
 }
 

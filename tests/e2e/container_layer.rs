@@ -7,6 +7,7 @@ mod tree;
 mod writing;
 
 use std::fs;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -75,8 +76,7 @@ fn round_trip(set: Set, image: &Image, of: &Programs, test: &str) {
         let options: Vec<_> = Some(packing).into_iter().filter(|option| !option.is_empty()).collect();
         let mut export = dockers.layer(&["export", &source.name]);
         let said = said_by(export.arg(&file).args(&options));
-        let left_out =
-            "1 socket is left out, and what the image has by the same name shows up again: `rest/socket`";
+        let left_out = "1 socket is left out; the program that listens there makes it anew: `rest/socket`";
         assert!(said.contains(left_out), "{said}");
         output_of(dockers.layer(&["check"]).arg(&file));
         // GNU tar asks gzip and zstd, which pass over the seal.
@@ -214,13 +214,15 @@ fn a_container_that_runs_is_frozen_for_as_long_as_it_takes() {
         let upper = walk(&container.upper());
 
         fs::remove_file(&file).unwrap();
-        let mut running = Running::start(&folder, &mut export());
-        running.await_event("layer_started");
-        running.signal(Signal::INT);
-        let ended = running.end();
-        assert_eq!(ended.code, Some(130), "{}", ended.said);
-        assert_eq!(container.status(), "running", "Ctrl-C");
-        assert_eq!(names(&folder), ["said"], "Ctrl-C leaves nothing");
+        for (signal, code) in [(Signal::INT, 130), (Signal::HUP, 129)] {
+            let mut running = Running::start(&folder, &mut export());
+            running.await_event("layer_started");
+            running.signal(signal);
+            let ended = running.end();
+            assert_eq!(ended.code, Some(code), "{}", ended.said);
+            assert_eq!(container.status(), "running", "{signal:?}");
+            assert_eq!(names(&folder), ["said"], "{signal:?} leaves nothing");
+        }
 
         container.docker(&["pause"]);
         output_of(&mut export());
@@ -459,6 +461,97 @@ fn a_full_disk_is_told_before_and_meanwhile() {
     daemon.end(Signal::TERM);
 }
 
+/// This file system takes much more for each file than others do, so what was room enough at first is full halfway.
+#[test]
+fn a_disk_that_gets_full_while_a_layer_is_unpacked_leaves_all_as_it_was() {
+    let folder = session().work_folder("layer-gets-full");
+    let (image, file) = (Image::busybox("gets-full"), folder.join("layer.tar"));
+    let sessions = Dockers::of(Set::Old);
+    let source = sessions.run(&image, "gets-full-source", dockers::IDLE);
+    source
+        .exec("/bin/busybox mkdir /many; i=0; while [ $i -lt 2000 ]; do echo $i >/many/$i; i=$((i+1)); done");
+    source.kill();
+    output_of(sessions.layer(&["export", &source.name]).arg(&file));
+    let clusters = ["-O", "bigalloc", "-C", "262144", "-N", "8000"];
+    let disk = Disk::mount_with(&folder, "200M", "ext4", &clusters);
+    let (mut daemon, dockers) = own_docker(Set::Old, "gets-full", &disk.path().join("docker"), &[]);
+    let target = dockers.run(&image, "gets-full", dockers::IDLE);
+    target.exec("echo word >/word; /bin/busybox rm /other");
+    target.kill();
+    let (before, beside) = (walk(&target.upper()), names(target.upper().parent().unwrap()));
+    let said = failure_of(dockers.layer(&["import"]).arg(&file).arg(&target.name), 7);
+    for words in
+        ["cannot unpack the layer in", "No space left on device", "nothing was changed; make room there"]
+    {
+        assert!(said.contains(words), "{said}");
+    }
+    are_equal(&before, &walk(&target.upper()), "on a disk that got full");
+    assert_eq!(beside, names(target.upper().parent().unwrap()));
+    target.start();
+    assert_eq!(target.exec("/bin/cat /word; test -e /other || echo gone"), "word\ngone\n");
+    drop(target);
+    daemon.end(Signal::TERM);
+}
+
+/// What a dead import left may be in use: it takes room, and hinders nobody.
+#[test]
+fn a_leftover_that_will_not_go_away_is_told_and_all_goes_on() {
+    let (dockers, image) = (Dockers::of(Set::Old), Image::busybox("stays"));
+    let file = session().work_folder("layer-stays").join("layer.tar");
+    let container = dockers.run(&image, "stays", dockers::IDLE);
+    container.exec("echo word >/word");
+    container.kill();
+    let left = container.upper().with_file_name("sealift-import-0123456789abcdef");
+    fs::create_dir_all(left.join("mounted")).unwrap();
+    output_of(Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(left.join("mounted")));
+    let before = walk(&container.upper());
+    let path = file.to_str().unwrap();
+    for command in [
+        &["export", &container.name, path][..],
+        &["import", path, &container.name],
+        &["restore", &container.name, "--no-backup"],
+        &["backups", &container.name],
+    ] {
+        let said = said_by(&mut dockers.layer(command));
+        let stays = format!("left what can't be removed: cannot remove {}/mounted: ", left.display());
+        assert!(said.contains(&stays), "{said}");
+        are_equal(&before, &walk(&container.upper()), command[0]);
+    }
+    output_of(Command::new("umount").arg(left.join("mounted")));
+    let said = said_by(&mut dockers.layer(&["backups", &container.name]));
+    assert!(said.contains("what it had unpacked is removed") && !left.exists(), "{said}");
+    container.start();
+    assert_eq!(container.exec("/bin/cat /word"), "word\n");
+}
+
+/// A socket is in no file; what of the image it took the place of stays away all the same.
+#[test]
+fn what_a_socket_took_the_place_of_stays_away() {
+    for set in [Set::Old, Set::Modern] {
+        let name = format!("sockets-{}", set.name());
+        let (dockers, image) = (Dockers::of(set), Image::busybox(&name));
+        let file = session().work_folder(&format!("layer-{name}")).join("layer.tar");
+        let source = dockers.run(&image, &format!("{name}-source"), dockers::IDLE);
+        source.exec("/bin/busybox rm /other; /bin/busybox rm -r /folder; /bin/busybox mkdir /folder /new");
+        for path in ["other", "folder/old", "new/socket"] {
+            drop(UnixListener::bind(source.root().join(path)).unwrap());
+        }
+        let said = said_by(dockers.layer(&["export", "--allow-running", &source.name]).arg(&file));
+        assert!(said.contains("3 sockets are left out"), "{said}");
+        let of_running = fs::read(&file).unwrap();
+        source.kill();
+        output_of(dockers.layer(&["export", &source.name]).arg(&file));
+        for bytes in [&of_running, &fs::read(&file).unwrap()] {
+            fs::write(&file, bytes).unwrap();
+            let look = "test -e /other || echo gone; /bin/busybox ls -A /folder /new";
+            let target = dockers.create(&image, &format!("{name}-target"), &["/bin/sh", "-c", look]);
+            output_of(dockers.layer(&["import"]).arg(&file).arg(&target.name));
+            are_equal(&source.merged(), &target.merged(), &name);
+            assert_eq!(target.start_and_end(), "gone\n/folder:\n\n/new:\n");
+        }
+    }
+}
+
 /// Docker tells nowhere where the root of a containerd that is not its own is; a container that lives has it mounted.
 #[test]
 fn a_containerd_that_is_elsewhere_is_found_by_the_mounts_of_what_runs() {
@@ -468,14 +561,14 @@ fn a_containerd_that_is_elsewhere_is_found_by_the_mounts_of_what_runs() {
     let (mut daemon, dockers) = own_docker(Set::Modern, "elsewhere", &data, &options);
     let (file, image) = (data.join("layer.tar"), Image::busybox("elsewhere"));
     let container = dockers.run(&image, "elsewhere", dockers::IDLE);
-    container.exec("echo word >/word");
+    container.exec("echo word >/word; /bin/busybox rm /other");
+    drop(UnixListener::bind(container.root().join("other")).unwrap());
     output_of(dockers.layer(&["export", &container.name, "--allow-running"]).arg(&file));
-    assert!(
-        output_of(
-            Command::new("tar").args(["--extract", "--to-stdout", "--file"]).arg(&file).arg("layer.tar")
-        )
-        .contains("word")
-    );
+    let extract = ["--extract", "--to-stdout", "--file"];
+    assert!(output_of(Command::new("tar").args(extract).arg(&file).arg("layer.tar")).contains("word"));
+    let metadata = output_of(Command::new("tar").args(extract).arg(&file).arg("metadata.json"));
+    let metadata: Value = serde_json::from_str(&metadata).unwrap();
+    assert_eq!(metadata["tree"]["whiteouts"], 1, "of the image below the socket its mount tells, too");
     container.kill();
     let said = failure_of(dockers.layer(&["export", &container.name]).arg(&file), 7);
     assert!(said.contains("no containerd root has a snapshot") && said.contains("--allow-running"), "{said}");
@@ -588,7 +681,7 @@ fn five_thousand_files_are_out_and_in_about_as_fast_as_with_tar() {
         let place = source.upper().join(format!("data/{}", number / 100));
         fs::create_dir_all(&place).unwrap();
         let size = if number % 1000 == 999 { 16 << 20 } else { 1024 + random.below(7000) };
-        let bytes: Vec<u8> = (0..size).map(|_| u8::try_from(random.below(256)).unwrap()).collect();
+        let bytes = random.bytes(usize::try_from(size).unwrap());
         fs::write(place.join(format!("file-{number}")), bytes).unwrap();
     }
     let upper = walk(&source.upper());

@@ -18,10 +18,16 @@ pub(crate) struct Disk(PathBuf);
 
 impl Disk {
     pub(crate) fn mount(folder: &Path, size: &str, kind: &str) -> Self {
+        Self::mount_with(folder, size, kind, &[])
+    }
+
+    /// One that is made with these options of `mkfs`.
+    pub(crate) fn mount_with(folder: &Path, size: &str, kind: &str, options: &[&str]) -> Self {
         let (image, disk) = (folder.join("disk.img"), folder.join("disk"));
         fs::create_dir(&disk).unwrap();
         output_of(Command::new("truncate").args(["--size", size]).arg(&image));
-        output_of(Command::new(format!("/usr/sbin/mkfs.{kind}")).args(["-q", "-m", "0"]).arg(&image));
+        let mut make = Command::new(format!("/usr/sbin/mkfs.{kind}"));
+        output_of(make.args(["-q", "-m", "0"]).args(options).arg(&image));
         output_of(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&disk));
         Self(disk)
     }

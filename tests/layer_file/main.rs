@@ -14,5 +14,6 @@ mod damage;
 mod forged;
 mod hostile;
 mod round;
+mod sockets;
 mod tree;
 mod version_1;

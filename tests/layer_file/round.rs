@@ -82,16 +82,14 @@ fn common_tools_read_the_file() {
         assert_eq!(after.get(&path), Some(&line), "{}", String::from_utf8_lossy(&path));
     }
     let plain = fs::read(site.file()).unwrap();
-    for (seal, program) in [(Seal::Gzip, "gzip"), (Seal::Zstd, "zstd")] {
+    for (seal, program, name) in [(Seal::Gzip, "gzip", "packed.gz"), (Seal::Zstd, "zstd", "packed.zst")] {
         site.written(Some(seal));
         let packed = fs::read(site.file()).unwrap();
         let mut unpacked = Vec::new();
         seal.packing().unpack(&packed[..]).unwrap().read_to_end(&mut unpacked).unwrap();
         assert_eq!(unpacked.len(), plain.len());
-        if program == "gzip" {
-            fs::write(site.0.path().join("packed.gz"), &packed).unwrap();
-            assert!(run("gzip", &["-dc", "packed.gz"]) == unpacked);
-        }
+        fs::write(site.0.path().join(name), &packed).unwrap();
+        assert!(run(program, &["-dc", name]) == unpacked, "{program}");
     }
 }
 
@@ -158,7 +156,7 @@ fn contents_that_stand_in_the_image_are_refused() {
     let site = Site::new();
     fs::write(site.path("moved"), "").unwrap();
     attribute(&site.path("moved"), "user.overlay.metacopy", b"");
-    let error = Plan::of(&site.upper(), MountedBy::User, &|_| true).unwrap_err();
+    let error = Plan::of(&site.upper(), Vec::new(), MountedBy::User, &|_| true).unwrap_err();
     assert!(matches!(&error, OverlayError::Metacopy(path) if *path == site.path("moved")), "{error}");
 }
 
@@ -171,7 +169,7 @@ fn a_programs_own_attributes_are_kept_where_root_mounts() {
         attribute(&site.upper(), name, b"y");
     }
     let counts = |mounted_by| {
-        let plan = Plan::of(&site.upper(), mounted_by, &|_| true);
+        let plan = Plan::of(&site.upper(), Vec::new(), mounted_by, &|_| true);
         plan.map(|plan| {
             (plan.tree().counts.attributes, plan.tree().counts.opaque, plan.tree().counts.redirects)
         })
@@ -179,7 +177,7 @@ fn a_programs_own_attributes_are_kept_where_root_mounts() {
     assert_eq!(counts(MountedBy::Root).unwrap(), (4, 0, 0));
     // Of a user's directory they are overlayfs's.
     assert_eq!(counts(MountedBy::User).unwrap(), (2, 1, 1));
-    let plan = Plan::of(&site.upper(), MountedBy::Root, &|_| true).unwrap();
+    let plan = Plan::of(&site.upper(), Vec::new(), MountedBy::Root, &|_| true).unwrap();
     write(&site.file(), Existing::Replace, &plan, None, About::default(), &|_| true).unwrap();
     assert_eq!(site.out_and_in(), walked(&site.upper()));
     // A file that says otherwise is not to bring handles along.
@@ -221,7 +219,7 @@ fn progress_is_told_to_the_last_byte() {
         told.fetch_add(bytes, Ordering::Relaxed);
         true
     };
-    let plan = Plan::of(&site.upper(), mounted_by(), &watch).unwrap();
+    let plan = Plan::of(&site.upper(), Vec::new(), mounted_by(), &watch).unwrap();
     assert_eq!(told.swap(0, Ordering::Relaxed), plan.tree().counts.entries);
     write(&site.file(), Existing::Replace, &plan, None, about(), &watch).unwrap();
     assert_eq!(told.swap(0, Ordering::Relaxed), plan.size_bytes());

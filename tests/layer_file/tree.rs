@@ -66,7 +66,7 @@ impl Site {
     }
 
     pub(crate) fn plan(&self) -> Plan {
-        Plan::of(&self.upper(), mounted_by(), &|_| true).unwrap()
+        Plan::of(&self.upper(), Vec::new(), mounted_by(), &|_| true).unwrap()
     }
 
     pub(crate) fn written(&self, seal: Option<Seal>) -> WrittenFile {

@@ -309,7 +309,7 @@ fn only_what_is_packed_is_kept_elsewhere_meanwhile() {
     };
     assert!(matches!(verdict(PLAIN), Ok(Verdict::Whole(_))));
     let error = verdict(PACKED).unwrap_err();
-    assert!(matches!(error, LayerFileError::File(_)), "{error}");
+    assert!(matches!(error, LayerFileError::Scratch(_)), "{error}");
     assert!(error.to_string().contains("nowhere"), "{error}");
 }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{Context, DockerArguments};
 use crate::cli::progress::Mode;
-use crate::cli::report::Failure;
+use crate::cli::report::{Failure, NotPassed};
 use crate::cli::ui;
 
 /// Check a layer file to the last byte, and whether it goes with this Docker
@@ -71,11 +71,11 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     }
     let is_of_file = true;
     if !report.lines.iter().filter(|line| line.is_of_file).all(|line| line.outcome == Outcome::Pass) {
-        Err(Failure::DamagedLayer(arguments.file))
+        Err(NotPassed::Damaged(arguments.file).into())
     } else if report.has(!is_of_file, Outcome::Fail) {
-        Err(Failure::UnfitLayer(arguments.file))
+        Err(NotPassed::Unfit(arguments.file).into())
     } else if report.has(!is_of_file, Outcome::NotChecked) {
-        Err(Failure::UncheckedLayer(arguments.file))
+        Err(NotPassed::Unchecked(arguments.file).into())
     } else {
         Ok(())
     }

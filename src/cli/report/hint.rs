@@ -1,5 +1,6 @@
 //! What to do next, for the failures where that can be told.
 
+#[cfg(target_os = "linux")]
 mod container_layer;
 mod containerd_store;
 mod grab;
@@ -86,9 +87,8 @@ impl Failure {
                 "`sealift inspect` takes an image's name, an archive, an OCI layout, or `-` for an archive from stdin"
                     .into(),
             ),
-            Self::DamagedLayer(_) => Some(container_layer::COPY_ANEW.into()),
-            Self::UnfitLayer(_) => Some(container_layer::UNFIT.into()),
-            Self::UncheckedLayer(_) => Some(container_layer::UNCHECKED.into()),
+            #[cfg(target_os = "linux")]
+            Self::LayerFile(not_passed) => Some(container_layer::of_check(not_passed).into()),
             Self::Destination(error) => destination(error),
             Self::Rename(_) => Some(RENAME.into()),
             Self::Wrong { .. }
@@ -172,6 +172,7 @@ fn of(error: &sealift::Error) -> Option<String> {
         Error::Source(SourceError::Registry(error)) => registry(error),
         Error::Source(SourceError::Store(error)) => containerd_store::hint(error),
         Error::Rebuild(error) => containerd_store::rebuild(error),
+        #[cfg(target_os = "linux")]
         Error::ContainerLayer(error) => container_layer::hint(error),
         Error::DamagedFile { .. } => Some(containerd_store::DAMAGED.into()),
         Error::Resolve(error) => resolve(error),

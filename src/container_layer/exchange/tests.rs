@@ -4,6 +4,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::*;
+use crate::container_layer::upper::Directories;
 
 /// A container's folder whose layer says `old`.
 fn folder() -> TempDir {
@@ -26,7 +27,11 @@ fn occasion(date: &str) -> Occasion {
 }
 
 fn lock(folder: &TempDir) -> Place {
-    Place::lock(&folder.path().join("diff")).unwrap()
+    Place::lock(directories(folder)).unwrap()
+}
+
+fn directories(folder: &TempDir) -> Directories {
+    Directories { upper: folder.path().join("diff"), below: Vec::new() }
 }
 
 /// An exchange with a new layer that says `new`.
@@ -54,6 +59,13 @@ fn names(folder: &Path) -> Vec<String> {
 
 fn word(folder: &Path) -> String {
     fs::read_to_string(folder.join("deep/er/word")).unwrap()
+}
+
+/// Cleans up after a dead run, all of which goes away.
+fn recovered(place: &Place) -> Option<Recovered> {
+    let Recovery { done, stays } = recover(place).unwrap();
+    assert!(stays.is_empty(), "{stays:?}");
+    done
 }
 
 const BACKED_UP: [&str; 3] =
@@ -87,13 +99,13 @@ fn an_import_that_died_between_two_steps_is_ended_or_undone() {
         drop(place);
 
         let place = lock(&folder);
-        let recovered = recover(&place).unwrap();
+        let found = recovered(&place);
         let expected = match done {
             0 | 1 => Some(Recovered::Undone),
             _ if done == STEPS.len() => None,
             _ => Some(Recovered::Ended),
         };
-        assert_eq!(recovered, expected, "after {done} steps");
+        assert_eq!(found, expected, "after {done} steps");
         let is_new = done >= AFTER_EXCHANGE;
         assert_eq!(word(&folder.path().join("diff")), if is_new { "new" } else { "old" });
         assert_eq!(
@@ -105,7 +117,7 @@ fn an_import_that_died_between_two_steps_is_ended_or_undone() {
             assert_eq!(word(&folder.path().join(BACKED_UP[1])), "old");
             assert!(read_note(&place, BACKED_UP[2]).unwrap().is_some());
         }
-        assert_eq!(recover(&place).unwrap(), None, "it is done once");
+        assert_eq!(recovered(&place), None, "it is done once");
     }
 }
 
@@ -121,7 +133,7 @@ fn a_removal_that_died_is_ended() {
 
     let place = lock(&folder);
     assert!(crate::container_layer::backups::backups_at(&place).unwrap().is_empty());
-    assert_eq!(recover(&place).unwrap(), Some(Recovered::Ended));
+    assert_eq!(recovered(&place), Some(Recovered::Ended));
     assert_eq!(
         (names(folder.path()), word(&folder.path().join("diff"))),
         (vec!["diff".into()], "new".into())
@@ -180,7 +192,7 @@ fn what_fails_after_the_exchange_is_not_told_as_if_nothing_had_happened() {
         assert!(matches!(error, ContainerLayerError::Unfinished { .. }), "{error}");
         assert_eq!(word(&folder.path().join("diff")), "new");
         fs::remove_dir_all(&in_the_way).unwrap();
-        assert_eq!(recover(&place).unwrap(), Some(Recovered::Ended));
+        assert_eq!(recovered(&place), Some(Recovered::Ended));
         assert_eq!(names(folder.path()), BACKED_UP);
         assert_eq!(word(&in_the_way), "old");
     }
@@ -197,7 +209,7 @@ fn a_restore_that_died_between_two_steps_keeps_both_layers() {
         drop(place);
 
         let place = lock(&folder);
-        recover(&place).unwrap();
+        recovered(&place);
         let is_restored = done >= AFTER_EXCHANGE;
         assert_eq!(word(&folder.path().join("diff")), if is_restored { "old" } else { "new" });
         let replaced = ["diff", "sealift-backup-20261122T000000Z", "sealift-backup-20261122T000000Z.json"];
@@ -220,7 +232,7 @@ fn a_journal_that_fits_nothing_is_left_to_people() {
     // As the hint has it: the old layer is still there, and a backup.
     place.rename(&exchange.staged, "sealift-backup-saved").unwrap();
     place.unlink(JOURNAL).unwrap();
-    assert_eq!(recover(&place).unwrap(), None);
+    assert_eq!(recovered(&place), None);
     let backups = crate::container_layer::backups::backups_at(&place).unwrap();
     assert_eq!(backups[0].name, "sealift-backup-saved");
     assert_eq!(word(&backups[0].path), "old");
@@ -230,7 +242,7 @@ fn a_journal_that_fits_nothing_is_left_to_people() {
 fn two_runs_never_meet() {
     let folder = folder();
     let place = lock(&folder);
-    let again = Place::lock(&folder.path().join("diff"));
+    let again = Place::lock(directories(&folder));
     assert!(matches!(again, Err(ContainerLayerError::Locked { .. })));
     drop(place);
     lock(&folder);
@@ -245,7 +257,7 @@ fn an_exchange_that_fails_is_undone() {
     fs::rename(folder.path().join("diff"), folder.path().join("away")).unwrap();
     assert!(exchange.run(&place, UNUSED, true).is_err());
     fs::rename(folder.path().join("away"), folder.path().join("diff")).unwrap();
-    assert_eq!(recover(&place).unwrap(), Some(Recovered::Undone));
+    assert_eq!(recovered(&place), Some(Recovered::Undone));
     assert_eq!(
         (names(folder.path()), word(&folder.path().join("diff"))),
         (vec!["diff".into()], "old".into())

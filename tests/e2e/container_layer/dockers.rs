@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use serde_json::Value;
 
@@ -93,7 +93,7 @@ impl Dockers {
         let name = format!("layer-{}", name.replace(['=', '/'], "-"));
         let mut create = self.docker(&["create", "--network=none", "--name", &name]);
         output_of(create.args(options).arg(&image.0).args(command));
-        Container { dockers: self.clone(), name }
+        Container { dockers: self.clone(), name, directories: OnceLock::new() }
     }
 }
 
@@ -101,6 +101,8 @@ impl Dockers {
 pub(super) struct Container {
     dockers: Dockers,
     pub(super) name: String,
+    /// They stay where they are for as long as it is there.
+    directories: OnceLock<(PathBuf, String)>,
 }
 
 impl Container {
@@ -153,11 +155,15 @@ impl Container {
 
     /// Its upper directory.
     pub(super) fn upper(&self) -> PathBuf {
-        self.directories().0
+        self.directories().0.clone()
     }
 
     /// Its upper directory, and those below it, the highest first.
-    fn directories(&self) -> (PathBuf, String) {
+    fn directories(&self) -> &(PathBuf, String) {
+        self.directories.get_or_init(|| self.find_directories())
+    }
+
+    fn find_directories(&self) -> (PathBuf, String) {
         let inspected = self.inspect();
         if let Some(upper) = inspected["GraphDriver"]["Data"]["UpperDir"].as_str() {
             return (upper.into(), inspected["GraphDriver"]["Data"]["LowerDir"].as_str().unwrap().to_owned());
@@ -183,7 +189,7 @@ impl Container {
         output_of(Command::new("umount").arg(&place));
         fs::remove_dir(&place).unwrap();
         let places_to_mount_at = walk(Path::new(lower.split(':').next().unwrap()));
-        without_sockets(without_times_of(seen, &places_to_mount_at, &walk(&upper)))
+        without_sockets(without_times_of(seen, &places_to_mount_at, &walk(upper)))
     }
 }
 

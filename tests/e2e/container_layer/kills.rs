@@ -21,8 +21,18 @@ impl Random {
     }
 
     pub(super) fn below(&mut self, limit: u64) -> u64 {
+        (self.next() >> 33) % limit
+    }
+
+    pub(super) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes: Vec<u8> = (0..count.div_ceil(8)).flat_map(|_| self.next().to_le_bytes()).collect();
+        bytes.truncate(count);
+        bytes
+    }
+
+    fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit
+        self.0
     }
 }
 
@@ -91,8 +101,8 @@ fn killed(set: Set, kind: Kind, times: usize, test: &str) {
     let (old, new) = (folder.join("old.tar"), folder.join("new.tar"));
     let source = dockers.run(&image, &format!("{test}-source"), IDLE);
     source.exec(
-        "i=0; while [ $i -lt 1500 ]; do /bin/busybox mkdir -p /new/$((i % 50)); echo $i >/new/$((i % 50))/$i; i=$((i+1)); done
-         /bin/busybox dd if=/dev/urandom of=/large bs=1M count=30 2>/dev/null; /bin/busybox rm /says",
+        "i=0; while [ $i -lt 500 ]; do /bin/busybox mkdir -p /new/$((i % 50)); echo $i >/new/$((i % 50))/$i; i=$((i+1)); done
+         /bin/busybox dd if=/dev/urandom of=/large bs=1M count=12 2>/dev/null; /bin/busybox rm /says",
     );
     source.kill();
     output_of(dockers.layer(&["export", &source.name]).arg(&new));

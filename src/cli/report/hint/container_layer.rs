@@ -7,17 +7,26 @@ use sealift::fsio::FileError;
 use sealift::layer_file::LayerFileError;
 use sealift::overlay::OverlayError;
 
+use crate::cli::report::NotPassed;
 use crate::cli::ui;
 
-pub(super) const COPY_ANEW: &str =
+const COPY_ANEW: &str =
     "nothing was changed; the file came here damaged or cut: copy it anew, or export it anew";
-pub(super) const UNFIT: &str =
+const UNFIT: &str =
     "what fails is told above; `--skip-image`, `--skip-storage`, `--skip-os` and `--skip-arch` leave it out";
-pub(super) const UNCHECKED: &str = "`--host` names a Docker; with `--skip-image --skip-storage --skip-os --skip-arch` the file alone is checked";
+const UNCHECKED: &str = "`--host` names a Docker; with `--skip-image --skip-storage --skip-os --skip-arch` the file alone is checked";
 
 /// `prune` of all, or of containers, would take the container that is to get the layer.
 const ROOM: &str = "but not by `docker system prune` or `docker container prune`: they remove stopped containers, this \
      one too; `docker image prune` and `docker builder prune` don't";
+
+pub(super) fn of_check(not_passed: &NotPassed) -> &'static str {
+    match not_passed {
+        NotPassed::Damaged(_) => COPY_ANEW,
+        NotPassed::Unfit(_) => UNFIT,
+        NotPassed::Unchecked(_) => UNCHECKED,
+    }
+}
 
 pub(super) fn hint(error: &ContainerLayerError) -> Option<String> {
     if let Some(file) = error.file() {
@@ -137,15 +146,18 @@ fn not_unpacked(source: &ContainerLayerError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
     use std::path::Path;
 
     use sealift::container_layer::ContainerLayerError;
     use sealift::fsio::FileError;
+    use sealift::layer_file::LayerFileError;
 
     use super::hint;
+    use crate::cli::report::Failure;
 
     fn full(path: &Path) -> ContainerLayerError {
-        FileError::io("write", path)(std::io::ErrorKind::StorageFull.into()).into()
+        FileError::io("write", path)(ErrorKind::StorageFull.into()).into()
     }
 
     /// What removes stopped containers removes the one that is to get the layer, with its backups.
@@ -161,6 +173,26 @@ mod tests {
             assert!(told.contains("nothing was changed"), "{told}");
             assert!(told.contains("not by `docker system prune`") && !told.contains("-o"), "{told}");
         }
+    }
+
+    /// An import keeps nothing in `$TMPDIR`.
+    #[test]
+    fn what_has_no_place_beside_the_layer_is_not_sent_elsewhere() {
+        let refused = |folder| {
+            let error = FileError::io("create a file in", folder);
+            ContainerLayerError::from(LayerFileError::Scratch(error(ErrorKind::ReadOnlyFilesystem.into())))
+        };
+        let folder = Path::new("/docker/overlay2/ab");
+        let source = Box::new(refused(folder));
+        let import = ContainerLayerError::NotUnpacked { folder: folder.to_owned(), source };
+        insta::assert_snapshot!(Failure::from(import).text(), @r"
+        error: cannot unpack the layer in /docker/overlay2/ab
+          caused by: cannot create a file in /docker/overlay2/ab
+          caused by: read-only filesystem or storage medium
+        hint: nothing was changed; run the same command again once that is mended
+        ");
+        // A check does.
+        assert!(hint(&refused(Path::new("/tmp"))).unwrap().contains("TMPDIR"));
     }
 
     #[test]

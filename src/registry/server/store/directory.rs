@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Answer, BlobBytes, Storage, StoredManifest, Upload};
+use crate::fsio::FileHandle;
 use crate::image::Digest;
 use crate::registry::server::ServerError;
 use crate::registry::server::name::{ManifestReference, RepositoryName, Tag};
@@ -64,7 +65,10 @@ impl Storage for Directory {
 
     fn open_blob<'a>(&'a self, digest: &'a Digest, range: Range<u64>) -> Answer<'a, BlobBytes> {
         let digest = digest.clone();
-        self.run(move |layout| Ok(blob_file::read(File::open(layout.blob(&digest))?, range)))
+        self.run(move |layout| {
+            let path = layout.blob(&digest);
+            Ok(blob_file::read(FileHandle::of_foreign(File::open(&path)?, &path), range))
+        })
     }
 
     fn manifest<'a>(
