@@ -72,6 +72,10 @@ impl Stack {
         let mut here: Vec<Level<'a>> = directories.iter().enumerate().map(root).collect::<Result<_, _>>()?;
         let mut above: Vec<u8> = Vec::new();
         for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+            // The kernel writes no such paths, and follows none.
+            if matches!(name, b"." | b"..") {
+                return Ok(Vec::new());
+            }
             let mut inner = Vec::new();
             for (folder, below) in here {
                 match self.look_up(&folder, name)? {

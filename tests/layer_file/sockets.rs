@@ -12,7 +12,7 @@ use sealift::overlay::{LeftOut, Plan};
 use super::tree::{Site, about, attribute, is_root, mounted_by, special};
 
 /// Where a socket is, and whether there is something below it.
-const SOCKETS: [(&str, bool); 13] = [
+const SOCKETS: [(&str, bool); 14] = [
     ("new", false),
     ("folder-of-its-own/new", false),
     ("a-file", true),
@@ -26,6 +26,7 @@ const SOCKETS: [(&str, bool); 13] = [
     ("renamed/file", true),
     ("renamed/not-there", false),
     ("folder/renamed/file", true),
+    ("leads-out/file", false),
 ];
 
 #[test]
@@ -45,6 +46,7 @@ fn a_socket_that_hides_something_is_a_whiteout() {
         "before/file",
         "renamed/not-there",
         "folder/earlier/file",
+        "../outside/file",
     ] {
         fs::create_dir_all(low.join(file).parent().unwrap()).unwrap();
         fs::write(low.join(file), "of the image").unwrap();
@@ -61,6 +63,7 @@ fn a_socket_that_hides_something_is_a_whiteout() {
     attribute(&site.path("opaque"), &format!("{overlay}.opaque"), b"y");
     attribute(&site.path("renamed"), &format!("{overlay}.redirect"), b"/before");
     attribute(&site.path("folder/renamed"), &format!("{overlay}.redirect"), b"earlier");
+    attribute(&site.path("leads-out"), &format!("{overlay}.redirect"), b"/../outside");
 
     let plan = Plan::of(&site.upper(), below.to_vec(), mounted_by(), &|_| true).unwrap();
     assert_eq!(plan.left_out().len(), SOCKETS.len());
