@@ -5,7 +5,8 @@
 //! [`PartialFile`] is the only way to a final name; nothing else in sealift creates a file under one. [`write_whole`] is
 //! that for small files, [`PartialFolder`] that for folders. [`ScratchFile`] never comes to a name. [`FileHandle`] writes and
 //! reads an open file at offsets, from any thread, [`WriteBehind`] one after the other. [`open_regular`] and [`ForeignFolder`]
-//! open files that others made, [`copy_range`] copies from them.
+//! open files that others made, [`copy_range`] copies from them. [`blocking`] is where all that may wait, [`of_each`] does it for many
+//! files side by side.
 
 mod blocking;
 mod copy;

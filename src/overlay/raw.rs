@@ -1,8 +1,6 @@
 //! An upper directory as it is, entry by entry: whiteouts are devices, opacity and redirects are attributes.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fd::OwnedFd;
@@ -16,7 +14,7 @@ use super::error::{OverlayError, path_of};
 use super::header::{Header, Kind, Time};
 use super::holes;
 use super::layer::LeftOut;
-use super::walk::{Contents, Found, Stamp, Walk};
+use super::walk::{self, Contents, Found, Stamp, Walk};
 use crate::fsio::FileError;
 
 /// The root's name.
@@ -125,10 +123,7 @@ impl RawWalk {
 
 /// How messages call an entry of the tree at `root`.
 pub(super) fn shown(root: &Path, name: &[u8]) -> PathBuf {
-    match name {
-        ROOT => root.to_owned(),
-        name => root.join(OsStr::from_bytes(name.strip_suffix(b"/").unwrap_or(name))),
-    }
+    if name == ROOT { root.to_owned() } else { walk::shown(root, name) }
 }
 
 /// What its entry is; none for a socket.

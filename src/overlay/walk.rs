@@ -117,7 +117,7 @@ impl Walk {
 
     /// How messages call it.
     pub(super) fn shown(&self) -> PathBuf {
-        self.root.join(OsStr::from_bytes(self.path.strip_suffix(b"/").unwrap_or(&self.path)))
+        shown(&self.root, &self.path)
     }
 
     /// Looks at the root itself.
@@ -180,6 +180,11 @@ impl Walk {
         let listing = Listing::of(&folder, self.path.len()).map_err(OverlayError::reading(&path))?;
         self.descent.enter(folder, listing).map_err(OverlayError::reading(&path))
     }
+}
+
+/// How messages call what is at the path below `root`.
+pub(super) fn shown(root: &Path, path: &[u8]) -> PathBuf {
+    root.join(OsStr::from_bytes(path.strip_suffix(b"/").unwrap_or(path)))
 }
 
 /// Opens what is there so that reading it leaves no time of access behind, where that is allowed: the owner and root may.

@@ -3,9 +3,10 @@
 use std::fs;
 use std::io::Write;
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use sealift::fsio::Existing;
 use sealift::layer_file::{LayerFileError, write};
 use sealift::overlay::{Devices, OverlayError};
@@ -52,6 +53,24 @@ fn what_changes_while_it_is_read_is_named() {
     assert_eq!(written_while(&site, 600_000, add).as_deref(), Some("folder"));
     let remove = || fs::remove_file(site.path("last")).unwrap();
     assert_eq!(written_while(&site, 0, remove).as_deref(), Some("last"));
+}
+
+/// When a container last read its files is not for an export to change.
+#[test]
+fn an_export_leaves_no_times_of_access_behind() {
+    let site = Site::new();
+    fs::create_dir(site.path("folder")).unwrap();
+    fs::write(site.path("folder/file"), "content").unwrap();
+    let second = |tv_sec| Timespec { tv_sec, tv_nsec: 0 };
+    // Where it is older than the last change, a disk notes the next access.
+    let times = Timestamps { last_access: second(1000), last_modification: second(2000) };
+    let names = ["folder/file", "folder"];
+    for name in names {
+        utimensat(CWD, site.path(name), &times, AtFlags::empty()).unwrap();
+    }
+    let accessed = || names.map(|name| site.path(name).metadata().unwrap().atime());
+    site.written(None);
+    assert_eq!(accessed(), [1000; 2]);
 }
 
 #[test]
