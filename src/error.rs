@@ -66,6 +66,12 @@ pub enum Error {
     /// A layer can't be inflated, or isn't what the config says.
     #[error(transparent)]
     Inflate(InflateError),
+    /// The layers of an archive inflate to more than it may have.
+    #[error("the archive would have {size_bytes} bytes, more than it may")]
+    MayNotGrow {
+        /// The archive's true size.
+        size_bytes: u64,
+    },
     /// Something failed too often in a row.
     #[error("it failed {tries} times in {seconds:.1} s")]
     GaveUp {

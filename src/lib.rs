@@ -9,8 +9,8 @@
 //! bytes), [`archive`] (the file), [`archived`] (files that others made), [`containerd_store`] (containerd's images on a disk,
 //! read by [`bolt`]), [`reuse`] (blobs that are here already),
 //! [`sidecar`] (what stands beside one), [`daemon`] (who runs images), [`overlay`] and [`layer_file`] (a container's own layer).
-//! Verbs: [`pull`]; [`inspect`], [`verify`], [`load`], [`push`], [`grab`], [`container_layer`]. [`source`] is where a verb gets
-//! images from. Nouns know nothing of verbs.
+//! Verbs: [`pull`]; [`inspect`], [`verify`], [`load`], [`push`], [`grab`], [`container_layer`], [`serve`]. [`source`] is
+//! where a verb gets images from. Nouns know nothing of verbs.
 
 pub mod archive;
 pub mod archived;
@@ -42,6 +42,7 @@ pub mod push;
 pub mod registry;
 pub mod reuse;
 pub mod secret;
+pub mod serve;
 pub mod sidecar;
 pub mod source;
 pub mod verify;

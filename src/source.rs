@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 
 use crate::containerd_store::StoreError;
-use crate::fsio::FileError;
+use crate::fsio::{FileError, blocking};
 use crate::image::{Descriptor, Digest, Document, Repository};
 use crate::registry::RegistryError;
 
@@ -106,14 +106,13 @@ const CHUNK_BYTES: usize = 512 << 10;
 pub(crate) fn in_chunks(reader: impl Read + Send + 'static, path: PathBuf) -> BlobStream {
     stream::try_unfold((reader, path), |(mut reader, path)| async {
         let failed = FileError::io("read", &path);
-        let work = tokio::task::spawn_blocking(move || {
+        let read = blocking(move || {
             let mut chunk = vec![0; CHUNK_BYTES];
             let read = reader.read(&mut chunk)?;
             chunk.truncate(read);
-            Ok((Bytes::from(chunk), reader))
+            io::Result::Ok((Bytes::from(chunk), reader))
         });
-        let read = work.await.map_err(io::Error::other).and_then(|read| read);
-        let (chunk, rest) = read.map_err(failed)?;
+        let (chunk, rest) = read.await.map_err(failed)?;
         Ok((!chunk.is_empty()).then_some((chunk, (rest, path))))
     })
     .boxed()

@@ -34,7 +34,7 @@ const NOUNS: &[&str] = &[
     "source",
 ];
 const VERBS: &[&str] =
-    &["container_layer", "demo", "grab", "inspect", "load", "mirror", "pull", "push", "verify"];
+    &["container_layer", "demo", "grab", "inspect", "load", "mirror", "pull", "push", "serve", "verify"];
 /// What joins nouns for the verbs' use.
 const JOINTS: &[&str] = &["attempts", "error"];
 

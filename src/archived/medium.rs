@@ -27,7 +27,7 @@ pub(super) enum Medium {
     /// In a plain file.
     File(FileHandle),
     /// In a packed file.
-    Packed { path: PathBuf, packing: Packing },
+    Packed { file: FileHandle, packing: Packing },
     /// In the files of a folder, by their places' starts.
     Folder(BTreeMap<u64, PathBuf>),
     /// They went by.
@@ -78,9 +78,9 @@ impl Read for Content {
 }
 
 /// Opens a packed file, unpacked as it is read.
-pub(super) fn unpacked(path: &Path, packing: Packing) -> Result<Unpacked<'static>, FileError> {
-    let file = open_regular(path, Links::Follow)?;
-    packing.unpack_no_bomb(BufReader::with_capacity(BUFFER_BYTES, file)).map_err(FileError::io("read", path))
+pub(super) fn unpacked(file: &FileHandle, packing: Packing) -> Result<Unpacked<'static>, FileError> {
+    let packed = BufReader::with_capacity(BUFFER_BYTES, file.reader());
+    packing.unpack_no_bomb(packed).map_err(|source| file.cannot_read(source))
 }
 
 /// The names of a folder's files, as if they stood in a tar.

@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -101,7 +102,15 @@ impl Archive {
             let (medium, names) = medium::folder(path)?;
             return Ok(Self::of(path, Packing::Plain, medium, names, Problems::default(), BTreeMap::new()));
         }
-        let file = FileHandle::open_foreign(path, Links::Follow)?;
+        Self::of_opened(path, FileHandle::open_foreign(path, Links::Follow)?, measuring)
+    }
+
+    /// A file that is open already; `path` is what it is called. Blocks.
+    pub fn of_foreign(path: &Path, file: File) -> Result<Self, OpenError> {
+        Self::of_opened(path, FileHandle::of_foreign(file, path), None)
+    }
+
+    fn of_opened(path: &Path, file: FileHandle, measuring: Option<Measuring<'_>>) -> Result<Self, OpenError> {
         let mut head = [0; 8];
         let read = file.read_at(&mut head, 0).map_err(|source| file.cannot_read(source))?;
         match Packing::of(&head[..read]) {
@@ -110,8 +119,8 @@ impl Archive {
                 Err(OpenError::Packing { path: path.to_owned(), packing: packing.name() })
             }
             packing => {
-                let medium = Medium::Packed { path: path.to_owned(), packing };
-                Self::of_stream(path, medium, packing, medium::unpacked(path, packing)?, measuring)
+                let tar = medium::unpacked(&file, packing)?;
+                Self::of_stream(path, Medium::Packed { file, packing }, packing, tar, measuring)
             }
         }
     }
@@ -292,9 +301,9 @@ impl Archive {
         match self.medium {
             Medium::File(_) | Medium::Folder(_) => Ok((self, true)),
             Medium::Pipe => Ok((self, false)),
-            Medium::Packed { path, packing } => {
-                let mut tar = medium::unpacked(&path, packing)?;
-                Ok((Self::of_file(&path, spooled(&path, &mut tar)?)?, true))
+            Medium::Packed { file, packing } => {
+                let mut tar = medium::unpacked(&file, packing)?;
+                Ok((Self::of_file(&self.path, spooled(&self.path, &mut tar)?)?, true))
             }
         }
     }
@@ -335,16 +344,21 @@ impl Archive {
         self.medium.read(place)
     }
 
+    /// The file that contents stand in at their places, if it is one.
+    pub(super) fn file(&self) -> Option<&FileHandle> {
+        if let Medium::File(file) = &self.medium { Some(file) } else { None }
+    }
+
     /// Reads all contents, and tells what they are, by their places. Blocks, and keeps all processors busy.
     pub fn measure(&mut self, measuring: Measuring<'_>) -> Result<Contents, OpenError> {
         match &self.medium {
             _ if !self.measured.is_empty() => Ok(std::mem::take(&mut self.measured)),
             Medium::File(_) | Medium::Folder(_) => Ok(self.measure_places(measuring)),
-            Medium::Packed { path, packing } => {
-                let (path, packing) = (path.clone(), *packing);
-                let tar = medium::unpacked(&path, packing)?;
-                let medium = Medium::Packed { path: path.clone(), packing };
-                let again = Self::of_stream(&path, medium, packing, tar, Some(measuring))?;
+            Medium::Packed { file, packing } => {
+                let (file, packing) = (file.clone(), *packing);
+                let tar = medium::unpacked(&file, packing)?;
+                let medium = Medium::Packed { file, packing };
+                let again = Self::of_stream(&self.path, medium, packing, tar, Some(measuring))?;
                 self.problems.extend(again.problems);
                 Ok(again.measured)
             }

@@ -16,7 +16,7 @@ use super::open::{Archive, Contents};
 use crate::archive::ClaimedBlob;
 use crate::archive::contents::claims;
 use crate::archive::names::Place;
-use crate::fsio::FileError;
+use crate::fsio::{FileError, FileHandle};
 use crate::image::manifest::MAX_MANIFEST_BYTES;
 use crate::image::{Algorithm, Descriptor, Digest, Document, MediaType, Repository, ResolvedImage};
 use crate::source::{BlobStream, Selector, Source, SourceError, in_chunks};
@@ -72,6 +72,12 @@ impl ArchiveSource {
         let place = self.blobs.get(digest).filter(|place| place.size_bytes <= MAX_MANIFEST_BYTES)?;
         let bytes = self.archive.document(*place).ok().flatten()?;
         Document::verified(bytes, MediaType::Other("".into()), digest).ok()
+    }
+
+    /// The file that a blob stands in, and where; none unless the archive is one file and the blob a part of it.
+    pub fn place_in_file(&self, blob: &Digest) -> Option<(FileHandle, Range<u64>)> {
+        let Place { offset_bytes, size_bytes } = *self.blobs.get(blob)?;
+        Some((self.archive.file()?.clone(), offset_bytes..offset_bytes.checked_add(size_bytes)?))
     }
 
     fn open(&self, blob: &Descriptor, range: &Range<u64>) -> Result<BlobStream, SourceError> {

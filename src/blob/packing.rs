@@ -81,8 +81,13 @@ impl Packing {
 
     /// What comes out of `packed`.
     pub fn unpack<'a>(self, packed: impl BufRead + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
+        self.unpack_boxed(Box::new(packed))
+    }
+
+    /// The same; unpackers are large, and so there is one of each in the binary, not one for each thing that is packed.
+    fn unpack_boxed<'a>(self, packed: Box<dyn BufRead + Send + 'a>) -> io::Result<Box<dyn Read + Send + 'a>> {
         Ok(match self {
-            Self::Plain => Box::new(packed),
+            Self::Plain => packed,
             Self::Gzip => Box::new(MultiGzDecoder::new(packed)),
             Self::Zstd => {
                 let mut plain = zstd::stream::read::Decoder::with_buffer(packed)?;

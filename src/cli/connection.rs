@@ -58,6 +58,33 @@ pub(super) struct NetworkArguments {
     stall_timeout: Option<Duration>,
 }
 
+/// The same for `serve`, whose certificate is its own.
+#[derive(Args)]
+#[command(next_help_heading = "Registry options")]
+pub(super) struct ReachArguments {
+    /// Trust the certificates in this PEM file, too
+    #[arg(long, value_name = "FILE")]
+    ca: Vec<PathBuf>,
+    /// Go through this proxy (http, https, socks5, socks5h), `direct` for none; hosts in NO_PROXY are
+    /// reached without
+    #[arg(long, value_name = "URL")]
+    proxy: Option<String>,
+    /// Allow plain HTTP and unverified certificates for this host
+    #[arg(long, value_name = "HOST[:PORT]")]
+    insecure: Vec<String>,
+    /// Give up a connection that brings nothing for so many seconds [default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = more_than_no_seconds)]
+    stall_timeout: Option<Duration>,
+}
+
+impl ReachArguments {
+    /// The options of a client for any registry, with the credentials that other programs stored.
+    pub(super) fn options(self, context: &Context) -> Result<ClientOptions, Failure> {
+        let Self { ca, proxy, insecure, stall_timeout } = self;
+        NetworkArguments { ca, cert: None, key: None, proxy, insecure, stall_timeout }.options(&[], context)
+    }
+}
+
 impl ConnectionArguments {
     /// True if the password comes from stdin.
     pub(super) fn reads_stdin(&self) -> bool {

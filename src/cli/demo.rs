@@ -49,6 +49,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         reuse: None,
         sidecars: &[],
         limits: Limits::default(),
+        may_grow: None,
     };
     let planned = pull.plan(&[reference], &[], &output).await?;
     if let Some(failed) = planned.failures.into_iter().next() {

@@ -143,6 +143,7 @@ async fn of_registry(arguments: Arguments, context: &Context) -> Result<(), Fail
         limits: Limits::default(),
         reuse: None,
         sidecars: &[],
+        may_grow: None,
     };
     let image = pull.resolved(&reference, platform.as_ref()).await?;
     if let Some(document) = arguments.raw {

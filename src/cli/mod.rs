@@ -28,6 +28,7 @@ mod push;
 mod registry_argument;
 mod report;
 mod retry_arguments;
+mod serve;
 mod tags;
 mod ui;
 mod verify;
@@ -67,6 +68,7 @@ enum Command {
     ContainerdStore(containerd_store::Arguments),
     #[cfg(target_os = "linux")]
     ContainerLayer(container_layer::Arguments),
+    Serve(Box<serve::Arguments>),
     Login(login::Arguments),
     Logout(logout::Arguments),
     Doctor(doctor::Arguments),
@@ -115,6 +117,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::ContainerdStore(command) => until_interrupted(containerd_store::run(command, context()?)),
         #[cfg(target_os = "linux")]
         Command::ContainerLayer(command) => until_interrupted(container_layer::run(command, context()?)),
+        Command::Serve(command) => on_a_runtime(serve::run(*command, context()?)),
         Command::Login(command) => {
             let context = context()?;
             let ready = command.complete(&context)?;
@@ -149,20 +152,30 @@ fn run_until(
     work: impl Future<Output = Result<(), Failure>>,
     interruption: impl Future<Output = Failure>,
 ) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| Failure::Other(anyhow::Error::new(source).context("cannot start the runtime")))?;
-    let result = runtime.block_on(async {
+    on_a_runtime(async {
         tokio::select! {
             biased; // what is done is done
             result = work => result,
             interruption = interruption => Err(interruption),
         }
-    });
+    })
+}
+
+/// The same for what ends by itself when it is told to.
+fn on_a_runtime(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Failure::Other(anyhow::Error::new(source).context("cannot start the runtime")))?;
+    let result = runtime.block_on(work);
     // What still waits for the disk gets time to clean up after itself.
     runtime.shutdown_timeout(Duration::from_secs(10));
     result
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+async fn stop_asked_for() {
+    interruption().await;
 }
 
 /// True under `nohup`, as far as the system tells: then a terminal that goes away ends nothing.

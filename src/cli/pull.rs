@@ -114,7 +114,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
     let reporter = Arc::new(Tally::of(mode.reporter()));
     let shared = SharedReporter::new(Arc::clone(&reporter) as Arc<dyn Reporter>);
     let source = arguments.connection.source(&references, &context, &shared)?;
-    let pool = reuse::open(paths, &*reporter).await?;
+    let pool = reuse::open(paths, &*reporter).await;
     let pull = Pull {
         source: &source,
         reporter: &*reporter,
@@ -125,6 +125,7 @@ pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Fa
         limits,
         reuse: pool.as_ref(),
         sidecars: &sidecars,
+        may_grow: None,
     };
     let Planned { archives, failures } = pull.plan(&references, &platforms, &output).await?;
     let mut outcome = Outcome::new(failures, archives.len());

@@ -38,6 +38,7 @@ use sealift::source::SourceError;
 use sealift::verify::RepairError;
 use sealift::verify::against::AgainstError;
 
+use super::serve::ServeFailure;
 use super::ui;
 #[cfg(target_os = "linux")]
 pub(super) use container_layer::NotPassed;
@@ -115,6 +116,9 @@ pub(super) enum Failure {
     #[cfg(target_os = "linux")]
     #[error(transparent)]
     LayerFile(#[from] NotPassed),
+    /// A server does not start.
+    #[error(transparent)]
+    Serve(#[from] ServeFailure),
     /// By Ctrl-C.
     #[error("interrupted")]
     Interrupted,
@@ -261,6 +265,7 @@ impl Failure {
             | Self::NoConfigFolder
             | Self::NoCredentialsFolder
             | Self::Endpoint(EndpointError::File { .. } | EndpointError::NoFolder) => 7,
+            Self::Serve(failure) => failure.code(),
             Self::Several { failures, .. } => failures.first().map_or(1, Self::code),
             #[cfg(target_os = "linux")]
             Self::LayerFile(not_passed) => not_passed.code(),

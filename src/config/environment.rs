@@ -31,9 +31,10 @@ impl Environment {
             .find(|file| file.is_file())
     }
 
-    /// Every variable but those with a user and a password of ours, for programs that are started.
+    /// Every variable but those with a user, a password and a token of ours, for programs that are started.
     pub fn variables_for_programs(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
-        let is_ours = |name: &OsStr| name == "SEALIFT_USERNAME" || name == "SEALIFT_PASSWORD";
+        const OURS: [&str; 3] = ["SEALIFT_USERNAME", "SEALIFT_PASSWORD", "SEALIFT_TOKEN"];
+        let is_ours = |name: &OsStr| OURS.iter().any(|ours| name == *ours);
         let variables = self.0.iter().filter(move |(name, _)| !is_ours(name));
         variables.map(|(name, value)| (name.as_os_str(), value.as_os_str()))
     }
@@ -62,7 +63,12 @@ mod tests {
 
     #[test]
     fn programs_get_everything_but_our_password() {
-        let variables = [("HOME", "/h"), ("SEALIFT_PASSWORD", "hunter2"), ("SEALIFT_USERNAME", "me")];
+        let variables = [
+            ("HOME", "/h"),
+            ("SEALIFT_PASSWORD", "hunter2"),
+            ("SEALIFT_USERNAME", "me"),
+            ("SEALIFT_TOKEN", "t"),
+        ];
         let environment: Environment = variables.into_iter().collect();
         let given: Vec<_> = environment.variables_for_programs().collect();
         assert_eq!(given, [(OsStr::new("HOME"), OsStr::new("/h"))]);

@@ -49,6 +49,8 @@ pub struct Config {
     pub proxy: Option<ProxyText>,
     /// Proxies of hosts, by patterns as in `NO_PROXY`; these go before the environment's.
     pub proxies: BTreeMap<String, ProxyText>,
+    /// The names that `sealift serve` goes by.
+    pub serve_hosts: Vec<String>,
 }
 
 /// Which file, if any, overlays the shipped settings.

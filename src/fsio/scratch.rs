@@ -75,3 +75,10 @@ pub fn scratch_path(target: &Path) -> PathBuf {
     path.push(".layers");
     path.into()
 }
+
+/// Removes what was left of a file that was to come to this name, unless somebody writes it. Blocks.
+pub fn remove_unfinished(target: &Path) {
+    ScratchFile::remove_left_over(target);
+    // What is another run's is its own business.
+    let _ = remove_left_over(&partial_path(target), target);
+}

@@ -22,6 +22,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 pub use error::{ListError, Place};
+pub use plain::without_comment;
 
 use crate::foreign::shown;
 use crate::image::Reference;
@@ -126,6 +127,57 @@ impl ImageList {
         }
         Ok(Self { kind, references: found.references, notes: found.notes })
     }
+}
+
+/// True if a list is read as YAML, not as a name a line.
+pub fn is_yaml(text: &str) -> bool {
+    yaml::looks_like_mapping(text)
+}
+
+/// A mapping of texts, for files that are no lists of images but are read as safely.
+#[derive(Debug)]
+pub struct Mapping {
+    /// The line it starts in, counted from 1.
+    pub line: usize,
+    /// Its keys and values; what has no value is left out.
+    pub fields: Vec<(String, String)>,
+}
+
+impl Mapping {
+    /// The value of a key.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find_map(|(key, value)| (key == name).then_some(value.as_str()))
+    }
+}
+
+/// The mappings in a document's list: the document itself, or what it has under `key`.
+pub fn mappings_of(name: &str, text: &str, key: &str) -> Result<Vec<Mapping>, ListError> {
+    let mut mappings = Vec::new();
+    let shape = |line, expected| ListError::Shape {
+        place: Place { list: name.into(), line, within: None },
+        expected,
+    };
+    for document in yaml::Documents::of(text, name) {
+        let document = document?;
+        let root = document.root();
+        for item in root.field(key).unwrap_or(root).items() {
+            if !item.is_mapping() {
+                return Err(shape(item.line(), "an entry is a mapping"));
+            }
+            let mut fields = Vec::new();
+            for (key, value) in item.entries() {
+                let (Some(key), Some(text)) = (key.text(), value.text()) else {
+                    return Err(shape(value.line(), "a key and its value are texts"));
+                };
+                if !value.is_null() && !text.is_empty() {
+                    fields.push((key.to_owned(), text.to_owned()));
+                }
+            }
+            mappings.push(Mapping { line: item.line(), fields });
+        }
+        document.check(name)?;
+    }
+    Ok(mappings)
 }
 
 /// Every document, each as what it is.

@@ -13,7 +13,8 @@ pub(super) fn read(text: &str, found: &mut Found<'_>) -> Result<(), ListError> {
     Ok(())
 }
 
-fn without_comment(line: &str) -> &str {
+/// A line up to its comment.
+pub fn without_comment(line: &str) -> &str {
     let starts_comment =
         |(at, _): &(usize, &str)| line[..*at].chars().next_back().is_none_or(char::is_whitespace);
     line.match_indices('#').find(starts_comment).map_or(line, |(at, _)| &line[..at])

@@ -66,12 +66,11 @@ struct Arrived {
 struct Layers(Vec<Arrived>);
 
 impl Layers {
-    /// The archive with its true sizes.
-    async fn settle(&self, archive: PartialArchive) -> Result<PartialArchive> {
+    /// The plan with their true sizes.
+    fn settled(&self, plan: &Plan) -> Result<Plan> {
         let sizes: HashMap<_, _> =
             self.0.iter().map(|one| (&one.layer.descriptor.digest, one.inflated.size_bytes)).collect();
-        let plan = archive.plan().with_sizes(|digest| sizes.get(digest).copied())?;
-        Ok(blocking(move || archive.settle(plan)).await?)
+        Ok(plan.with_sizes(|digest| sizes.get(digest).copied())?)
     }
 }
 
@@ -100,7 +99,13 @@ impl Pull<'_> {
             }
         };
         let (blobs, layers) = self.inflate_on_arrival(kept, spool, &archive).await.inspect_err(forget)?;
-        let archive = layers.settle(archive).await?;
+        let plan = layers.settled(archive.plan())?;
+        let size_bytes = plan.size_bytes();
+        if self.may_grow.is_some_and(|may_grow| !may_grow(size_bytes)) {
+            file.give_up();
+            return Err(Error::MayNotGrow { size_bytes });
+        }
+        let archive = blocking(move || archive.settle(plan)).await?;
         let layers = self.inflate_the_rest(&archive, layers).await.inspect_err(forget)?;
         Ok(archive.complete(&blobs, &layers)?)
     }
@@ -123,7 +128,7 @@ impl Pull<'_> {
             }
         };
         let work = move |layer, blob| async move {
-            let inflated = match places.place_of(&layer) {
+            let inflated = match places.place_of(&layer).filter(|place| self.may_write(*place)) {
                 Some((offset_bytes, room_bytes)) => {
                     self.inflate_to(archive.handle(), &layer, &blob, offset_bytes, room_bytes).await?
                 }
@@ -134,6 +139,13 @@ impl Pull<'_> {
         };
         let (blobs, layers) = self.fill_and(kept, spool, look, work).await?;
         Ok((blobs, Layers(layers)))
+    }
+
+    /// True if an archive may grow as far as a layer's region, in which no more is written than there is room.
+    fn may_write(&self, (offset_bytes, room_bytes): (u64, Option<u64>)) -> bool {
+        self.may_grow.is_none_or(|may_grow| {
+            room_bytes.and_then(|bytes| offset_bytes.checked_add(bytes)).is_some_and(may_grow)
+        })
     }
 
     /// Inflates what is not yet where it belongs.
@@ -252,9 +264,12 @@ impl Pull<'_> {
     }
 }
 
-/// True if no later run can make of what was fetched what this one could not.
+/// True if no later run can make of what was fetched what this one could not, or what was fetched is to be no more.
 pub(super) fn is_hopeless(error: &Error) -> bool {
-    matches!(error, Error::Inflate(error) if !error.is_of_limits())
+    match error {
+        Error::Inflate(error) => !error.is_of_limits(),
+        error => matches!(error, Error::MayNotGrow { .. }),
+    }
 }
 
 fn threads() -> usize {

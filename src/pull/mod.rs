@@ -54,6 +54,8 @@ pub struct Pull<'a> {
     pub reuse: Option<&'a Pool>,
     /// What is to stand beside each archive.
     pub sidecars: &'a [Sidecar],
+    /// Is asked before an archive becomes larger than it was planned: may it have so many bytes? Without it, it may.
+    pub may_grow: Option<&'a (dyn Fn(u64) -> bool + Sync)>,
 }
 
 impl<'a> Pull<'a> {
@@ -70,6 +72,7 @@ impl<'a> Pull<'a> {
             limits: Limits::default(),
             reuse: None,
             sidecars: &[],
+            may_grow: None,
         }
     }
 }
@@ -84,6 +87,13 @@ pub struct PlannedArchive {
     pub plan: Plan,
     /// The archive's path.
     pub path: PathBuf,
+}
+
+impl PlannedArchive {
+    /// What it takes of the disk while it is written; of layers that are inflated, as far as that can be foretold.
+    pub fn room_bytes(&self) -> u64 {
+        self.plan.size_bytes().saturating_add(inflate::Spool::size_bytes(&self.plan))
+    }
 }
 
 /// What came of planning: with a file for each image, one that fails doesn't stop the others.

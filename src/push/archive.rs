@@ -28,12 +28,16 @@ impl PushableArchive {
     /// Opens the archive at `path`; what is packed, or comes from standard input (`-`), is unpacked to a file without a
     /// name first. Layers are read only where manifests have to be made. Blocks.
     pub fn open(path: &Path) -> Result<Self> {
-        let mut archive = Archive::open_readable(path)?;
+        Self::of(Archive::open_readable(path)?)
+    }
+
+    /// The same of an archive that is open already, and whose contents can be read by themselves. Blocks.
+    pub fn of(mut archive: Archive) -> Result<Self> {
         let problems = archive.take_problems();
         let is_fatal =
             |problem: &Problem| matches!(problem, Problem::NoEnd { .. }) || breaks(&archive, problem);
         if archive.images().is_empty() || problems.iter().any(is_fatal) {
-            return Err(Unsound::of(path, problems.into_iter().filter(is_fatal)).into());
+            return Err(Unsound::of(archive.path(), problems.into_iter().filter(is_fatal)).into());
         }
         let is_made = |image: &ArchivedImage| image.manifest.is_none();
         let measuring = Measuring { limits: Limits::default(), progress: &|_| {} };

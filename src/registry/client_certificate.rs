@@ -11,6 +11,7 @@ use rustls::InconsistentKeys;
 use rustls::client::ResolvesClientCert;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::ResolvesServerCert;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use super::error::RegistryError;
@@ -76,6 +77,11 @@ impl Identity {
     }
 
     pub(super) fn resolver(&self) -> Arc<dyn ResolvesClientCert> {
+        self.0.clone()
+    }
+
+    /// The same for a server.
+    pub(crate) fn of_server(&self) -> Arc<dyn ResolvesServerCert> {
         self.0.clone()
     }
 }

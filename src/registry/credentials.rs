@@ -156,6 +156,13 @@ impl Credentials {
         self
     }
 
+    /// The same, before those that were given already.
+    #[must_use]
+    pub fn first(mut self, registry: Registry, credential: Credential) -> Self {
+        self.given.insert(0, (registry, credential));
+        self
+    }
+
     /// Looks up the credentials for `scope`. A helper that is not installed is remembered: public images are to be
     /// had without it.
     pub(super) async fn of(&self, scope: Scope<'_>) -> Result<Found, RegistryError> {

@@ -71,6 +71,25 @@ impl ProxyRules {
         Ok(Self { http: proxy.clone(), https: proxy, hosts: Vec::new(), ..self })
     }
 
+    /// These with another proxy for each scheme that one is given for; what is given none keeps its own.
+    pub fn with_each(
+        self,
+        setting: &str,
+        http: Option<&str>,
+        https: Option<&str>,
+    ) -> Result<Self, RegistryError> {
+        let given = |text: Option<&str>, own: Option<SafeUrl>| match text {
+            Some(text) => parse_or_direct(setting, text),
+            None => Ok(own),
+        };
+        Ok(Self {
+            http: given(http, self.http)?,
+            https: given(https, self.https)?,
+            hosts: Vec::new(),
+            ..self
+        })
+    }
+
     /// These with a proxy where none was named before.
     pub fn or_all(mut self, setting: &str, text: &str) -> Result<Self, RegistryError> {
         let proxy = parse_or_direct(setting, text)?;

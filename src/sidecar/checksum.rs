@@ -56,7 +56,11 @@ pub struct Reading {
 impl Reading {
     /// Begins at the start of the file.
     pub fn begin(path: &Path, algorithm: Algorithm) -> Result<Self, FileError> {
-        let file = open_regular(path, Links::Follow)?;
+        Self::of_opened(path, open_regular(path, Links::Follow)?, algorithm)
+    }
+
+    /// The same of a file that is open already; `path` is what it is called.
+    pub fn of_opened(path: &Path, file: File, algorithm: Algorithm) -> Result<Self, FileError> {
         let metadata = file.metadata().map_err(FileError::io("read", path))?;
         Ok(Self {
             path: path.to_owned(),

@@ -14,6 +14,12 @@ use crate::image::ResolvedImage;
 
 pub use checksum::{Checksum, Reading};
 
+/// The script that checks, loads and verifies the archive of this file name, for who gives it another name than
+/// [`Sidecar::LoadScript`] has.
+pub fn script_named(archive: &str, checksum: &Checksum, images: &[ResolvedImage]) -> Vec<u8> {
+    load_script::of(archive.as_bytes(), checksum, images)
+}
+
 /// A file beside an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sidecar {

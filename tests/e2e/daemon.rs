@@ -58,9 +58,9 @@ pub(crate) fn free_site_address() -> String {
     format!("{}:{}", session().site, free_port())
 }
 
-/// A port below those that the system gives away.
+/// A port below those that the system gives away, and none of those that browsers refuse (6000, 6665, …).
 fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(6000);
+    static NEXT: AtomicU16 = AtomicU16::new(7000);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 

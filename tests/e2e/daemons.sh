@@ -3,12 +3,24 @@
 
 RUN=/run/sealift
 REGISTRY_PORT=5000
+declare -A STARTED # process ids by name
 
 # Runs a command in the background with its output in a log.
 start() {
     local name=$1
     shift
     "$@" >"$STATE/logs/$name.log" 2>&1 </dev/null &
+    STARTED[$name]=$!
+}
+
+# For the end: which of them ended before, and what they said last. Tests that need them failed, and don't say why.
+tell_the_dead() {
+    local name
+    for name in "${!STARTED[@]}"; do
+        if kill -0 "${STARTED[$name]}" 2>/dev/null; then continue; fi
+        echo "tests/run: $name ended by itself; the end of its log:" >&2
+        tail -n 100 "$STATE/logs/$name.log" >&2
+    done
 }
 
 # Waits until a command succeeds; a daemon that never answers is a failure that shows its log.
@@ -111,6 +123,8 @@ SITE=$SITE
 MODERN_NAMESPACE=/proc/$MODERN_PID/ns/mnt
 CGROUP=$CGROUP
 MODERN_ROOT=$MODERN_ROOT
+AXE=$AXE
+SCHEMATHESIS=$SCHEMATHESIS
 SEALIFT=$SEALIFT
 PARTS
 }

@@ -14,8 +14,12 @@ PACKAGES=(
     umoci                                                           # makes OCI layouts of its own
     iproute2 util-linux e2fsprogs ca-certificates
     file                                                            # says what the binary is
+    systemd strace                                                  # reads the unit of `serve`; what a server asks the kernel
     dash perl shellcheck                                            # run load scripts, hash (shasum), read them
+    chromium chromium-driver fonts-dejavu-core fonts-droid-fallback # the browser of the page, with letters for both languages
 )
+command -v npm >/dev/null || PACKAGES+=(npm)
+python3 -c 'import ensurepip, venv' 2>/dev/null || PACKAGES+=(python3-venv)
 
 missing_packages() {
     local package
@@ -44,4 +48,36 @@ install_packages() {
         echo "tests/run: the packages could not be installed" >&2
     fi
     return "$result"
+}
+
+# axe-core finds what keeps people with a screen reader or a keyboard alone out of a page. npm's registry has it.
+AXE_VERSION=4.14.1
+
+axe_file() {
+    echo "$CACHE/axe-core-$AXE_VERSION.js"
+}
+
+get_axe() {
+    local file
+    file=$(axe_file)
+    [[ ! -e $file ]] || return 0
+    npm pack --silent --pack-destination "$STATE" "axe-core@$AXE_VERSION" >/dev/null
+    tar --extract --gzip --file "$STATE/axe-core-$AXE_VERSION.tgz" --to-stdout package/axe.min.js >"$file.new"
+    mv "$file.new" "$file"
+}
+
+# schemathesis calls an API in all ways that its document tells of, and in some that it doesn't. PyPI has it.
+SCHEMATHESIS_VERSION=4.32.5
+
+schemathesis_file() {
+    echo "$CACHE/schemathesis-$SCHEMATHESIS_VERSION/bin/schemathesis"
+}
+
+get_schemathesis() {
+    local folder=$CACHE/schemathesis-$SCHEMATHESIS_VERSION
+    [[ ! -e $folder/whole ]] || return 0
+    rm -rf "$folder"
+    python3 -m venv "$folder"
+    "$folder/bin/pip" install --quiet "schemathesis==$SCHEMATHESIS_VERSION"
+    touch "$folder/whole"
 }

@@ -15,26 +15,26 @@ use crate::sealift::at_home;
 use crate::session::session;
 
 const USER: &str = "sailor";
-const PASSWORD: &str = "rope-and-tar";
+pub(crate) const PASSWORD: &str = "rope-and-tar";
 /// Names of this machine that only the proxies know.
-const HIDDEN: &str = "hidden.site.test";
+pub(crate) const HIDDEN: &str = "hidden.site.test";
 /// One that only sealift knows, where it is told.
 const LOCAL: &str = "local.site.test";
 
 /// A proxy, and a registry that is to be reached through it.
-struct Site {
+pub(crate) struct Site {
     home: PathBuf,
     /// The proxy's address.
     proxy: String,
     log: PathBuf,
     /// The registry's port; it listens on the address that is none of loopback.
-    port: String,
-    image: String,
+    pub(crate) port: String,
+    pub(crate) image: String,
     _daemons: (Nginx, Daemon),
 }
 
 impl Site {
-    fn behind(test: &str, proxy: fn(&Path, &str) -> (Daemon, PathBuf), settings: &str) -> Self {
+    pub(crate) fn behind(test: &str, proxy: fn(&Path, &str) -> (Daemon, PathBuf), settings: &str) -> Self {
         let (home, address) = (session().work_folder(test), free_site_address());
         let port = address.rsplit_once(':').unwrap().1.to_owned();
         let listen = match settings {
@@ -53,7 +53,7 @@ impl Site {
     }
 
     /// The proxy as `--proxy` and the environment take it.
-    fn url(&self, scheme: &str) -> String {
+    pub(crate) fn url(&self, scheme: &str) -> String {
         format!("{scheme}://{USER}:{PASSWORD}@{}", self.proxy)
     }
 
@@ -80,7 +80,7 @@ impl Site {
     }
 
     /// Waits until the log says that something went through.
-    fn await_log(&self, text: &str) {
+    pub(crate) fn await_log(&self, text: &str) {
         await_that(&format!("the proxy says {text}"), || self.has_seen(text));
     }
 
@@ -89,7 +89,7 @@ impl Site {
     }
 }
 
-fn squid(home: &Path, address: &str) -> (Daemon, PathBuf) {
+pub(crate) fn squid(home: &Path, address: &str) -> (Daemon, PathBuf) {
     let folder = home.join("squid");
     fs::create_dir(&folder).unwrap();
     // squid gives up root.

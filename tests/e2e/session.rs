@@ -19,6 +19,10 @@ pub(crate) struct Session {
     pub(crate) control_group: String,
     /// The cached root of the modern set, for reading.
     pub(crate) modern_root: PathBuf,
+    /// axe-core's script.
+    pub(crate) axe: PathBuf,
+    /// The command of schemathesis.
+    pub(crate) schemathesis: PathBuf,
     /// The release binary.
     pub(crate) sealift: PathBuf,
     modern_namespace: PathBuf,
@@ -50,6 +54,8 @@ impl Session {
             site: part("SITE").into(),
             control_group: part("CGROUP").into(),
             modern_root: part("MODERN_ROOT").into(),
+            axe: part("AXE").into(),
+            schemathesis: part("SCHEMATHESIS").into(),
             sealift: part("SEALIFT").into(),
             modern_namespace: part("MODERN_NAMESPACE").into(),
         }

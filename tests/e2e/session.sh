@@ -26,6 +26,7 @@ unset http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
 
 start=$SECONDS
 echo "== daemons"
+trap tell_the_dead EXIT
 start_daemons
 write_parts
 echo "== daemons: $((SECONDS - start)) s"

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sealift::config::Config;
 use sealift::event::{Event, Reporter};
+use sealift::fsio::blocking;
 use sealift::reuse::Pool;
 
 use crate::cli::report::Failure;
@@ -23,16 +24,15 @@ pub(super) fn paths(asked: &[PathBuf], config: &Config) -> Result<Vec<PathBuf>, 
 }
 
 /// Looks into `paths`, and tells what is there; none if there are none.
-pub(super) async fn open(paths: Vec<PathBuf>, reporter: &dyn Reporter) -> Result<Option<Pool>, Failure> {
+pub(super) async fn open(paths: Vec<PathBuf>, reporter: &dyn Reporter) -> Option<Pool> {
     if paths.is_empty() {
-        return Ok(None);
+        return None;
     }
-    let opened = tokio::task::spawn_blocking(move || Pool::open(&paths)).await;
-    let (pool, notes) = opened.map_err(|error| Failure::Other(error.into()))?;
+    let (pool, notes) = blocking(move || Pool::open(&paths)).await;
     for note in &notes {
         reporter.report(Event::Reusable(note));
     }
-    Ok(Some(pool))
+    Some(pool)
 }
 
 /// Hands events on and counts what is reused of the archive that is under way.

@@ -91,6 +91,7 @@ impl Failure {
             Self::LayerFile(not_passed) => Some(container_layer::of_check(not_passed).into()),
             Self::Destination(error) => destination(error),
             Self::Rename(_) => Some(RENAME.into()),
+            Self::Serve(failure) => failure.hint().map(str::to_owned),
             Self::Wrong { .. }
             | Self::Interrupted
             | Self::Terminated

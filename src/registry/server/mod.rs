@@ -40,6 +40,7 @@ use axum::routing::any;
 pub use error::ServerError;
 pub use listener::{Server, StartError};
 pub use name::{ManifestReference, RepositoryName, Tag};
+pub(crate) use range::requested as requested_range;
 pub use store::{Answer, BlobBytes, Storage, Store, StoredManifest, Upload};
 
 use name::Endpoint;

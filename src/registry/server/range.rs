@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, header};
 use super::ServerError;
 
 /// The one byte range asked for. `None` if there is none, several, or one in words that HTTP says to ignore.
-pub(super) fn requested(headers: &HeaderMap, size_bytes: u64) -> Result<Option<Range<u64>>, ServerError> {
+pub(crate) fn requested(headers: &HeaderMap, size_bytes: u64) -> Result<Option<Range<u64>>, ServerError> {
     let Some(range) = headers.get(header::RANGE).and_then(|value| value.to_str().ok()) else {
         return Ok(None);
     };

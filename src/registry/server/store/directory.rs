@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Answer, BlobBytes, Storage, StoredManifest, Upload};
-use crate::fsio::FileHandle;
+use crate::fsio::{self, FileHandle, stream_range};
 use crate::image::Digest;
 use crate::registry::server::ServerError;
 use crate::registry::server::name::{ManifestReference, RepositoryName, Tag};
@@ -53,8 +53,7 @@ impl Directory {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, ServerError> {
-    let done = tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?;
-    Ok(done?)
+    Ok(fsio::blocking(work).await?)
 }
 
 impl Storage for Directory {
@@ -67,7 +66,7 @@ impl Storage for Directory {
         let digest = digest.clone();
         self.run(move |layout| {
             let path = layout.blob(&digest);
-            Ok(blob_file::read(FileHandle::of_foreign(File::open(&path)?, &path), range))
+            Ok(stream_range(FileHandle::of_foreign(File::open(&path)?, &path), range))
         })
     }
 

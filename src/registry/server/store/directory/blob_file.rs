@@ -1,43 +1,15 @@
-//! Blobs as files: read in chunks with the next one under way, written as they come.
+//! Blobs on their way into files, written as they come.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::stream::{self, StreamExt};
 
-use super::super::{Answer, BlobBytes, Upload};
+use super::super::{Answer, Upload};
 use super::blocking;
 use super::layout::Layout;
 use super::temporary::Temporary;
-use crate::fsio::FileHandle;
 use crate::image::{Algorithm, Digest, Hasher};
-
-/// How much is read at a time: large enough that the trip to a blocking thread doesn't show.
-const CHUNK_BYTES: u64 = 256 << 10;
-
-/// The bytes of `range`. Two chunks at most are in memory beside the one being sent.
-pub(super) fn read(file: FileHandle, range: Range<u64>) -> BlobBytes {
-    let chunks = range.end.saturating_sub(range.start).div_ceil(CHUNK_BYTES);
-    stream::iter(0..chunks)
-        .map(move |index| {
-            let file = file.clone();
-            let start = range.start + index * CHUNK_BYTES;
-            let length = (range.end - start).min(CHUNK_BYTES);
-            async move {
-                tokio::task::spawn_blocking(move || {
-                    let mut chunk = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-                    file.read_exact_at(&mut chunk, start).map_err(io::Error::other)?;
-                    Ok(Bytes::from(chunk))
-                })
-                .await
-                .map_err(io::Error::other)?
-            }
-        })
-        .buffered(2)
-        .boxed()
-}
 
 /// A blob on its way in.
 pub(super) struct FileUpload {
