@@ -20,13 +20,13 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use insta::assert_snapshot;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use sealift::image::Digest;
 use serde_json::{Value, json};
 use support::engine::{Script, TestEngine, inspected};
 use support::layer::{Layer, text};
 use support::pushing::{PushedLayer, Pushing};
-use support::sandbox::Sandbox;
+use support::sandbox::{Sandbox, signalled};
 
 /// An image `app:1` of three layers, in a daemon by script.
 struct Case {
@@ -109,8 +109,7 @@ impl Case {
     fn signalled(&self, engine: &TestEngine, arguments: &[&str], signal: Signal) -> String {
         let child = self.sandbox.spawn(&[&["grab", "-H", &engine.host()], arguments].concat());
         engine.await_request("/push?");
-        kill_process(Pid::from_child(&child), signal).unwrap();
-        self.sandbox.shown(&child.wait_with_output().unwrap())
+        self.sandbox.shown(&signalled(child, &[signal]))
     }
 }
 
@@ -281,9 +280,7 @@ fn an_image_goes_only_when_all_its_layers_are_safe() {
     let script = "trap '' HUP; exec \"$0\" \"$@\"";
     let child = case.shell(script, &engine, &both).spawn().unwrap();
     engine.await_request("/push?");
-    let pid = Pid::from_child(&child);
-    kill_process(pid, Signal::HUP).and_then(|()| kill_process(pid, Signal::TERM)).unwrap();
-    let shown = case.sandbox.shown(&child.wait_with_output().unwrap());
+    let shown = case.sandbox.shown(&signalled(child, &[Signal::HUP, Signal::TERM]));
     assert!(shown.contains("exit code: 143\n"), "{shown}");
     case.is_as_before(&engine);
     case.script.pushing.stalls = false;

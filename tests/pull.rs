@@ -21,6 +21,8 @@ use serde_json::{Value, json};
 use support::image::{descriptor, noise, push};
 use support::registry::{Fault, TestRegistry};
 use support::sandbox::Sandbox;
+#[cfg(unix)]
+use {rustix::process::Signal, support::sandbox::signalled};
 
 #[test]
 fn pull_writes_the_default_name_and_says_how_to_load_it() {
@@ -211,13 +213,14 @@ fn wait_for_request(registry: &TestRegistry, before: usize, text: &str) {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn interrupted_it_leaves_nothing_and_says_so() {
     let registry = TestRegistry::start();
     let image = push(&registry, "n", "linux/amd64", &[&noise(1, 1_000_000)]);
     let layer = image.layers[0].to_string();
     registry.fault(&layer, Fault::Stall(300_000));
-    for (signal, code, name) in [("-INT", 130, "interrupted"), ("-TERM", 143, "terminated")] {
+    for (signal, code, name) in [(Signal::INT, 130, "interrupted"), (Signal::TERM, 143, "terminated")] {
         let sandbox = Sandbox::new().redact(registry.port(), "PORT");
         let before = registry.requests().len();
         let child = sandbox.spawn(&["pull", &image.reference, "-o", "x.tar"]);
@@ -226,13 +229,10 @@ fn interrupted_it_leaves_nothing_and_says_so() {
             assert!(started.elapsed() < Duration::from_secs(20));
             sleep(Duration::from_millis(5));
         }
-        let kill =
-            std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
-        assert!(kill.success());
-        let output = child.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(code), "{signal}");
+        let output = signalled(child, &[signal]);
+        assert_eq!(output.status.code(), Some(code), "{name}");
         assert_snapshot!(name, sandbox.shown(&output));
-        assert!(sandbox.files().is_empty(), "{signal} left {:?}", sandbox.files());
+        assert!(sandbox.files().is_empty(), "{name}: {:?} is left", sandbox.files());
     }
 }
 

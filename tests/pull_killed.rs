@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 use support::bench::{Bench, MODES, Way, stderr};
 use support::image::random;
 use support::registry::Fault;
+#[cfg(unix)]
+use {rustix::process::Signal, support::sandbox::signalled};
 
 const MIB: u64 = 1 << 20;
 
@@ -88,6 +90,7 @@ fn killed_at_200_moments_while_layers_are_inflated() {
 }
 
 /// What is there when Ctrl-C or SIGTERM comes stays, and the first layer is not fetched again.
+#[cfg(unix)]
 #[test]
 fn interrupted_the_next_run_carries_on() {
     let bench = Bench::new(&[3 << 20, 1 << 20]);
@@ -96,20 +99,18 @@ fn interrupted_the_next_run_carries_on() {
         let partial = if mode == "keep" { "x.tar.partial" } else { "x.tar.layers.partial" };
         let left = [partial.to_owned(), format!("{partial}.journal")];
         let asked_for_second = || bench.registry.headers(&bench.layer(1)).len();
-        for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
             bench.registry.fault(&bench.layer(1), Fault::Stall(1000));
             let before = asked_for_second();
             let mut child = bench.start(way, &["--connections", "1"]);
             // With one connection the second layer is asked for when the first is there.
             wait_until(&mut child, || asked_for_second() > before);
-            let kill = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status();
-            assert!(kill.unwrap().success());
-            assert_eq!(child.wait().unwrap().code(), Some(code), "{way:?}");
+            assert_eq!(signalled(child, &[signal]).status.code(), Some(code), "{way:?}");
             assert_eq!(bench.sandbox.files(), left, "{way:?}");
             bench.registry.heal();
             let first_bytes = bench.registry.sent_bytes(&bench.layer(0));
             let output = bench.pull(way, &[]);
-            bench.assert_right(way, &output, signal);
+            bench.assert_right(way, &output, &format!("{signal:?}"));
             assert_eq!(bench.registry.sent_bytes(&bench.layer(0)), first_bytes, "{way:?}: it was there");
         }
     }

@@ -22,6 +22,8 @@ use support::image::{TestImage, noise, push};
 use support::registry::TestRegistry;
 use support::sandbox::Sandbox;
 use tar::{EntryType, Header};
+#[cfg(unix)]
+use {rustix::process::Signal, support::sandbox::signalled};
 
 /// A registry with an old image and a new one on the same base, and the old one's archive.
 struct Case {
@@ -550,9 +552,7 @@ fn an_interrupted_copy_leaves_nothing() {
     while !partial.exists() && started.elapsed() < Duration::from_secs(10) {
         std::thread::sleep(Duration::from_millis(1));
     }
-    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-    assert!(kill.unwrap().success());
-    let output = child.wait_with_output().unwrap();
+    let output = signalled(child, &[Signal::INT]);
     assert!(matches!(output.status.code(), Some(0 | 130)), "{output:?}");
     let files = sandbox.files();
     assert!(!files.contains(&"new.tar.partial".to_owned()), "{files:?}");

@@ -29,6 +29,7 @@ mod registry_argument;
 mod report;
 mod retry_arguments;
 mod serve;
+mod signals;
 mod tags;
 mod ui;
 mod verify;
@@ -44,6 +45,7 @@ use futures::future::BoxFuture;
 use sealift::config::{Config, Environment, Origin};
 
 use report::Failure;
+use signals::Signals;
 
 /// Pull container images from any registry into one file that every loader takes.
 #[derive(Parser)]
@@ -117,7 +119,13 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::ContainerdStore(command) => until_interrupted(containerd_store::run(command, context()?)),
         #[cfg(target_os = "linux")]
         Command::ContainerLayer(command) => until_interrupted(container_layer::run(command, context()?)),
-        Command::Serve(command) => on_a_runtime(serve::run(*command, context()?)),
+        Command::Serve(command) => {
+            if let Some((name, file)) = command.user_to_add() {
+                return serve::add_user(name, file);
+            }
+            let context = context()?;
+            until_cleaned_up(|stop| serve::run(*command, context, stop))
+        }
         Command::Login(command) => {
             let context = context()?;
             let ready = command.complete(&context)?;
@@ -134,34 +142,37 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
 
 /// Runs `work` on a runtime of its own; Ctrl-C, SIGTERM and SIGHUP drop it where it stands, which cleans up.
 fn until_interrupted(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    run_until(work, interruption())
-}
-
-/// The same for work that has to clean up elsewhere, and is told when to stop. The second Ctrl-C does not wait for that.
-fn until_cleaned_up<W: Future<Output = Result<(), Failure>>>(
-    work: impl FnOnce(BoxFuture<'static, Failure>) -> W,
-) -> Result<(), Failure> {
-    let second = async {
-        interruption().await;
-        interruption().await
-    };
-    run_until(work(interruption().boxed()), second)
-}
-
-fn run_until(
-    work: impl Future<Output = Result<(), Failure>>,
-    interruption: impl Future<Output = Failure>,
-) -> Result<(), Failure> {
     on_a_runtime(async {
-        tokio::select! {
-            biased; // what is done is done
-            result = work => result,
-            interruption = interruption => Err(interruption),
-        }
+        let mut signals = Signals::listen();
+        unless(signals.next(), work).await
     })
 }
 
-/// The same for what ends by itself when it is told to.
+/// The same for work that has to clean up after itself, and is told when to stop. The second Ctrl-C does not wait for that.
+fn until_cleaned_up<W: Future<Output = Result<(), Failure>>>(
+    work: impl FnOnce(BoxFuture<'static, Failure>) -> W,
+) -> Result<(), Failure> {
+    on_a_runtime(async {
+        let (mut for_work, mut signals) = (Signals::listen(), Signals::listen());
+        let second = async {
+            signals.next().await;
+            signals.next().await
+        };
+        unless(second, work(async move { for_work.next().await }.boxed())).await
+    })
+}
+
+async fn unless(
+    interruption: impl Future<Output = Failure>,
+    work: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    tokio::select! {
+        biased; // what is done is done
+        result = work => result,
+        interruption = interruption => Err(interruption),
+    }
+}
+
 fn on_a_runtime(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -173,39 +184,37 @@ fn on_a_runtime(work: impl Future<Output = Result<(), Failure>>) -> Result<(), F
     result
 }
 
-/// Waits for Ctrl-C or SIGTERM.
-async fn stop_asked_for() {
-    interruption().await;
-}
+#[cfg(all(test, unix))]
+mod tests {
+    use rustix::process::{Signal, getpid, kill_process};
 
-/// True under `nohup`, as far as the system tells: then a terminal that goes away ends nothing.
-#[cfg(unix)]
-fn ignores_hang_up() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    // SIGHUP is the first signal.
-    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_none_or(|mask| mask & 1 == 1)
-}
+    use super::*;
 
-async fn interruption() -> Failure {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminal = if ignores_hang_up() { None } else { signal(SignalKind::hangup()).ok() };
-        let hung_up = async {
-            match &mut terminal {
-                Some(terminal) => terminal.recv().await,
-                None => std::future::pending().await,
-            }
-        };
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            return tokio::select! {
-                _ = tokio::signal::ctrl_c() => Failure::Interrupted,
-                _ = terminate.recv() => Failure::Terminated,
-                _ = hung_up => Failure::HungUp,
-            };
+    #[test]
+    fn signals_are_heard_from_before_the_work_begins() {
+        for (signal, is_told) in [
+            (Signal::INT, (|failure| matches!(failure, Failure::Interrupted)) as fn(Failure) -> bool),
+            (Signal::TERM, |failure| matches!(failure, Failure::Terminated)),
+        ] {
+            let send = move || kill_process(getpid(), signal).unwrap();
+            let dropped = until_interrupted(async {
+                send();
+                std::future::pending().await
+            });
+            assert!(is_told(dropped.unwrap_err()), "{signal:?}");
+            let told = until_cleaned_up(|stop| async move {
+                send();
+                Err(stop.await)
+            });
+            assert!(is_told(told.unwrap_err()), "{signal:?}");
+            let twice = until_cleaned_up(|stop| async move {
+                send();
+                stop.await;
+                tokio::task::yield_now().await; // two that come at once are one
+                send();
+                std::future::pending().await
+            });
+            assert!(is_told(twice.unwrap_err()), "{signal:?}");
         }
     }
-    let _ = tokio::signal::ctrl_c().await;
-    Failure::Interrupted
 }

@@ -1,5 +1,6 @@
 //! `sealift serve`.
 
+use std::future::Future;
 use std::io::{IsTerminal, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::sync::Arc;
 
 use bytesize::ByteSize;
 use clap::Args;
+use futures::FutureExt as _;
 use sealift::config::MAX_CONNECTIONS;
 use sealift::fsio::{FileError, Links, open_regular};
 use sealift::secret::Secret;
@@ -30,7 +32,7 @@ const MIN_TOKEN_BYTES: usize = 16;
 /// Serve a page and an API that export lists of images into a folder, and hand the archives out
 ///
 /// The address of the page goes to stdout; what happens goes to stderr, a line of JSON each. Ctrl-C and SIGTERM pause
-/// what is under way; the next start carries on.
+/// what is under way, and the next start carries on; a second one waits for nothing.
 #[derive(Args)]
 pub(super) struct Arguments {
     /// Address and port to listen on; any but this machine's own (127.0.0.1, [::1]) needs --user-file or --token
@@ -132,17 +134,20 @@ impl ServeFailure {
     }
 }
 
-pub(super) async fn run(arguments: Arguments, context: Context) -> Result<(), Failure> {
-    if let (Some(name), Some(file)) = (&arguments.add_user, &arguments.user_file) {
-        return add_user(name, file);
-    }
+/// Serves until `stop`, and then brings to an end what is being answered.
+pub(super) async fn run(
+    arguments: Arguments,
+    context: Context,
+    stop: impl Future<Output = Failure> + Send + 'static,
+) -> Result<(), Failure> {
     let server = Server::open(arguments.settings(context)?).await.map_err(ServeFailure::from)?;
     ui::data(&server.url())?;
-    server.run(super::stop_asked_for()).await.map_err(ServeFailure::from)?;
+    server.run(stop.map(drop)).await.map_err(ServeFailure::from)?;
     Ok(())
 }
 
-fn add_user(name: &str, file: &Path) -> Result<(), Failure> {
+/// Writes a user into the file, with a password that is typed.
+pub(super) fn add_user(name: &str, file: &Path) -> Result<(), Failure> {
     let password = if std::io::stdin().is_terminal() {
         let password = prompt::password(&format!("Password of {name}: "))?;
         if prompt::password("Once more: ")?.reveal() != password.reveal() {
@@ -158,6 +163,11 @@ fn add_user(name: &str, file: &Path) -> Result<(), Failure> {
 }
 
 impl Arguments {
+    /// The user that is to be added to a file, which is all that is to be done then.
+    pub(super) fn user_to_add(&self) -> Option<(&str, &Path)> {
+        Some((self.add_user.as_deref()?, self.user_file.as_deref()?))
+    }
+
     fn settings(self, context: Context) -> Result<Settings, Failure> {
         let users = self.user_file.as_deref().map(Users::read).transpose().map_err(ServeFailure::from)?;
         let file = self.registries.as_deref().map(RegistriesFile::read).transpose();

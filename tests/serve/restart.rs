@@ -1,6 +1,8 @@
 //! What a server leaves when it stops or dies, and what the next one makes of it.
 
-use std::time::Duration;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -127,26 +129,39 @@ fn an_export_whose_credentials_are_gone_goes_on_without_if_that_is_said() {
     server.wait(&id, &["done"]);
 }
 
+/// A server in the middle of a download.
+fn downloading(sandbox: &Sandbox, bytes: &[u8]) -> (Served, TcpStream) {
+    let downloads = sandbox.out().join("downloads");
+    std::fs::create_dir_all(&downloads).unwrap();
+    std::fs::write(downloads.join("a.tar"), bytes).unwrap();
+    let server = Served::start(sandbox, &[]);
+    let mut stream = server.connect();
+    let host = &server.address;
+    let asked = format!("GET /downloads/a.tar HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(asked.as_bytes()).unwrap();
+    stream.read_exact(&mut [0; 1]).unwrap();
+    (server, stream)
+}
+
 #[test]
 fn sessions_end_with_the_server_and_downloads_come_to_their_end() {
     let sandbox = Sandbox::new();
-    let downloads = sandbox.out().join("downloads");
-    std::fs::create_dir_all(&downloads).unwrap();
     let bytes = noise(9, 32 << 20);
-    std::fs::write(downloads.join("a.tar"), &bytes).unwrap();
-    let server = Served::start(&sandbox, &[]);
-    let mut stream = server.connect();
-    std::io::Write::write_all(
-        &mut stream,
-        format!("GET /downloads/a.tar HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", server.address)
-            .as_bytes(),
-    )
-    .unwrap();
-    let mut first = [0; 1];
-    std::io::Read::read_exact(&mut stream, &mut first).unwrap();
+    let (server, mut stream) = downloading(&sandbox, &bytes);
     let stopping = std::thread::spawn(move || server.stop());
     let mut rest = Vec::new();
-    std::io::Read::read_to_end(&mut stream, &mut rest).unwrap();
+    stream.read_to_end(&mut rest).unwrap();
     assert!(rest.ends_with(&bytes[bytes.len() - 1000..]), "{} of {} bytes came", rest.len(), bytes.len());
     assert!(stopping.join().unwrap().success());
+}
+
+#[test]
+fn who_stops_twice_waits_for_nobody() {
+    let sandbox = Sandbox::new();
+    let (server, _stream) = downloading(&sandbox, &noise(9, 64 << 20));
+    server.terminate();
+    until(|| TcpStream::connect(&server.address).is_err());
+    let begun = Instant::now();
+    assert_eq!(server.stop().code(), Some(143));
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }

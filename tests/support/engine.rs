@@ -8,6 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use sealift::image::Digest;
 use serde_json::{Value, json};
@@ -108,10 +109,13 @@ impl TestEngine {
         self.state.lock().unwrap().requests.clone()
     }
 
-    /// Waits until something was asked that has these words.
+    /// Waits until something was asked that has these words; that it never is is a failure.
     pub(crate) fn await_request(&self, words: &str) {
         let is_missing = |state: &mut State| !state.requests.iter().any(|request| request.contains(words));
-        drop(self.asked.wait_while(self.state.lock().unwrap(), is_missing).unwrap());
+        let state = self.state.lock().unwrap();
+        let (state, waited) =
+            self.asked.wait_timeout_while(state, Duration::from_mins(1), is_missing).unwrap();
+        assert!(!waited.timed_out(), "{words} among {:#?}", state.requests);
     }
 
     /// What it has now: names, and IDs of images without one.

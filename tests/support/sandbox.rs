@@ -3,7 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
+#[cfg(unix)]
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 pub(crate) struct Sandbox {
@@ -78,7 +83,7 @@ impl Sandbox {
     pub(crate) fn shown(&self, output: &Output) -> String {
         let text = format!(
             "exit code: {}\n--- stdout\n{}--- stderr\n{}",
-            output.status.code().map_or("none".to_owned(), |code| code.to_string()),
+            output.status.code().map_or_else(|| output.status.to_string(), |code| code.to_string()),
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr),
         );
@@ -98,4 +103,20 @@ impl Sandbox {
         names.sort();
         names
     }
+}
+
+/// Sends signals to the binary, and gives how it ended. That it does not is a failure, too.
+#[cfg(unix)]
+pub(crate) fn signalled(child: Child, signals: &[Signal]) -> Output {
+    let pid = Pid::from_child(&child);
+    for signal in signals {
+        kill_process(pid, *signal).unwrap();
+    }
+    let (sender, ended) = mpsc::channel();
+    thread::spawn(move || sender.send(child.wait_with_output()));
+    let output = ended.recv_timeout(Duration::from_mins(1)).unwrap_or_else(|_| {
+        kill_process(pid, Signal::KILL).unwrap();
+        panic!("{signals:?} did not end it")
+    });
+    output.unwrap()
 }
