@@ -34,15 +34,16 @@ mod tags;
 mod ui;
 mod verify;
 
-use std::future::Future;
+use std::future::{self, Future};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, TryFutureExt};
 use sealift::config::{Config, Environment, Origin};
+use tokio::sync::oneshot;
 
 use report::Failure;
 use signals::Signals;
@@ -153,12 +154,15 @@ fn until_cleaned_up<W: Future<Output = Result<(), Failure>>>(
     work: impl FnOnce(BoxFuture<'static, Failure>) -> W,
 ) -> Result<(), Failure> {
     on_a_runtime(async {
-        let (mut for_work, mut signals) = (Signals::listen(), Signals::listen());
+        let mut signals = Signals::listen();
+        let (tell, told) = oneshot::channel();
+        // The first is told on once it is heard, so that what comes after it is the second.
         let second = async {
-            signals.next().await;
+            let _ = tell.send(signals.next().await);
             signals.next().await
         };
-        unless(second, work(async move { for_work.next().await }.boxed())).await
+        let first = told.or_else(|_| future::pending()).map(|(Ok(first) | Err(first))| first);
+        unless(second, work(first.boxed())).await
     })
 }
 
@@ -199,7 +203,7 @@ mod tests {
             let send = move || kill_process(getpid(), signal).unwrap();
             let dropped = until_interrupted(async {
                 send();
-                std::future::pending().await
+                future::pending().await
             });
             assert!(is_told(dropped.unwrap_err()), "{signal:?}");
             let told = until_cleaned_up(|stop| async move {
@@ -210,9 +214,8 @@ mod tests {
             let twice = until_cleaned_up(|stop| async move {
                 send();
                 stop.await;
-                tokio::task::yield_now().await; // two that come at once are one
                 send();
-                std::future::pending().await
+                future::pending().await
             });
             assert!(is_told(twice.unwrap_err()), "{signal:?}");
         }

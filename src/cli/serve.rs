@@ -128,6 +128,9 @@ impl ServeFailure {
             Self::Users(UserFileError::Line { .. } | UserFileError::Nobody(_)) => {
                 Some("`sealift serve --user-file FILE --add-user NAME` writes such a line")
             }
+            Self::Serve(ServeError::HostName(_)) => Some(
+                "names are given without http://, as in `--host images.example`; `serve_hosts` of config.json has them, too",
+            ),
             Self::ShortToken => Some("a good one is what `openssl rand -hex 32` prints"),
             _ => None,
         }

@@ -1,5 +1,5 @@
-//! An export's events, as a browser's `EventSource` takes them: `job` at each change of state, `progress` in between,
-//! `log` for each line.
+//! What happens to exports, as a browser's `EventSource` takes it: `job` at each change of state, `progress` in between,
+//! `log` for each line. Of one export, or of all that are under way: browsers have few connections to a host.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +12,11 @@ use bytes::Bytes;
 use futures::stream;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::Instant;
 
 use super::App;
 use super::answer::{Named, Refusal};
+use super::export::LogLine;
 use super::exports::{Detail, Entry};
 
 /// Watchers at a time.
@@ -26,22 +28,47 @@ const PING: Duration = Duration::from_secs(15);
 
 /// One who watches.
 struct Watcher {
-    entry: Arc<Entry>,
-    changed: watch::Receiver<()>,
+    app: Arc<App>,
+    /// Those that have not ended.
+    watched: Vec<Watched>,
+    /// True if those that begin are watched, too.
+    takes_more: bool,
     stopping: watch::Receiver<bool>,
-    /// What was told last: the state's revision, and lines of the log.
-    told: Option<(u64, usize)>,
-    has_ended: bool,
+    told_at: Option<Instant>,
     _place: OwnedSemaphorePermit,
 }
 
-/// `/api/exports/{id}/events`
-pub(super) async fn events(State(app): State<Arc<App>>, Named(id): Named) -> Result<Response, Refusal> {
-    let entry = app.exports.of(&id)?;
+/// An export, and what was told of it.
+struct Watched {
+    entry: Arc<Entry>,
+    changed: watch::Receiver<()>,
+    /// What was told last: the state's revision, and lines of the log.
+    told: Option<(u64, usize)>,
+}
+
+#[derive(Serialize)]
+struct ToldLine<'a> {
+    export: &'a str,
+    #[serde(flatten)]
+    line: &'a LogLine,
+}
+
+/// `/api/exports/{id}/events`: of one, until it has ended.
+pub(super) async fn of_one(State(app): State<Arc<App>>, Named(id): Named) -> Result<Response, Refusal> {
+    let one = Watched::new(app.exports.of(&id)?);
+    events(&app, vec![one], false)
+}
+
+/// `/api/events`: of all that are under way, until none is.
+pub(super) async fn of_all(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
+    events(&app, Vec::new(), true)
+}
+
+fn events(app: &Arc<App>, exports: Vec<Watched>, takes_more: bool) -> Result<Response, Refusal> {
     let place = Arc::clone(&app.watchers).try_acquire_owned();
     let place = place.map_err(|_| Refusal::TooMany("too_many_watch", "too many watch already", PING))?;
-    let (changed, stopping) = (entry.watch(), app.stopping.subscribe());
-    let watcher = Watcher { entry, changed, stopping, told: None, has_ended: false, _place: place };
+    let (app, stopping) = (Arc::clone(app), app.stopping.subscribe());
+    let watcher = Watcher { app, watched: exports, takes_more, stopping, told_at: None, _place: place };
     let events = stream::unfold(watcher, |mut watcher| async {
         let text = watcher.next().await?;
         Some((Ok::<_, std::io::Error>(Bytes::from(text)), watcher))
@@ -58,37 +85,76 @@ pub(super) async fn events(State(app): State<Arc<App>>, Named(id): Named) -> Res
 impl Watcher {
     /// What is new; none when there will be no more.
     async fn next(&mut self) -> Option<String> {
-        if self.has_ended || *self.stopping.borrow() {
-            return None;
+        loop {
+            if self.watched.is_empty() && !self.takes_more {
+                return None;
+            }
+            if self.told_at.is_some() {
+                tokio::select! {
+                    () = tokio::time::sleep(PAUSE) => {}
+                    _ = self.stopping.wait_for(|stopping| *stopping) => return None,
+                }
+            }
+            if *self.stopping.borrow() {
+                return None;
+            }
+            if self.takes_more {
+                self.take_more();
+            }
+            if self.watched.is_empty() {
+                return None;
+            }
+            let mut text = String::new();
+            self.watched.retain_mut(|watched| watched.tell(&mut text));
+            if text.is_empty() && self.told_at.is_some_and(|at| at.elapsed() >= PING) {
+                ": still here\n\n".clone_into(&mut text);
+            }
+            if !text.is_empty() {
+                self.told_at = Some(Instant::now());
+                return Some(text);
+            }
         }
-        if self.told.is_some() {
-            tokio::select! {
-                () = tokio::time::sleep(PAUSE) => {}
-                _ = self.stopping.wait_for(|stopping| *stopping) => return None,
+    }
+
+    fn take_more(&mut self) {
+        for entry in self.app.exports.all() {
+            if entry.state().is_under_way()
+                && !self.watched.iter().any(|watched| Arc::ptr_eq(&watched.entry, &entry))
+            {
+                self.watched.push(Watched::new(entry));
             }
-            tokio::select! {
-                changed = self.changed.changed() => changed.ok()?,
-                () = tokio::time::sleep(PING) => return Some(": still here\n\n".to_owned()),
-                _ = self.stopping.wait_for(|stopping| *stopping) => return None,
-            }
+        }
+    }
+}
+
+impl Watched {
+    fn new(entry: Arc<Entry>) -> Self {
+        Self { changed: entry.watch(), entry, told: None }
+    }
+
+    /// Adds what is new; false when there will be no more.
+    fn tell(&mut self, text: &mut String) -> bool {
+        if self.told.is_some() && !self.changed.has_changed().unwrap_or(false) {
+            return true;
         }
         // Seen before it is read, so that no change is missed.
         self.changed.mark_unchanged();
         let (revision, lines) = self.entry.marks();
-        let before = self.told.replace((revision, lines));
-        let mut text = String::new();
-        match before {
+        match self.told.replace((revision, lines)) {
             Some((told, said)) if told == revision => {
-                self.entry.lines_after(said).iter().for_each(|line| text += &event("log", line));
-                text += &event("progress", &self.entry.told(Detail::Progress));
+                let export = &self.entry.id;
+                for line in &self.entry.lines_after(said) {
+                    *text += &event("log", &ToldLine { export, line });
+                }
+                *text += &event("progress", &self.entry.told(Detail::Progress));
+                true
             }
             _ => {
                 let told = self.entry.told(Detail::Whole);
-                self.has_ended = !told.state.is_under_way();
-                text += &event("job", &told);
+                *text += &event("job", &told);
+                told.state.is_under_way()
             }
         }
-        Some(text)
     }
 }
 

@@ -43,6 +43,7 @@ pub(super) enum Stop {
 
 /// An export, and what is only in memory of it.
 pub(super) struct Entry {
+    pub(super) id: String,
     path: PathBuf,
     export: Mutex<Export>,
     secrets: Mutex<Option<Secrets>>,
@@ -113,6 +114,7 @@ pub(super) enum Detail {
 impl Entry {
     fn new(folder: &Path, export: Export, secrets: Option<Secrets>) -> Self {
         Self {
+            id: export.id.clone(),
             path: folder.join(format!("{}.json", export.id)),
             export: Mutex::new(export),
             secrets: Mutex::new(secrets),
@@ -127,6 +129,10 @@ impl Entry {
 
     pub(super) fn read<T>(&self, look: impl FnOnce(&Export) -> T) -> T {
         look(&lock(&self.export))
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.read(|export| export.state)
     }
 
     /// Changes the export, tells watchers, and writes it down. Blocks.
@@ -287,7 +293,7 @@ impl Exports {
             if was_under_way {
                 entry.change(|export| export.say("the server died; a retry carries on from here"))?;
             }
-            all.insert(entry.read(|export| export.id.clone()), Arc::new(entry));
+            all.insert(entry.id.clone(), Arc::new(entry));
         }
         let (all, taken) = (Mutex::new(all), Mutex::new(taken));
         Ok(Self { folder: path, all, taken, places: Arc::new(Semaphore::new(max_running)) })
@@ -305,7 +311,7 @@ impl Exports {
     /// How many there are in each state.
     pub(super) fn counts(&self) -> Vec<(&'static str, usize)> {
         let all = self.all();
-        let states: Vec<State> = all.iter().map(|entry| entry.read(|export| export.state)).collect();
+        let states: Vec<State> = all.iter().map(|entry| entry.state()).collect();
         let count = |state: State| states.iter().filter(|one| **one == state).count();
         State::ALL.iter().map(|state| (state.word(), count(*state))).collect()
     }
@@ -343,7 +349,7 @@ impl Exports {
         self.make_room(folder, export.archives.len())?;
         let entry = Arc::new(Entry::new(&self.folder, export, secrets));
         entry.change(|_| ()).map_err(failed)?;
-        lock(&self.all).insert(entry.read(|export| export.id.clone()), Arc::clone(&entry));
+        lock(&self.all).insert(entry.id.clone(), Arc::clone(&entry));
         Ok(entry)
     }
 
@@ -370,8 +376,7 @@ impl Exports {
     /// Forgets an export, and what it left unfinished. Blocks.
     fn remove(&self, folder: &Folder, entry: &Entry) {
         remove_unfinished(folder, entry);
-        let id = entry.read(|export| export.id.clone());
-        lock(&self.all).remove(&id);
+        lock(&self.all).remove(&entry.id);
         let files: Vec<String> =
             entry.read(|export| export.archives.iter().filter_map(|archive| archive.file.clone()).collect());
         lock(&self.taken).retain(|name| !files.contains(name));
@@ -465,7 +470,7 @@ pub(super) async fn retry(app: &Arc<App>, entry: &Arc<Entry>, secrets: Renewed) 
 /// Stops an export that is under way, and waits until it has.
 pub(super) async fn stop(entry: &Arc<Entry>, stop: Stop) -> Result<(), Refusal> {
     let mut task = entry.task.lock().await;
-    let state = entry.read(|export| export.state);
+    let state = entry.state();
     if let Some(running) = task.take().filter(|_| state.is_under_way()) {
         entry.stop.send_replace(Some(stop));
         let _ = running.await;
@@ -485,7 +490,7 @@ fn wrong_state(state: State) -> Refusal {
 /// Forgets an export that is not under way, and what it left unfinished.
 pub(super) async fn forget(app: &Arc<App>, entry: &Arc<Entry>) -> Result<(), Refusal> {
     let task = entry.task.lock().await;
-    let state = entry.read(|export| export.state);
+    let state = entry.state();
     if state.is_under_way() {
         return Err(wrong_state(state));
     }

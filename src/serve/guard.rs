@@ -12,6 +12,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use url::Host;
 
 use super::App;
 use super::answer::Refusal;
@@ -138,12 +139,24 @@ pub(super) fn is_of_https(headers: &HeaderMap) -> bool {
     headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"))
 }
 
-/// An address can't be rebound; a name must be one that was told.
-fn is_own_name(host: &str, names: &[String]) -> bool {
-    let name = match host.rsplit_once(':') {
+/// A name of the server's own, with a port or without, as browsers send it; none for what can't be one.
+pub(super) fn own_name(told: &str) -> Option<String> {
+    let name = without_port(told);
+    let host = Host::parse(name).ok()?.to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._[:]".contains(c);
+    host.chars().all(is_plain).then(|| format!("{host}{}", &told[name.len()..]))
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
         Some((name, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
-    };
+    }
+}
+
+/// An address can't be rebound; a name must be one that was told.
+fn is_own_name(host: &str, names: &[String]) -> bool {
+    let name = without_port(host);
     if let Some(address) = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
         return address.parse::<std::net::Ipv6Addr>().is_ok();
     }
@@ -173,6 +186,24 @@ mod tests {
             ("", ""),
         ] {
             assert!(!is_own_origin(origin, host), "{origin} {host}");
+        }
+    }
+
+    #[test]
+    fn own_names_are_as_browsers_send_them() {
+        for (told, sent) in [
+            ("Images.Example", "images.example"),
+            ("images.example:8443", "images.example:8443"),
+            ("plant_7", "plant_7"),
+            ("bücher.example", "xn--bcher-kva.example"),
+            ("[::1]:80", "[::1]:80"),
+        ] {
+            assert_eq!(own_name(told).as_deref(), Some(sent));
+        }
+        for bad in
+            ["", "http://images.example", "images.example/", "two names", "*.example", "::1", "a:b", ":80"]
+        {
+            assert_eq!(own_name(bad), None, "{bad}");
         }
     }
 

@@ -127,6 +127,9 @@ pub enum ServeError {
     /// The base path is no path.
     #[error("`{}` is no base path", .0.escape_debug())]
     BasePath(String),
+    /// No host goes by such a name.
+    #[error("`{}` is no name of a host", .0.escape_debug())]
+    HostName(String),
     /// This machine stands in the way.
     #[error(transparent)]
     File(#[from] FileError),
@@ -172,6 +175,8 @@ impl Server {
             return Err(ServeError::Unguarded(settings.listen));
         }
         let base_path = base_path(&settings.base_path)?;
+        let own_name = |told: String| guard::own_name(&told).ok_or(ServeError::HostName(told));
+        let hosts = settings.hosts.into_iter().map(own_name).collect::<Result<_, _>>()?;
         // Each connection may hold a file.
         fsio::allow_open_files(2 * listener::MAX_CONNECTIONS);
         let tls = settings.tls.as_ref().map(TlsFiles::acceptor).transpose()?;
@@ -195,7 +200,7 @@ impl Server {
             log,
             metrics: Arc::default(),
             sources: settings.sources,
-            hosts: settings.hosts,
+            hosts,
             description: settings.description,
             is_tls: tls.is_some(),
             cleanup: settings.cleanup,

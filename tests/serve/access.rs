@@ -28,6 +28,7 @@ fn without_a_login_there_is_nothing_to_see() {
         ("GET", "/api/exports"),
         ("POST", "/api/exports"),
         ("GET", "/api/exports/x/events"),
+        ("GET", "/api/events"),
         ("GET", "/api/log"),
         ("GET", "/metrics"),
     ] {

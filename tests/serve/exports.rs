@@ -193,6 +193,22 @@ fn what_a_cancelled_export_left_goes_when_it_is_too_old() {
     });
 }
 
+/// The first of the server-sent events there, and those that come then.
+fn watched(server: &Served, path: &str) -> ((String, Value), impl Iterator<Item = (String, Value)> + use<>) {
+    let mut stream = server.connect();
+    let host = &server.address;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut name = String::new();
+    let mut events = BufReader::new(stream).lines().filter_map(move |line| {
+        let line = line.unwrap();
+        if let Some(event) = line.strip_prefix("event: ") {
+            event.clone_into(&mut name);
+        }
+        Some((name.clone(), serde_json::from_str(line.strip_prefix("data: ")?).unwrap()))
+    });
+    (events.next().unwrap(), events)
+}
+
 #[test]
 fn events_tell_progress_lines_and_the_end() {
     let (registry, sandbox) = (TestRegistry::start(), Sandbox::new());
@@ -201,27 +217,50 @@ fn events_tell_progress_lines_and_the_end() {
     registry.fault(&format!("GET /v2{blob}"), Fault::Trickle(Duration::from_millis(40)));
     let server = Served::start(&sandbox, &["--connections", "1"]);
     let id = server.export(&json!({"images": [image.reference]}));
-    let mut stream = server.connect();
-    write!(stream, "GET /api/exports/{id}/events HTTP/1.1\r\nHost: {}\r\n\r\n", server.address).unwrap();
-    let lines = BufReader::new(stream).lines().map(Result::unwrap);
-    let mut events: Vec<(String, Value)> = Vec::new();
-    let mut name = String::new();
-    for line in lines {
-        if let Some(event) = line.strip_prefix("event: ") {
-            event.clone_into(&mut name);
-        } else if let Some(data) = line.strip_prefix("data: ") {
-            events.push((name.clone(), serde_json::from_str(data).unwrap()));
-            if name == "job" && events.last().unwrap().1["state"] == "done" {
-                break;
-            }
-        }
-    }
+    let (begun, events) = watched(&server, &format!("/api/exports/{id}/events"));
+    let events: Vec<_> = [begun].into_iter().chain(events).collect();
+    assert_eq!(
+        (events.last().unwrap().0.as_str(), &events.last().unwrap().1["state"]),
+        ("job", &json!("done"))
+    );
     assert_eq!(events[0].0, "job");
     let bytes: Vec<u64> = events.iter().filter_map(|(_, event)| event["done_bytes"].as_u64()).collect();
     assert!(bytes.is_sorted() && bytes.last().unwrap() > &(1 << 20), "{bytes:?}");
     let progress: Vec<_> = events.iter().filter(|(name, _)| name == "progress").collect();
     assert!(!progress.is_empty(), "{events:#?}");
     assert!(progress.iter().any(|(_, event)| event["bytes_per_second"].as_u64() > Some(0)));
+}
+
+#[test]
+fn one_stream_tells_of_all_that_are_under_way_and_of_those_that_begin_meanwhile() {
+    let (registry, sandbox) = (TestRegistry::start(), Sandbox::new());
+    let image = push(&registry, "slow", "linux/amd64", &[&noise(3, 1 << 20)]);
+    let blob = format!("GET /v2/slow/blobs/{}", image.layers[0]);
+    registry.fault(&blob, Fault::Cut(300_000));
+    let server = Served::start(&sandbox, &["--connections", "1", "--retry-times", "9", "--retry-delay", "1"]);
+    assert_eq!(server.get("/api/events").text(), "", "nothing is under way");
+    let exported = || server.export(&json!({"images": [image.reference]}));
+    let first = exported();
+    let ((name, job), events) = watched(&server, "/api/events");
+    assert_eq!((name.as_str(), &job["id"]), ("job", &json!(first)));
+    let second = exported();
+    // It ends with the last of them.
+    let events: Vec<_> = events.collect();
+    for id in [first, second] {
+        let told = |wanted: &str, key: &str| {
+            let of = events.iter().filter(|(name, event)| name == wanted && event[key] == *id);
+            of.map(|(_, event)| event).collect::<Vec<_>>()
+        };
+        let jobs = told("job", "id");
+        assert_eq!(jobs.last().unwrap()["state"], "done", "{jobs:#?}");
+        assert!(jobs.iter().all(|job| job["log"].is_array()));
+        assert!(!told("progress", "id").is_empty(), "{events:#?}");
+        let lines = told("log", "export");
+        assert!(
+            lines.iter().any(|line| line["text"].as_str().unwrap().contains("trying again")),
+            "{events:#?}"
+        );
+    }
 }
 
 #[test]

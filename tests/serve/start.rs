@@ -61,6 +61,10 @@ fn what_can_not_be_served_is_told() {
         "no_certificate",
         sandbox.run(&["serve", "--listen", "127.0.0.1:0", "--cert", "none.pem"])
     );
+    assert_snapshot!(
+        "bad_host_name",
+        sandbox.run(&["serve", "--listen", "127.0.0.1:0", "--host", "http://images.example"])
+    );
     fs::write(sandbox.out().join("file"), "").unwrap();
     assert_snapshot!("no_folder", sandbox.run(&["serve", "--listen", "127.0.0.1:0", "--dir", "file"]));
     fs::write(sandbox.out().join("r.yaml"), "- name: a\n  url: x.example\n  pasword: hunter2\n").unwrap();

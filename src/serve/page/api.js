@@ -62,7 +62,7 @@ export const exportById = (id) => look(`api/exports/${part(id)}`);
 export const cancelExport = (id) => request("POST", `api/exports/${part(id)}/cancel`);
 export const retryExport = (id, body) => request("POST", `api/exports/${part(id)}/retry`, body);
 export const forgetExport = (id) => request("DELETE", `api/exports/${part(id)}`);
-export const exportEvents = (id) => new EventSource(new URL(`api/exports/${part(id)}/events`, HERE));
+export const events = () => new EventSource(new URL("api/events", HERE));
 export const files = () => look("api/files");
 export const sum = (name) => request("GET", `api/files/${part(name)}/sha256`);
 export const script = (address) => request("GET", address);

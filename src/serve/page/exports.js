@@ -4,7 +4,6 @@ import { announce, ask, complain, element, find, place, say, sayName } from "./d
 import { access, forgetCredentials, take } from "./form.js";
 import { clock, count, duration, person, refusal, size, text, time } from "./text.js";
 
-const MAX_STREAMS = 2; // A browser has six connections to a host, for all its windows; files are to be fetched too.
 const MAX_ROWS = 200;
 const MAX_BLOBS = 8;
 const HISTORY_STEP = 20;
@@ -16,8 +15,9 @@ const LOGIN_HELPS = ["unauthorized", "wrong_credentials", "denied", "login_faile
 
 let all = [];
 const cards = new Map(); // by id
-const streams = new Map(); // by id
-const heard = new Map(); // by id: when its stream was opened, or said something last
+const heard = new Map(); // by id: when the stream said something of it
+let stream; // One for all: a browser has six connections to a host, for all its windows, and files are to be fetched too.
+let opened = 0; // When the stream was.
 const seen = new Set(); // ids of those that were begun or under way while the page was there
 let historyShown = HISTORY_STEP;
 let onChange = () => {};
@@ -37,10 +37,10 @@ export async function load() {
   const before = new Map(all.map((job) => [job.id, job]));
   // A stream that is silent while the list moves on is dead: a machine that slept has such.
   for (const { id, done_bytes } of said) {
-    if (before.get(id)?.done_bytes !== done_bytes && heard.get(id) < asked - DEAF_MS) close(id);
+    if (before.get(id)?.done_bytes !== done_bytes && Math.max(opened, heard.get(id) ?? 0) < asked - DEAF_MS) close();
   }
   // What a stream said meanwhile is newer than the list; and streams tell of blobs, lists don't.
-  const isKept = (known, job) => known && (heard.get(job.id) > asked || (streams.has(job.id) && known.state === job.state));
+  const isKept = (known, job) => known && (heard.get(job.id) > asked || (isHeard(job.id) && known.state === job.state));
   all = said.map((job) => (isKept(before.get(job.id), job) ? before.get(job.id) : job));
   const ids = new Set(all.map((job) => job.id));
   for (const known of [cards, heard]) for (const id of known.keys()) if (!ids.has(id)) known.delete(id);
@@ -54,7 +54,7 @@ export function titleOf(id) {
 }
 
 export function leave() {
-  for (const id of [...streams.keys()]) close(id);
+  close();
   cards.clear();
   all = [];
   draw();
@@ -85,43 +85,46 @@ function draw() {
   if (find("history").open) placeCards(find("past"), past.slice(0, historyShown));
   find("more-past").hidden = past.length <= historyShown;
   say(find("more-past"), text("more", Math.min(HISTORY_STEP, past.length - historyShown)));
-  const watched = all.filter((job) => ACTIVE.includes(job.state)).slice(-MAX_STREAMS);
-  for (const id of streams.keys()) if (!watched.some((job) => job.id === id)) close(id);
-  if (!document.hidden) for (const job of watched) watch(job.id);
+  if (!document.hidden && all.some((job) => ACTIVE.includes(job.state))) watch();
 }
 
-function close(id) {
-  streams.get(id)?.close();
-  streams.delete(id);
+function close() {
+  stream?.close();
+  stream = undefined;
 }
 
-function watch(id) {
-  if (streams.has(id)) return;
-  const stream = api.exportEvents(id);
-  streams.set(id, stream);
-  heard.set(id, performance.now());
+// True of one that the stream tells of; it began with all that are under way.
+function isHeard(id) {
+  return stream && heard.get(id) > opened;
+}
+
+function watch() {
+  if (stream) return;
+  stream = api.events();
+  opened = performance.now();
   stream.addEventListener("job", (event) => took(JSON.parse(event.data)));
   stream.addEventListener("progress", (event) => took(JSON.parse(event.data)));
-  stream.addEventListener("log", (event) => cards.get(id)?.say([JSON.parse(event.data)]));
-  // Refused, or the server is gone: the next look at the list opens another one.
-  stream.addEventListener("error", () => close(id));
+  stream.addEventListener("log", (event) => {
+    const line = JSON.parse(event.data);
+    cards.get(line.export)?.say([line]);
+  });
+  // Nothing is under way any more, or it is refused, or the server is gone: the next look at the list opens another one if needed.
+  stream.addEventListener("error", close);
 }
 
 function took(job) {
   heard.set(job.id, performance.now());
   const index = all.findIndex((known) => known.id === job.id);
-  if (index < 0) return;
+  if (index < 0) return onChange(); // Somebody else began it.
   const before = all[index];
   all[index] = job;
   if (job.log) cards.get(job.id)?.tell(job.log);
   const done = (export_) => export_.archives.filter((archive) => archive.state === "done").length;
-  if (ACTIVE.includes(job.state)) cards.get(job.id)?.draw(job);
-  else {
-    close(job.id);
-    announce(text("said_of", title(job), text(job.state)));
-    draw();
-  }
-  if (!ACTIVE.includes(job.state) || done(job) > done(before)) onChange();
+  const isActive = ACTIVE.includes(job.state);
+  if (!isActive) announce(text("said_of", title(job), text(job.state)));
+  if (isActive && ACTIVE.includes(before.state)) cards.get(job.id)?.draw(job);
+  else draw();
+  if (!isActive || done(job) > done(before)) onChange();
 }
 
 function named(archive) {
@@ -277,7 +280,6 @@ class Card {
     this.isActing = true;
     try {
       await act();
-      close(this.id);
       if (kind === "forget") find("exports-title").focus(); // The button goes with its card.
       onChange();
     } catch (error) {
@@ -306,7 +308,7 @@ class Card {
   }
 
   async opened() {
-    if (!this.details.open || streams.has(this.id)) return;
+    if (!this.details.open || (isHeard(this.id) && ACTIVE.includes(this.job.state))) return;
     try {
       this.tell((await api.exportById(this.id)).log ?? []);
     } catch (error) {
@@ -337,5 +339,5 @@ find("more-past").addEventListener("click", () => {
   draw();
 });
 document.addEventListener("visibilitychange", () => {
-  if (document.hidden) for (const id of [...streams.keys()]) close(id);
+  if (document.hidden) close();
 });
