@@ -1,6 +1,6 @@
 //! `sealift pull -o - | docker load`: whole streams load, and no loader believes one that failed.
 
-use std::process::{ExitStatus, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 
 use sealift::image::MediaType;
 
@@ -14,14 +14,13 @@ use crate::sealift::{Layers, sealift};
 use crate::session::Set;
 use crate::support::registry::{Fault, TestRegistry};
 
-/// Pulls `name` into the loader's standard input, and says how both ended.
-fn pull_into(name: &str, layers: Layers, loader: &dyn Loader) -> (ExitStatus, ExitStatus) {
+/// Pulls `name` into the loader's standard input, and says how both ended and what the loader said.
+fn pull_into(name: &str, layers: Layers, loader: &dyn Loader) -> (ExitStatus, Output) {
     // Tried again, most of the faults would pass.
     let mut pull = sealift(&["pull", name, "-q", "-o", "-", "--retry-times", "0"]);
     let mut pull = pull.args(layers.options()).stdout(Stdio::piped()).spawn().unwrap();
     let stream = pull.stdout.take().unwrap();
-    let load =
-        loader.load_stdin().stdin(stream).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    let load = loader.load_stdin().stdin(stream).output().unwrap();
     (pull.wait().unwrap(), load)
 }
 
@@ -49,7 +48,7 @@ fn loads_from_a_pipe(layers: Layers) {
     });
     for loader in loaders() {
         let (pull, load) = pull_into(&image.name(), layers, &*loader);
-        assert!(pull.success() && load.success(), "{:?}", loader.load_stdin());
+        assert!(pull.success() && load.status.success(), "{:?}: {pull}, {load:?}", loader.load_stdin());
         assert_eq!(loader.config_digest(&image.name()), image.resolved().config_digest());
         if let Some(command) = image.command {
             assert_eq!(loader.run(&image.name(), command), image.prints);
@@ -99,12 +98,13 @@ fn none_believes_a_failed_pipe(stored: Layers) {
                 registry.heal();
                 registry.fault(&format!("/blobs/{digest}"), fault);
                 let (pull, load) = pull_into(&name, stored, &*loader);
-                assert!(!pull.success() && !load.success(), "{:?} of {digest}", loader.load_stdin());
+                let both_failed = !pull.success() && !load.status.success();
+                assert!(both_failed, "{:?} of {digest}: {pull}, {load:?}", loader.load_stdin());
             }
         }
         registry.heal();
         let (pull, load) = pull_into(&name, stored, &*loader);
-        assert!(pull.success() && load.success(), "{:?}", loader.load_stdin());
+        assert!(pull.success() && load.status.success(), "{:?}: {pull}, {load:?}", loader.load_stdin());
         loader.remove(&name);
     }
 }

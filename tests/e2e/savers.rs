@@ -158,7 +158,10 @@ impl Containerd {
     pub(crate) fn saves(&self, image: &Subject, platforms: &[&str], file: &Path) {
         let pull = ["images", "pull", "--plain-http"];
         output_of(self.ctr(&pull).args(platforms).arg(&image.name));
-        output_of(self.ctr(&["images", "export"]).args(platforms).arg(file).arg(&image.name));
+        // By its transfer service ctr 2.1 may end before the last bytes are in the file, on busy machines.
+        let local: &[&str] = if matches!(self.0, Set::Modern) { &["--local"] } else { &[] };
+        let mut export = self.ctr(&["images", "export"]);
+        output_of(export.args(local).args(platforms).arg(file).arg(&image.name));
         self.remove(&image.name);
     }
 }
