@@ -69,7 +69,9 @@ fn a_proxy_that_dies_and_comes_back() {
         proxy.die_after(500_000, 2);
         let before_bytes = bench.sent_bytes();
         let output = bench.pull(way, &["--retry-times", "3"]);
-        assert_eq!(stderr(&output).matches("trying again").count(), 3, "{way:?}: {}", stderr(&output));
+        // The death and the two connections after it; one more if the other layer was just asked for.
+        let tries = stderr(&output).matches("trying again").count();
+        assert!((3..=4).contains(&tries), "{way:?}: {}", stderr(&output));
         bench.assert_right(way, &output, "it came back");
         // What the proxy was sent and had not passed on is lost.
         let sent_bytes = bench.sent_bytes() - before_bytes;
