@@ -43,7 +43,7 @@ fi
 
 # Nothing takes that long, so a test hangs: those before it have told how they went, and it is the last that runs for over 60 s.
 LIMIT=${LONG:+5h}
-LIMIT=${LIMIT:-45m}
+LIMIT=${LIMIT:-60m}
 # Each test target closes with a count of its own, and so did the fuzz targets; the last line is their sum.
 result=0
 timeout --verbose "$LIMIT" cargo test --features e2e --no-fail-fast -- "$@" 2>&1 | tee "$STATE/tests.log" || result=$?
