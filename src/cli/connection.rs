@@ -33,32 +33,21 @@ pub(super) struct ConnectionArguments {
     network: NetworkArguments,
 }
 
-/// How the other side is reached and believed.
+/// How the other side is reached and believed, and told who asks.
 #[derive(Args)]
 #[command(next_help_heading = "Registry options")]
 pub(super) struct NetworkArguments {
-    /// Trust the certificates in this PEM file, too
-    #[arg(long, value_name = "FILE")]
-    ca: Vec<PathBuf>,
+    #[command(flatten)]
+    reach: ReachArguments,
     /// Show the registry this client certificate (PEM)
     #[arg(long, value_name = "FILE")]
     cert: Option<PathBuf>,
     /// The private key of --cert, where it is not in the same file
     #[arg(long, value_name = "FILE", requires = "cert")]
     key: Option<PathBuf>,
-    /// Go through this proxy (http, https, socks5, socks5h), `direct` for none; hosts in NO_PROXY are
-    /// reached without
-    #[arg(long, value_name = "URL")]
-    proxy: Option<String>,
-    /// Allow plain HTTP and unverified certificates for this host
-    #[arg(long, value_name = "HOST[:PORT]")]
-    insecure: Vec<String>,
-    /// Give up a connection that brings nothing for so many seconds [default: 60]
-    #[arg(long, value_name = "SECONDS", value_parser = more_than_no_seconds)]
-    stall_timeout: Option<Duration>,
 }
 
-/// The same for `serve`, whose certificate is its own.
+/// How the other side is reached and believed. `serve` has no more of them: its certificate is its own.
 #[derive(Args)]
 #[command(next_help_heading = "Registry options")]
 pub(super) struct ReachArguments {
@@ -80,8 +69,7 @@ pub(super) struct ReachArguments {
 impl ReachArguments {
     /// The options of a client for any registry, with the credentials that other programs stored.
     pub(super) fn options(self, context: &Context) -> Result<ClientOptions, Failure> {
-        let Self { ca, proxy, insecure, stall_timeout } = self;
-        NetworkArguments { ca, cert: None, key: None, proxy, insecure, stall_timeout }.options(&[], context)
+        NetworkArguments { reach: self, cert: None, key: None }.options(&[], context)
     }
 }
 
@@ -175,14 +163,14 @@ impl NetworkArguments {
                 Ok::<_, Failure>((sole(registries, "--cert goes with images of one registry only")?, files))
             })
             .transpose()?;
-        let insecure = context.config.insecure.iter().chain(&self.insecure);
+        let insecure = context.config.insecure.iter().chain(&self.reach.insecure);
         let mut timeouts = Timeouts::default();
-        timeouts.read = self.stall_timeout.unwrap_or(timeouts.read);
+        timeouts.read = self.reach.stall_timeout.unwrap_or(timeouts.read);
         Ok(ClientOptions {
             reporter: SharedReporter::default(),
             credentials: Credentials::of_environment(&context.environment),
-            proxies: proxies(self.proxy.as_deref(), context)?,
-            ca_files: [context.config.ca.clone(), self.ca].concat(),
+            proxies: proxies(self.reach.proxy.as_deref(), context)?,
+            ca_files: [context.config.ca.clone(), self.reach.ca].concat(),
             client_certificates: certificate.into_iter().collect(),
             certs_folders: CertsFolders::of_environment(&context.environment),
             insecure_hosts: insecure.map(|host| host.parse()).collect::<Result<_, RegistryError>>()?,
